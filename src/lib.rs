@@ -1,0 +1,7 @@
+//! Egret: a forward proxy and secure egress gateway.
+
+pub mod addr;
+pub mod auth;
+pub mod fault;
+pub mod policy;
+pub mod settings;
