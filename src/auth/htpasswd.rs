@@ -37,7 +37,8 @@ impl Users {
     pub(super) fn parse(source: &Arc<Source>, groups: &Groups, faults: &Faults) -> Self {
         let mut users: HashMap<Box<str>, User> = HashMap::new();
         let mut costs: HashMap<String, (usize, Arc<Hash>)> = HashMap::new();
-        for (line, at) in lines(source) {
+        let shown = without_hashes(source);
+        for ((line, _), (_, at)) in lines(source).zip(lines(&shown)) {
             let (name, hash) = match parse_line(line) {
                 Ok(parsed) => parsed,
                 Err((problem, remedy)) => {
@@ -94,6 +95,26 @@ fn parse_line(line: &str) -> Result<(&str, Hash), (String, &'static str)> {
     }
     let hash = rest.split_once(':').map_or(rest, |(hash, _)| hash);
     Hash::parse(hash.trim()).map(|hash| (name, hash))
+}
+
+/// The same lines without what follows the name: a fault shows its line, and a hash or a password is not for the log.
+fn without_hashes(source: &Source) -> Arc<Source> {
+    let mut shown = String::new();
+    for line in source.text.lines() {
+        let line = line.trim_end();
+        match line.split_once(':') {
+            Some((name, _)) => shown.extend([name, ":…"]),
+            // Possibly a password alone; its column is kept.
+            None if !line.trim_start().starts_with('#') => {
+                let text = line.trim_start();
+                shown.push_str(line.get(..line.len() - text.len()).unwrap_or_default());
+                shown.push_str(if text.is_empty() { "" } else { "…" });
+            }
+            None => shown.push_str(line),
+        }
+        shown.push('\n');
+    }
+    Source::new(&source.path, shown)
 }
 
 /// Lines that say something, without blanks at their ends, each with its place.
