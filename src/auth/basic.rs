@@ -27,7 +27,8 @@ pub(super) const NAME: &str = "basic";
 /// Longer, and a user whose password was withdrawn elsewhere would be let in for too long.
 const REMEMBER_MAX: Duration = Duration::from_secs(3600);
 
-/// The users of a file, and how they are asked for.
+/// The users of a file, and how they are asked for. Settings: `file` (htpasswd), `realm` (default "egret"), `remember`
+/// (how long a right password is not verified again; default "60s", at most an hour, "0s" for not at all).
 #[derive(Debug)]
 pub(super) struct Basic {
     pub(super) users: Users,
