@@ -42,11 +42,11 @@ pub enum Reply {
     /// These records as they are, whatever was asked.
     Records(Vec<Record>),
     /// Truncated over UDP, this over TCP.
-    OverTcp(Box<Reply>),
+    OverTcp(Box<Self>),
     /// One after another with each question of the same type; the last one stays.
-    InTurn(Vec<Reply>),
+    InTurn(Vec<Self>),
     /// One thing for A, another for AAAA.
-    ByFamily { a: Box<Reply>, aaaa: Box<Reply> },
+    ByFamily { a: Box<Self>, aaaa: Box<Self> },
 }
 
 /// Addresses from text, kept for 60 seconds.
