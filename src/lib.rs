@@ -5,3 +5,4 @@ pub mod auth;
 pub mod fault;
 pub mod policy;
 pub mod settings;
+pub mod stream;
