@@ -6,3 +6,4 @@ pub mod fault;
 pub mod policy;
 pub mod resolve;
 pub mod settings;
+pub mod stream;
