@@ -3,7 +3,11 @@
 pub mod addr;
 pub mod auth;
 pub mod fault;
+pub mod lifeline;
+pub mod listener;
+pub mod message;
 pub mod policy;
+pub mod pool;
 pub mod resolve;
 pub mod settings;
 pub mod stream;
