@@ -16,6 +16,7 @@
 //! lets through what the rest of the rules deny, and notes that; where they allow, they decide. A policy with
 //! `report = true` turns each denial into a note, except the guard's.
 
+mod action;
 mod change;
 pub mod condition;
 mod expect;
@@ -23,6 +24,7 @@ mod explain;
 mod facts;
 mod index;
 mod lookup;
+mod render;
 mod rule;
 mod source;
 #[cfg(test)]
