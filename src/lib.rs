@@ -4,4 +4,5 @@ pub mod addr;
 pub mod auth;
 pub mod fault;
 pub mod policy;
+pub mod report;
 pub mod settings;
