@@ -133,6 +133,14 @@ impl Record {
 
     /// Shortens what a peer can make long, so that a queue of records has a bound in bytes too.
     pub(super) fn clip(&mut self) {
+        if let Some(method) = self
+            .method
+            .as_mut()
+            .filter(|method| method.as_str().len() > METHOD_LIMIT)
+        {
+            let begin = method.as_str().get(..METHOD_LIMIT).unwrap_or_default();
+            *method = Method::from_bytes(begin.as_bytes()).unwrap_or_default();
+        }
         for text in [
             &mut self.path,
             &mut self.query,
@@ -258,3 +266,5 @@ fn clipped(text: &str) -> String {
 
 /// Bytes of one text of a peer's in a record.
 const TEXT_LIMIT: usize = 2048;
+/// Letters of a method in a record; the longest registered one has 17.
+const METHOD_LIMIT: usize = 64;

@@ -3,13 +3,14 @@
 //! Start at [`Output::write`].
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 
 use super::{Destination, Settings};
 use crate::fault::Fault;
@@ -62,7 +63,11 @@ impl Output {
                 Some(path.clone()),
             ),
         };
-        Ok(Self::over(file, path))
+        let torn = path.as_deref().map(missing_end).unwrap_or_default();
+        Ok(Self {
+            torn,
+            ..Self::over(file, path)
+        })
     }
 
     fn over(file: Option<File>, path: Option<PathBuf>) -> Self {
@@ -127,9 +132,8 @@ impl Output {
         };
         match append(&path) {
             Ok(file) => {
-                // The line's begin is in the old file, so its rest must not begin the new one.
-                let _ = self.finish_torn();
-                self.torn.clear();
+                self.retire();
+                self.torn = missing_end(&path);
                 self.file = Some(file);
                 tracing::info!(path = %path.display(), "access log reopened");
             }
@@ -137,6 +141,13 @@ impl Output {
                 tracing::warn!(path = %path.display(), %error, "cannot reopen the access log, writing on to the old file");
             }
         }
+    }
+
+    /// Completes a line that was cut, if that is possible by now: the last thing done to a file.
+    pub(super) fn retire(&mut self) {
+        // What fails here has been told and counted when the line was cut.
+        let _ = self.finish_torn();
+        self.torn.clear();
     }
 
     fn finish_torn(&mut self) -> Result<(), (&'static [u8], io::Error)> {
@@ -191,13 +202,38 @@ fn is_ready(file: &File, patience: Duration) -> bool {
     poll(&mut polled, limit.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
+/// Never waits: a FIFO that nobody reads is an error, one that is full is waited for with patience when it is written.
 fn append(path: &Path) -> io::Result<File> {
-    // Who went where is not for everyone on the machine.
     OpenOptions::new()
         .append(true)
         .create(true)
+        // Who went where is not for everyone on the machine.
         .mode(0o640)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
+}
+
+/// The newline that a file lacks, if an earlier process could not finish its last line.
+fn missing_end(path: &Path) -> Vec<u8> {
+    let last = || {
+        // Only a regular file: opening others to read may wait, or take what is meant for another.
+        if !path.metadata()?.is_file() {
+            return Ok(b'\n');
+        }
+        let mut file = File::open(path)?;
+        let mut byte = [b'\n'];
+        if file.seek(SeekFrom::End(0))? > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut byte)?;
+        }
+        let [byte] = byte;
+        io::Result::Ok(byte)
+    };
+    // A file that may be written but not read is taken as whole.
+    match last() {
+        Ok(b'\n') | Err(_) => Vec::new(),
+        Ok(_) => vec![b'\n'],
+    }
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Fault {

@@ -1,7 +1,7 @@
 //! The log over real files, devices and pipes.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -84,7 +84,6 @@ fn closing_writes_all_that_was_queued() {
 
 #[test]
 fn a_full_queue_drops_and_counts() {
-    // Nobody reads this pipe at first, so the writer blocks on it as it would on a stuck reader.
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("fifo");
     rustix::fs::mknodat(
@@ -95,12 +94,15 @@ fn a_full_queue_drops_and_counts() {
         0,
     )
     .expect("a FIFO");
-    // Read and write, so that opening waits for nobody.
+    // Read and write, so that opening waits for nobody. It is filled, so that the writer finds a reader that is stuck.
     let mut reader = fs::File::options()
         .read(true)
         .write(true)
         .open(&path)
         .expect("the FIFO");
+    rustix::io::ioctl_fionbio(&reader, true).expect("non-blocking");
+    while reader.write(&[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&reader, false).expect("blocking");
     let log = AccessLog::start(&Settings {
         queue: 16,
         ..to_file(&path)
@@ -132,7 +134,7 @@ fn a_full_queue_drops_and_counts() {
     while read < stats.written {
         read += lines.recv_timeout(Duration::from_secs(20)).expect("lines");
     }
-    assert_eq!((stats.written + stats.dropped, stats.lost), (emitted, 0));
+    assert_eq!(stats.written + stats.dropped + stats.lost, emitted);
     assert_eq!(read, stats.written);
     assert!(stats.dropped > 0);
 }
@@ -217,6 +219,48 @@ fn a_line_that_was_cut_is_completed_before_the_next() {
         "{text}"
     );
     assert!(text.contains("lost=2"), "{text}");
+}
+
+#[test]
+fn a_line_that_an_earlier_process_could_not_finish_is_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("access.log");
+    for (before, after) in [
+        ("", "next\n"),
+        ("whole\n", "whole\nnext\n"),
+        ("{\"cut", "{\"cut\nnext\n"),
+    ] {
+        fs::write(&path, before).expect("written");
+        let mut output = Output::open(&to_file(&path)).expect("a file");
+        assert_eq!(output.write(b"next\n").written, 1);
+        assert_eq!(fs::read_to_string(&path).expect("the log"), after);
+    }
+}
+
+#[test]
+fn a_place_that_can_not_be_opened_is_a_fault_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fifo = folder.path().join("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .expect("a FIFO");
+    for (path, remedy) in [
+        (folder.path().join("none/log"), "make the folder first"),
+        (folder.path().to_owned(), "name a file in this folder"),
+        (fifo, "name another file in [log.access] to"),
+    ] {
+        let fault = AccessLog::start(&to_file(&path)).expect_err("no log");
+        assert!(
+            fault.problem.starts_with("cannot open the access log"),
+            "{fault}"
+        );
+        assert_eq!(fault.remedy, remedy, "{fault}");
+    }
 }
 
 #[test]

@@ -60,6 +60,7 @@ impl Writer {
             }
             self.tell_dropped();
             if closed {
+                self.output.retire();
                 return;
             }
             if busy {
@@ -127,6 +128,7 @@ impl Writer {
         match command {
             Command::Reopen => self.output.reopen(),
             Command::Switch(output, format) => {
+                self.output.retire();
                 self.output = *output;
                 self.format = format;
             }

@@ -44,9 +44,9 @@ pub(super) fn write(line: &mut String, record: &Record) {
 fn result(line: &mut String, record: &Record) {
     let (word, carried) = match (record.verdict, record.cache) {
         (Verdict::Deny, _) => ("TCP_DENIED", false),
-        (Verdict::None, _) if record.authority.is_none() || record.error.is_none() => {
-            ("NONE_NONE", false)
-        }
+        // Who does not say who it is is denied in Squid's words; what is not even a request has no word of its own.
+        (Verdict::None, _) if record.status == Some(407) => ("TCP_DENIED", false),
+        (Verdict::None, _) => ("NONE_NONE", false),
         _ if record.is_tunnel() => ("TCP_TUNNEL", true),
         (_, Some("hit")) => ("TCP_HIT", true),
         (_, Some("revalidated")) => ("TCP_REFRESH_UNMODIFIED", true),

@@ -224,6 +224,17 @@ fn a_query_is_written_only_where_the_record_bears_one() {
 }
 
 #[test]
+fn what_was_stopped_before_the_policy_has_squids_words() {
+    for (status, word) in [(407, "TCP_DENIED/407"), (400, "NONE_NONE/400")] {
+        let mut record = exchange();
+        (record.verdict, record.status) = (Verdict::None, Some(status));
+        let mut line = String::new();
+        Format::Squid.write(&mut line, &record);
+        assert!(line.contains(word), "{line}");
+    }
+}
+
+#[test]
 fn cache_outcomes_have_squids_words() {
     for (cache, word) in [
         ("hit", "TCP_HIT/"),
@@ -236,5 +247,38 @@ fn cache_outcomes_have_squids_words() {
         let mut line = String::new();
         Format::Squid.write(&mut line, &record);
         assert!(line.contains(word), "{cache}: {line}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_breaks_a_line_or_changes_its_fields(text: String, control in "[\\x00-\\x20\"\\\\\\x7f-\\xa0]{0,8}") {
+        let text = format!("{control}{text}{control}");
+        let mut record = exchange();
+        record.principal = Some(text.as_str().into());
+        record.path = Some(format!("/{text}").into());
+        record.query = Some(text.as_str().into());
+        record.rule = Some(text.as_str().into());
+        record.reason = Some(text.clone().into());
+        record.user_agent = Some(text.as_str().into());
+        record.content_type = Some(text.as_str().into());
+        let line = |format: Format| {
+            let mut line = String::new();
+            format.write(&mut line, &record);
+            line
+        };
+        for format in [Format::Json, Format::Combined, Format::Squid] {
+            let line = line(format);
+            proptest::prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
+            proptest::prop_assert!(!line.trim_end_matches('\n').chars().any(char::is_control));
+        }
+        let read: serde_json::Value = serde_json::from_str(&line(Format::Json)).expect("a line is JSON");
+        for key in ["principal", "query", "rule", "reason", "user_agent", "content_type"] {
+            proptest::prop_assert_eq!(read[key].as_str(), Some(text.as_str()));
+        }
+        proptest::prop_assert_eq!(line(Format::Squid).split_ascii_whitespace().count(), 10);
+        // The quoted fields of combined: request, referrer, user agent.
+        let combined = line(Format::Combined).replace("\\\\", "").replace("\\\"", "");
+        proptest::prop_assert_eq!(combined.matches('"').count(), 6);
     }
 }
