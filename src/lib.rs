@@ -3,11 +3,14 @@
 pub mod addr;
 pub mod auth;
 pub mod fault;
+pub mod gate;
 pub mod lifeline;
 pub mod listener;
 pub mod message;
 pub mod policy;
 pub mod pool;
+pub mod relay;
+pub mod report;
 pub mod resolve;
 pub mod settings;
 pub mod stream;
