@@ -5,4 +5,5 @@ pub mod auth;
 pub mod fault;
 pub mod policy;
 pub mod settings;
+pub mod socks;
 pub mod stream;
