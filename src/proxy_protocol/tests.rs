@@ -14,13 +14,12 @@ fn header(source: &str, destination: &str) -> Header {
 #[track_caller]
 fn reads(bytes: &[u8], expected: Header) {
     for cut in 0..bytes.len() {
-        match parse(&bytes[..cut]) {
-            Parse::Need(more) => assert!(
-                more > 0 && cut + more <= bytes.len(),
-                "{bytes:?} cut at {cut} needs {more}"
-            ),
-            other => panic!("{bytes:?} cut at {cut}: {other:?}"),
-        }
+        let parsed = parse(&bytes[..cut]);
+        let fits = |more| more > 0 && cut + more <= bytes.len();
+        assert!(
+            matches!(parsed, Parse::Need(more) if fits(more)),
+            "{bytes:?} cut at {cut}: {parsed:?}"
+        );
     }
     for tail in [&b""[..], b"\r\n", b"GET / HTTP/1.1\r\n"] {
         let whole = [bytes, tail].concat();

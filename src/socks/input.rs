@@ -43,7 +43,7 @@ impl<'a> Input<'a> {
         let (taken, rest) = self
             .rest
             .split_at_checked(n)
-            .ok_or(Stop::Need(n.saturating_sub(self.rest.len())))?;
+            .ok_or_else(|| Stop::Need(n.saturating_sub(self.rest.len())))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -52,7 +52,7 @@ impl<'a> Input<'a> {
         let (taken, rest) = self
             .rest
             .split_first_chunk::<N>()
-            .ok_or(Stop::Need(N.saturating_sub(self.rest.len())))?;
+            .ok_or_else(|| Stop::Need(N.saturating_sub(self.rest.len())))?;
         self.rest = rest;
         Ok(*taken)
     }

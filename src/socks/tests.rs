@@ -14,22 +14,19 @@ fn place(text: &str) -> Authority {
 #[track_caller]
 fn reads<T: Debug + PartialEq>(parse: fn(&[u8]) -> Parse<T>, message: &[u8], expected: T) {
     for cut in 0..message.len() {
-        match parse(&message[..cut]) {
-            Parse::Need(more) => assert!(
-                more > 0 && cut + more <= message.len(),
-                "{message:?} cut at {cut} needs {more}"
-            ),
-            other => panic!("{message:?} cut at {cut}: {other:?}"),
-        }
+        let parsed = parse(&message[..cut]);
+        let fits = |more| more > 0 && cut + more <= message.len();
+        assert!(
+            matches!(parsed, Parse::Need(more) if fits(more)),
+            "{message:?} cut at {cut}: {parsed:?}"
+        );
     }
     for tail in [&b""[..], b"\x05", b"GET / HTTP/1.1\r\n"] {
-        match parse(&[message, tail].concat()) {
-            Parse::Done(got, used) => {
-                assert_eq!(got, expected, "{message:?}");
-                assert_eq!(used, message.len(), "{message:?}");
-            }
-            other => panic!("{message:?}: {other:?}"),
-        }
+        let Parse::Done(got, used) = parse(&[message, tail].concat()) else {
+            panic!("{message:?} was not read");
+        };
+        assert_eq!(got, expected, "{message:?}");
+        assert_eq!(used, message.len(), "{message:?}");
     }
 }
 
@@ -185,10 +182,10 @@ fn a_wrong_request_is_refused_with_the_fitting_reply() {
         (v5_name(b"\xff\xfe", 80), 1),
         (v5_name(&long, 80), 1),
     ] {
-        match v5::parse_request(&message) {
-            Parse::Bad(error) => assert_eq!(error.reply().code(), expected, "{message:?}"),
-            other => panic!("{message:?}: {other:?}"),
-        }
+        let Parse::Bad(error) = v5::parse_request(&message) else {
+            panic!("{message:?} was not refused");
+        };
+        assert_eq!(error.reply().code(), expected, "{message:?}");
     }
 }
 
@@ -348,10 +345,10 @@ fn wrong_socks_4_requests_are_refused() {
             "the host name is not UTF-8 text",
         ),
     ] {
-        match v4::parse_request(&message) {
-            Parse::Bad(error) => assert_eq!(error.to_string(), expected),
-            other => panic!("{message:?}: {other:?}"),
-        }
+        let Parse::Bad(error) = v4::parse_request(&message) else {
+            panic!("{message:?} was not refused");
+        };
+        assert_eq!(error.to_string(), expected);
     }
 }
 
