@@ -50,6 +50,15 @@ async fn setup() -> Setup {
     }
 }
 
+/// CPU time of this thread, which runs both the test and the tunnel.
+fn cpu_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        now.tv_sec.try_into().unwrap(),
+        now.tv_nsec.try_into().unwrap(),
+    )
+}
+
 /// Bytes that do not repeat in any period that a buffer could have.
 fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
@@ -301,11 +310,11 @@ async fn a_reset_of_one_side_is_a_reset_for_the_other() {
             other.read(&mut byte).await
         };
         let (ended, end) = tokio::join!(tunnel, peers);
-        match ended {
-            Ended::ClientReset(_) => assert!(of_client),
-            Ended::OriginReset(_) => assert!(!of_client),
-            ended => panic!("{ended:?}"),
-        }
+        let as_it_was = match of_client {
+            true => matches!(ended, Ended::ClientReset(_)),
+            false => matches!(ended, Ended::OriginReset(_)),
+        };
+        assert!(as_it_was, "{ended:?}");
         assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
 }
@@ -376,10 +385,14 @@ async fn a_reader_that_does_not_read_holds_the_sender_back() {
     let origin = async {
         // Waits until the sender stands still: sockets are full, and the tunnel takes no more.
         let mut before = usize::MAX;
+        let mut cpu = Duration::ZERO;
         while before != sent.get() || before == 0 {
             before = sent.get();
+            cpu = cpu_time();
             tokio::time::sleep(SHORT).await;
         }
+        // Standing still means waiting, not asking again and again.
+        assert!(cpu_time() - cpu < SHORT / 5, "the tunnel was busy");
         assert!(before < much.len(), "everything was taken");
         heard.set(true);
         digest_of_all(origin_read).await
@@ -387,6 +400,84 @@ async fn a_reader_that_does_not_read_holds_the_sender_back() {
     let (_, (), got) = tokio::join!(tunnel, client, origin);
     assert!(heard.get());
     assert_eq!(got, digest(&much));
+}
+
+#[tokio::test]
+async fn bytes_of_a_killed_tunnel_reach_no_other() {
+    for round in 0..4 {
+        let mut s = setup().await;
+        let much = vec![0xee; 64 << 20];
+        let traffic = Traffic::default();
+        // Killed once the origin's side is full, so that bytes are on their way in the middle.
+        let full = async {
+            let mut before = u64::MAX;
+            while before != traffic.from_client.get() || before == 0 {
+                before = traffic.from_client.get();
+                tokio::time::sleep(SHORT / 2).await;
+            }
+        };
+        let tunnel = duplex(s.client_side, s.origin_side, &LIMITS, &traffic, full);
+        let (ended, sent) = tokio::join!(tunnel, s.client.write_all(&much));
+        assert!(matches!(ended, Ended::Killed), "{ended:?}");
+        assert!(sent.is_err());
+
+        let s = setup().await;
+        let clean = noise(4 << 20, round);
+        let traffic = Traffic::default();
+        let tunnel = duplex(s.client_side, s.origin_side, &LIMITS, &traffic, pending());
+        let (origin_read, origin_write) = s.origin.into_split();
+        drop(origin_write);
+        let (_, (), got) = tokio::join!(
+            tunnel,
+            send_all(s.client, &clean),
+            digest_of_all(origin_read)
+        );
+        assert_eq!(got, digest(&clean));
+    }
+}
+
+#[tokio::test]
+async fn pieces_of_all_sizes_pass_between_copying_and_splicing() {
+    let s = setup().await;
+    let all = noise(48 << 20, 9);
+    let traffic = Traffic::default();
+    let tunnel = duplex(s.client_side, s.origin_side, &LIMITS, &traffic, pending());
+    let (mut origin_read, origin_write) = s.origin.into_split();
+    drop(origin_write);
+    let sizes = [1, 3_000_000, 100, 70_000, 5, 1_000_000, 20_000, 9_000];
+    let client = async {
+        let (mut client, mut rest, mut sizes) = (s.client, &all[..], sizes.iter().cycle());
+        while !rest.is_empty() {
+            let n = rest.len().min(*sizes.next().unwrap());
+            client.write_all(&rest[..n]).await.unwrap();
+            tokio::task::yield_now().await;
+            rest = &rest[n..];
+        }
+        client.shutdown().await.unwrap();
+    };
+    let origin = async {
+        let (mut hash, mut total, mut sizes) = (Sha256::new(), 0, sizes.iter().rev().cycle());
+        loop {
+            let mut buf = vec![0; *sizes.next().unwrap()];
+            let n = origin_read.read(&mut buf).await.unwrap();
+            if n == 0 {
+                return (total, <[u8; 32]>::from(hash.finalize()));
+            }
+            total += n;
+            hash.update(&buf[..n]);
+        }
+    };
+    let (ended, (), got) = tokio::join!(tunnel, client, origin);
+    assert!(matches!(ended, Ended::Closed { .. }), "{ended:?}");
+    assert_eq!(got, digest(&all));
+}
+
+#[tokio::test]
+async fn an_idle_tunnel_is_small() {
+    let s = setup().await;
+    let traffic = Traffic::default();
+    let tunnel = duplex(s.client_side, s.origin_side, &LIMITS, &traffic, pending());
+    assert!(size_of_val(&tunnel) < 1500, "{}", size_of_val(&tunnel));
 }
 
 #[tokio::test]
