@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::condition::{Truth, quoted};
+use super::condition::{Truth, Waits, quoted};
 use super::rule::{Action, Clause, Rule};
 use super::verdict::RuleRef;
 use super::walk::{Held, Moment, Ruling, Walk};
@@ -72,7 +72,7 @@ fn name_address(policy: &Policy, facts: &Facts<'_>, trace: &Trace) -> Option<Str
 fn complete(policy: &Policy, facts: &Facts<'_>, trace: &Trace, guarded: bool) -> Option<String> {
     let candidates = trace.tries.iter().filter_map(|traced| {
         let rule = policy.rules.get(traced.rule)?;
-        let failing = only_failing(rule, traced)?;
+        let failing = only_failing(rule, traced, facts)?;
         let opens_guard = failing.key == "address" && !failing.negated;
         let named = facts.address().is_some_and(|ip| rule.names(ip));
         (!guarded || opens_guard || named).then_some((rule, failing))
@@ -96,7 +96,7 @@ fn complete(policy: &Policy, facts: &Facts<'_>, trace: &Trace, guarded: bool) ->
                 None if clause.negated => format!("in {place}, take {key} = {written} out of not"),
                 None => {
                     let saw = clause.condition.saw(facts);
-                    let saw = saw.as_deref().unwrap_or("not known");
+                    let saw = saw.as_deref().unwrap_or("not known").escape_debug();
                     format!("{place} would allow it if {key} = {written} held, which saw: {saw}")
                 }
             }
@@ -104,12 +104,19 @@ fn complete(policy: &Policy, facts: &Facts<'_>, trace: &Trace, guarded: bool) ->
 }
 
 /// The one clause that an allow rule fails in.
-fn only_failing<'a>(rule: &'a Rule, traced: &Traced) -> Option<&'a Clause> {
+fn only_failing<'a>(rule: &'a Rule, traced: &Traced, facts: &Facts<'_>) -> Option<&'a Clause> {
     if traced.held != Held::No || matches!(rule.action, Action::Deny(_)) {
         return None;
     }
     let clauses = rule.clauses.iter().zip(&traced.truths);
-    let mut failing = clauses.filter(|(_, truth)| **truth != Truth::Yes);
+    // What waits for the address is no failure before there is one.
+    let open =
+        |clause: &Clause| facts.address().is_none() && clause.condition.waits() == Waits::Address;
+    let mut failing = clauses.filter(|(clause, truth)| match truth {
+        Truth::Yes => false,
+        Truth::No => true,
+        Truth::Unknown => !open(clause),
+    });
     match (failing.next(), failing.next()) {
         (Some((clause, _)), None) => Some(clause),
         (None | Some(_), _) => None,

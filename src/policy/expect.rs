@@ -14,7 +14,9 @@ use crate::auth::Principal;
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Kind, Located, Table, one_of};
 
-/// One `[[expect]]` case.
+/// One `[[expect]]` case: `request = { url, client, method, user, groups, listener, at, address, headers }`, `verdict`,
+/// and, if it matters, `rule` (`default` where none may hold). Without `client` it comes from 127.0.0.1, without
+/// `listener` from one without a name.
 #[derive(Debug)]
 pub struct Expectation {
     at: Located<()>,

@@ -286,7 +286,11 @@ impl Explanation {
             bandwidth,
         } = obligations;
         let intercept = intercept.then(|| "intercept = true".to_owned());
-        let rate = rate.map(|rate| format!("rate = {rate:.3} each second"));
+        let rate = rate.map(|rate| {
+            let text = format!("{rate:.3}");
+            let text = text.trim_end_matches('0').trim_end_matches('.');
+            format!("rate = {text} each second")
+        });
         let bandwidth = bandwidth.map(|size| format!("bandwidth = {size} each second"));
         self.obligations = [intercept, rate, bandwidth].into_iter().flatten().collect();
     }

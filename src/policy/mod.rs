@@ -10,6 +10,14 @@
 //! names nothing. Any other allow rule does not hold for such an address, and the walk goes on. Neither
 //! `default = "allow"` nor report mode opens what is guarded.
 //!
+//! # What is not known
+//!
+//! The address of a name is not known at the first moment, and is then taken in the client's favour. Any other fact that
+//! is missing (who an anonymous client is, the path inside a tunnel, the method of SOCKS) stays missing, and is taken
+//! against the client at both moments where a rule allows by it: an allow rule does not hold by a condition on it, plain
+//! or under `not`. A deny rule does not hold by a plain condition on it, but does by one under `not`: "deny all but
+//! staff" denies the anonymous.
+//!
 //! # Report mode
 //!
 //! A deny rule with `report = true` does not deny: it is noted, and the walk goes on. An allow rule with `report = true`
@@ -90,9 +98,8 @@ impl Policy {
     /// The first moment, before the name is resolved: could anything allow this?
     ///
     /// What the address would decide is taken in the client's favour: an allow rule that depends on it allows, a deny
-    /// rule that depends on it is passed over, and either leaves the grant unsettled. Any other unknown fact (who the
-    /// client is, the path in a tunnel) will not be known at the second moment either, and makes a condition not hold,
-    /// plain or under `not`, as it will then: a name that must be denied in the end is never resolved.
+    /// rule that depends on it is passed over, and either leaves the grant unsettled. A name that the second moment must
+    /// deny for another reason is denied here, and never resolved.
     ///
     /// A denial here is a denial at the second moment, whatever the addresses.
     pub fn decide(&self, facts: &Facts<'_>) -> Verdict {

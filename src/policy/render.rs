@@ -29,7 +29,8 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let asked = &self.request;
         let what = asked.method.as_deref().unwrap_or(asked.scheme);
-        let path = asked.path.as_deref().unwrap_or_default();
+        // What a client sent may hold anything, also what moves a terminal's cursor.
+        let path = asked.path.as_deref().unwrap_or_default().escape_debug();
         writeln!(f, "{what} {}{path} ({})", asked.authority, asked.scheme)?;
         let who = match (&asked.principal, asked.groups.as_slice()) {
             (None, _) => "anonymous".to_owned(),
@@ -101,7 +102,6 @@ impl fmt::Display for Tested {
         if let Some(named) = &self.named {
             write!(f, " by \"{named}\"")?;
         }
-        // What a client sent may hold anything, also what moves a terminal's cursor.
         write!(f, "  [{}]", saw.escape_debug())
     }
 }

@@ -151,18 +151,22 @@ impl<'a> Walk<'a> {
     }
 
     fn try_rule<O: Observer>(&self, rule: &Rule, observer: &mut O) -> Held {
+        let allows = matches!(rule.action, Action::Allow(_));
         let mut held = Held::Yes;
         for clause in &rule.clauses {
             let truth = clause.holds(self.facts);
             observer.tested(clause, truth);
             match truth {
                 Truth::Yes => {}
-                Truth::Unknown if held != Held::No && self.is_open(clause) => held = Held::Open,
+                Truth::Unknown if self.is_open(clause) => {
+                    held = if held == Held::No { held } else { Held::Open };
+                }
+                // "Deny all but staff" denies who may be staff or not.
+                Truth::Unknown if clause.negated && !allows => {}
                 Truth::Unknown | Truth::No if O::EVERY => held = Held::No,
                 Truth::Unknown | Truth::No => return Held::No,
             }
         }
-        let allows = matches!(rule.action, Action::Allow(_));
         let stopped = self.guard.as_ref().is_some_and(|(ip, _)| !rule.names(*ip));
         match held {
             Held::Yes | Held::Open if allows && stopped => Held::Guarded,

@@ -128,3 +128,22 @@ fn an_open_tunnel_is_judged_again_by_the_address_it_has() {
     assert_eq!(confirmed(&before, &ask, &["8.8.8.8"]), "allow web: 8.8.8.8");
     assert_eq!(confirmed(&after, &ask, &["8.8.8.8"]), "deny no: Rule");
 }
+
+#[test]
+fn deny_all_but_staff_denies_the_anonymous() {
+    let policy = policy(
+        "default = \"allow\"\n[[rule]]\nname = \"no\"\ndeny = {}\nnot = { group = \"staff\" }\n",
+    );
+    let ask = get("a.example");
+    assert_eq!(decided(&policy, &ask), "deny no");
+    assert!(policy.would_ask_who(&ask.facts()));
+    let staff = ask.clone().by("ann", &["staff"]);
+    assert_eq!(decided(&policy, &staff), "allow default");
+    assert_eq!(decided(&policy, &ask.by("bob", &[])), "deny no");
+}
+
+#[test]
+fn a_policy_is_shared_by_workers() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Policy>();
+}
