@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::addr::Host;
 use crate::auth::{Authenticator, Credentials, Outcome};
-use crate::policy::{DenyAction, Denial, Facts, Grant, Permit, Policy, Reason, Verdict};
+use crate::policy::{Denial, DenyAction, Facts, Grant, Permit, Policy, Reason, Verdict};
 use crate::resolve::{CachedResolver, ResolveError, Resolver};
 
 /// What one listener enforces, shared by the workers.
@@ -73,29 +73,49 @@ impl Gate {
 
     /// Credentials from a request's fields. Not read where nobody asks for them, so that they can not do harm.
     pub fn credentials(&self, headers: &HeaderMap) -> Result<Option<Credentials>, BadCredentials> {
-        if !self.auth.as_ref().is_some_and(|auth| auth.reads_credentials()) {
+        if !self
+            .auth
+            .as_ref()
+            .is_some_and(|auth| auth.reads_credentials())
+        {
             return Ok(None);
         }
         let mut values = headers.get_all(PROXY_AUTHORIZATION).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
-            (Some(value), None) => Credentials::from_proxy_authorization(value).map_err(|_| BadCredentials::Malformed),
+            (Some(value), None) => {
+                Credentials::from_proxy_authorization(value).map_err(|_| BadCredentials::Malformed)
+            }
             (Some(_), Some(_)) => Err(BadCredentials::Malformed),
         }
     }
 
     /// The first moment: by name, before anything is looked up.
     pub fn admit(&self, intent: &Intent, headers: Option<&HeaderMap>) -> Result<Grant, Denial> {
-        let grant = match self.policy.decide(&intent.facts(headers)) {
-            Verdict::Allow(grant) => grant,
-            Verdict::Deny(denial) => return Err(denial),
-        };
-        let Some(rate) = grant.obligations().rate else { return Ok(grant) };
-        if self.rates.take(grant.rule(), intent, rate) {
-            return Ok(grant);
+        match self.policy.decide(&intent.facts(headers)) {
+            Verdict::Allow(grant) => Ok(grant),
+            Verdict::Deny(denial) => Err(denial),
         }
-        let action = DenyAction { status: 429, message: Some("Too many requests; try again later.".to_owned()), redirect: None };
-        Err(Denial { rule: grant.rule().clone(), reason: Reason::Rate, action: Arc::new(action) })
+    }
+
+    /// Takes a request out of the rate of the rule that permits it, if it has one.
+    pub fn charge(&self, permit: &Permit, intent: &Intent) -> Result<(), Denial> {
+        let Some(rate) = permit.obligations().rate else {
+            return Ok(());
+        };
+        if self.rates.take(permit.rule(), intent, rate) {
+            return Ok(());
+        }
+        let action = DenyAction {
+            status: 429,
+            message: Some("Too many requests; try again later.".to_owned()),
+            redirect: None,
+        };
+        Err(Denial {
+            rule: permit.rule().clone(),
+            reason: Reason::Rate,
+            action: Arc::new(action),
+        })
     }
 
     /// The second moment: resolves the name and judges each address. What the permit holds may be dialled.
@@ -111,7 +131,9 @@ impl Gate {
         let port = intent.authority.port;
         let facts = intent.facts(headers);
         let name = match &intent.authority.host {
-            Host::Addr(ip) => return self.confirm(grant, &facts, &[SocketAddr::new(*ip, port)], None),
+            Host::Addr(ip) => {
+                return self.confirm(grant, &facts, &[SocketAddr::new(*ip, port)], None);
+            }
             Host::Name(name) => name,
         };
         let (answer, dns) = match resolver.cached(name) {
@@ -122,21 +144,45 @@ impl Gate {
                 (answer, Some(start.elapsed()))
             }
         };
-        let addresses: Vec<SocketAddr> = answer.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        let addresses: Vec<SocketAddr> = answer
+            .addresses
+            .iter()
+            .map(|ip| SocketAddr::new(*ip, port))
+            .collect();
         self.confirm(grant, &facts, &addresses, dns)
     }
 
     /// Whether what was permitted before still is, for a tunnel that is open to `peer`.
-    pub fn still_permits(&self, intent: &Intent, headers: Option<&HeaderMap>, peer: SocketAddr) -> Result<(), Denial> {
+    pub fn still_permits(
+        &self,
+        intent: &Intent,
+        headers: Option<&HeaderMap>,
+        peer: SocketAddr,
+    ) -> Result<(), Denial> {
         let facts = intent.facts(headers);
         match self.policy.decide(&facts) {
             Verdict::Deny(denial) => Err(denial),
-            Verdict::Allow(grant) => self.policy.confirm(&grant, &facts, &[peer], &|address| self.own.contains(address)).map(|_| ()),
+            Verdict::Allow(grant) => self
+                .policy
+                .confirm(&grant, &facts, &[peer], &|address| {
+                    self.own.contains(address)
+                })
+                .map(|_| ()),
         }
     }
 
-    fn confirm(&self, grant: &Grant, facts: &Facts<'_>, addresses: &[SocketAddr], dns: Option<Duration>) -> Result<Vetted, Barred> {
-        let permit = self.policy.confirm(grant, facts, addresses, &|address| self.own.contains(address));
-        permit.map(|permit| Vetted { permit, dns }).map_err(Barred::Denied)
+    fn confirm(
+        &self,
+        grant: &Grant,
+        facts: &Facts<'_>,
+        addresses: &[SocketAddr],
+        dns: Option<Duration>,
+    ) -> Result<Vetted, Barred> {
+        let permit = self.policy.confirm(grant, facts, addresses, &|address| {
+            self.own.contains(address)
+        });
+        permit
+            .map(|permit| Vetted { permit, dns })
+            .map_err(Barred::Denied)
     }
 }

@@ -19,7 +19,9 @@ impl OwnListeners {
     pub fn contains(&self, address: SocketAddr) -> bool {
         // A poisoned list is one that a panic left behind: refusing is the safe reading.
         let Ok(own) = self.0.lock() else { return true };
-        let same_port = own.iter().filter(|listener| listener.port() == address.port());
+        let same_port = own
+            .iter()
+            .filter(|listener| listener.port() == address.port());
         let ip = address.ip().to_canonical();
         let mut wildcard = false;
         for listener in same_port {

@@ -32,7 +32,10 @@ enum Who {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+        }
     }
 }
 
@@ -43,12 +46,21 @@ impl Rates {
             Some(principal) => Who::Principal(principal.name.clone()),
             None => Who::Client(intent.client.ip().to_canonical()),
         };
-        self.take_at(Key { rule: rule.name.clone(), who }, per_second, Instant::now())
+        self.take_at(
+            Key {
+                rule: rule.name.clone(),
+                who,
+            },
+            per_second,
+            Instant::now(),
+        )
     }
 
     fn take_at(&self, key: Key, per_second: f64, now: Instant) -> bool {
         let shard = self.hasher.hash_one(&key) as usize % self.shards.len();
-        let Some(Ok(mut cells)) = self.shards.get(shard).map(Mutex::lock) else { return false };
+        let Some(Ok(mut cells)) = self.shards.get(shard).map(Mutex::lock) else {
+            return false;
+        };
         if cells.len() >= SHARD_LIMIT {
             // Whoever is in the past has a full allowance: forgetting it changes nothing.
             cells.retain(|_, due| *due > now);
@@ -72,11 +84,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rate_lets_a_second_s_worth_through_and_refills() {
         let rates = Rates::default();
-        let take = || rates.take_at(Key { rule: "r".into(), who: Who::Principal("a".into()) }, 5.0, Instant::now());
+        let take = || {
+            rates.take_at(
+                Key {
+                    rule: "r".into(),
+                    who: Who::Principal("a".into()),
+                },
+                5.0,
+                Instant::now(),
+            )
+        };
         assert_eq!((0..10).filter(|_| take()).count(), 5);
         tokio::time::advance(Duration::from_millis(400)).await;
         assert_eq!((0..10).filter(|_| take()).count(), 2);
-        let slow = || rates.take_at(Key { rule: "s".into(), who: Who::Principal("a".into()) }, 0.1, Instant::now());
+        let slow = || {
+            rates.take_at(
+                Key {
+                    rule: "s".into(),
+                    who: Who::Principal("a".into()),
+                },
+                0.1,
+                Instant::now(),
+            )
+        };
         assert_eq!((0..3).filter(|_| slow()).count(), 1);
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!((0..3).filter(|_| slow()).count(), 1);

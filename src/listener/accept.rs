@@ -63,7 +63,12 @@ pub enum Dropped {
 }
 
 /// Accepts until the drain begins or `stop` is notified. A connection's task outlives this.
-pub async fn run<T: Taker + 'static>(socket: TcpListener, taker: Rc<T>, life: Lifeline, stop: Rc<Notify>) {
+pub async fn run<T: Taker + 'static>(
+    socket: TcpListener,
+    taker: Rc<T>,
+    life: Lifeline,
+    stop: Rc<Notify>,
+) {
     let mut draining = pin!(life.draining());
     let mut stopped = pin!(stop.notified());
     loop {
@@ -101,7 +106,11 @@ async fn connection<T: Taker>(stream: TcpStream, peer: SocketAddr, taker: &T) {
         taker.dropped(peer, Dropped::Limit);
         return refuse(stream, OVERLOADED).await;
     };
-    let preface = tokio::time::timeout(terms.limits.first_byte, preface::read(&mut stream, peer, &terms.proxy_headers)).await;
+    let preface = tokio::time::timeout(
+        terms.limits.first_byte,
+        preface::read(&mut stream, peer, &terms.proxy_headers),
+    )
+    .await;
     let preface = match preface {
         Ok(Ok(preface)) => preface,
         // Whoever connects to see whether the port is open says nothing and is no news.
@@ -119,7 +128,12 @@ async fn connection<T: Taker>(stream: TcpStream, peer: SocketAddr, taker: &T) {
         }
         return;
     }
-    let conn = Conn { stream, client: preface.client, listener: terms.listener.clone(), protocol: preface.protocol };
+    let conn = Conn {
+        stream,
+        client: preface.client,
+        listener: terms.listener.clone(),
+        protocol: preface.protocol,
+    };
     taker.serve(conn).await;
 }
 
@@ -147,7 +161,13 @@ async fn refuse(mut stream: Stream, answer: &'static [u8]) {
 /// Errors that concern a connection which is gone already, not the socket (accept(2)).
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
-    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused | ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
 }
 
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nproxy-status: egret; error=connection_limit_reached\r\n\

@@ -26,7 +26,11 @@ pub struct Admitted {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { total: AtomicUsize::new(0), shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+        Self {
+            total: AtomicUsize::new(0),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+        }
     }
 }
 
@@ -38,7 +42,8 @@ impl Admission {
         let admitted = self.count(client);
         let total = self.total.load(Ordering::Relaxed);
         let of_client = admitted.of_client();
-        (total <= limits.connections && of_client <= limits.connections_per_client).then_some(admitted)
+        (total <= limits.connections && of_client <= limits.connections_per_client)
+            .then_some(admitted)
     }
 
     /// Connections now.
@@ -49,18 +54,33 @@ impl Admission {
     fn count(self: &Arc<Self>, client: IpAddr) -> Admitted {
         self.total.fetch_add(1, Ordering::Relaxed);
         self.with_shard(client, |shard| *shard.entry(client).or_insert(0) += 1);
-        Admitted { admission: self.clone(), client }
+        Admitted {
+            admission: self.clone(),
+            client,
+        }
     }
 
-    fn with_shard<R>(&self, client: IpAddr, change: impl FnOnce(&mut HashMap<IpAddr, usize>) -> R) -> Option<R> {
+    fn with_shard<R>(
+        &self,
+        client: IpAddr,
+        change: impl FnOnce(&mut HashMap<IpAddr, usize>) -> R,
+    ) -> Option<R> {
         let shard = self.hasher.hash_one(client) as usize % self.shards.len();
-        self.shards.get(shard)?.lock().ok().map(|mut shard| change(&mut shard))
+        self.shards
+            .get(shard)?
+            .lock()
+            .ok()
+            .map(|mut shard| change(&mut shard))
     }
 }
 
 impl Admitted {
     fn of_client(&self) -> usize {
-        self.admission.with_shard(self.client, |shard| shard.get(&self.client).copied().unwrap_or(0)).unwrap_or(0)
+        self.admission
+            .with_shard(self.client, |shard| {
+                shard.get(&self.client).copied().unwrap_or(0)
+            })
+            .unwrap_or(0)
     }
 }
 
@@ -93,15 +113,31 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_its_connection_is_gone() {
         let admission = Arc::new(Admission::default());
-        let limits = Limits { connections: 3, connections_per_client: 2, ..Limits::default() };
+        let limits = Limits {
+            connections: 3,
+            connections_per_client: 2,
+            ..Limits::default()
+        };
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
         let first = admission.admit(ip("192.0.2.1"), &limits);
-        let _second = admission.admit(ip("::ffff:192.0.2.1"), &limits).expect("the second place of this client");
-        assert!(admission.admit(ip("192.0.2.1"), &limits).is_none(), "a client has two places");
-        let _third = admission.admit(ip("2001:db8::1"), &limits).expect("another client");
-        assert!(admission.admit(ip("2001:db8::2"), &limits).is_none(), "the listener has three places");
+        let _second = admission
+            .admit(ip("::ffff:192.0.2.1"), &limits)
+            .expect("the second place of this client");
+        assert!(
+            admission.admit(ip("192.0.2.1"), &limits).is_none(),
+            "a client has two places"
+        );
+        let _third = admission
+            .admit(ip("2001:db8::1"), &limits)
+            .expect("another client");
+        assert!(
+            admission.admit(ip("2001:db8::2"), &limits).is_none(),
+            "the listener has three places"
+        );
         drop(first);
-        let _again = admission.admit(ip("192.0.2.1"), &limits).expect("a place became free");
+        let _again = admission
+            .admit(ip("192.0.2.1"), &limits)
+            .expect("a place became free");
         assert_eq!(admission.total(), 3);
     }
 }

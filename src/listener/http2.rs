@@ -21,7 +21,12 @@ use crate::message::{Body, BodyError, Interim, Reply, hop};
 use crate::stream::{LazyDeadline, Stream};
 
 /// Serves one connection until either side closes it. Requests run beside each other, each as a task of its own.
-pub async fn serve<H: Handler + 'static>(stream: Stream, handler: Rc<H>, limits: &Limits, life: &Lifeline) {
+pub async fn serve<H: Handler + 'static>(
+    stream: Stream,
+    handler: Rc<H>,
+    limits: &Limits,
+    life: &Lifeline,
+) {
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(limits.streams)
@@ -33,8 +38,11 @@ pub async fn serve<H: Handler + 'static>(stream: Stream, handler: Rc<H>, limits:
         // Rapid reset (CVE-2023-44487): streams that the client opened and reset at once.
         .max_concurrent_reset_streams(32)
         .max_pending_accept_reset_streams(32);
-    let handshake = tokio::time::timeout(limits.header_time, builder.handshake::<_, Bytes>(stream)).await;
-    let Ok(Ok(mut connection)) = handshake else { return };
+    let handshake =
+        tokio::time::timeout(limits.header_time, builder.handshake::<_, Bytes>(stream)).await;
+    let Ok(Ok(mut connection)) = handshake else {
+        return;
+    };
     let deadline = LazyDeadline::new();
     let open = Rc::new(std::cell::Cell::new(0usize));
     let mut draining = pin!(life.draining());
@@ -58,7 +66,9 @@ pub async fn serve<H: Handler + 'static>(stream: Stream, handler: Rc<H>, limits:
             Poll::Ready(None)
         })
         .await;
-        let Some(Ok((request, respond))) = accepted else { break };
+        let Some(Ok((request, respond))) = accepted else {
+            break;
+        };
         deadline.clear();
         open.set(open.get() + 1);
         let (handler, open, limits) = (handler.clone(), open.clone(), limits.clone());
@@ -72,7 +82,12 @@ pub async fn serve<H: Handler + 'static>(stream: Stream, handler: Rc<H>, limits:
     let _ = tokio::time::timeout(limits.idle, rest).await;
 }
 
-async fn exchange<H: Handler>(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, handler: &H, limits: &Limits) {
+async fn exchange<H: Handler>(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    handler: &H,
+    limits: &Limits,
+) {
     let (head, receive) = request.into_parts();
     let connect = head.method == Method::CONNECT;
     let target = match check(&head, limits) {
@@ -94,7 +109,11 @@ async fn exchange<H: Handler>(request: Request<RecvStream>, mut respond: SendRes
         Body::stream(receive)
     };
     let interim = Interim::default();
-    let exchange = Exchange { target, interim: interim.clone(), version: Version::HTTP_2 };
+    let exchange = Exchange {
+        target,
+        interim: interim.clone(),
+        version: Version::HTTP_2,
+    };
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.version_mut() = Version::HTTP_2;
@@ -120,9 +139,16 @@ async fn exchange<H: Handler>(request: Request<RecvStream>, mut respond: SendRes
     };
     let Some(mut reply) = handled else { return };
     let takeover = reply.takeover.take();
-    let Some(sending) = send(reply, &mut respond, &head.method, limits).await else { return };
+    let Some(sending) = send(reply, &mut respond, &head.method, limits).await else {
+        return;
+    };
     if let (Some(takeover), Some(receive)) = (takeover, tunnel.into_inner()) {
-        takeover(Stream::boxed(Tunnel { receive, send: sending, queued: Bytes::new() })).await;
+        takeover(Stream::boxed(Tunnel {
+            receive,
+            send: sending,
+            queued: Bytes::new(),
+        }))
+        .await;
     }
 }
 
@@ -133,14 +159,23 @@ fn check(head: &http::request::Parts, limits: &Limits) -> Result<Bytes, Trouble>
         return Err(Trouble::Malformed(TooMany));
     }
     if head.extensions.get::<h2::ext::Protocol>().is_some() {
-        return Err(Trouble::Malformed(Malformed("extended CONNECT is not offered here")));
+        return Err(Trouble::Malformed(Malformed(
+            "extended CONNECT is not offered here",
+        )));
     }
-    let target = match (head.method == Method::CONNECT, head.uri.authority(), head.uri.scheme()) {
+    let target = match (
+        head.method == Method::CONNECT,
+        head.uri.authority(),
+        head.uri.scheme(),
+    ) {
         (true, Some(authority), _) => authority.to_string(),
         (false, Some(_), Some(_)) => head.uri.to_string(),
         (_, _, _) => return Err(Trouble::Malformed(Malformed("the :authority is missing"))),
     };
-    let declared = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let declared = head
+        .headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if let (Some(size), Some(limit)) = (declared, limits.body_size)
         && size > limit
     {
@@ -153,7 +188,11 @@ fn check(head: &http::request::Parts, limits: &Limits) -> Result<Bytes, Trouble>
 fn join_cookies(mut headers: http::HeaderMap) -> http::HeaderMap {
     use http::header::COOKIE;
     if headers.get_all(COOKIE).iter().nth(1).is_some() {
-        let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes).collect();
+        let crumbs: Vec<&[u8]> = headers
+            .get_all(COOKIE)
+            .iter()
+            .map(http::HeaderValue::as_bytes)
+            .collect();
         if let Ok(joined) = http::HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
             headers.insert(COOKIE, joined);
         }
@@ -162,16 +201,24 @@ fn join_cookies(mut headers: http::HeaderMap) -> http::HeaderMap {
 }
 
 /// Sends a response whole; for a tunnel, its head. `None` where the stream broke.
-async fn send(reply: Reply, respond: &mut SendResponse<Bytes>, method: &Method, limits: &Limits) -> Option<SendStream<Bytes>> {
+async fn send(
+    reply: Reply,
+    respond: &mut SendResponse<Bytes>,
+    method: &Method,
+    limits: &Limits,
+) -> Option<SendStream<Bytes>> {
     let (mut head, mut body) = reply.response.into_parts();
     head.version = Version::HTTP_2;
     hop::strip(&mut head.headers);
     let tunnel = *method == Method::CONNECT && head.status.is_success();
     let empty = *method == Method::HEAD || body.is_empty() || head.status == StatusCode::NO_CONTENT;
     if let (Some(size), false) = (body.size_hint().exact(), empty || tunnel) {
-        head.headers.insert(http::header::CONTENT_LENGTH, size.into());
+        head.headers
+            .insert(http::header::CONTENT_LENGTH, size.into());
     }
-    let mut stream = respond.send_response(Response::from_parts(head, ()), empty && !tunnel).ok()?;
+    let mut stream = respond
+        .send_response(Response::from_parts(head, ()), empty && !tunnel)
+        .ok()?;
     if tunnel || empty {
         return Some(stream);
     }
@@ -195,7 +242,11 @@ async fn send(reply: Reply, respond: &mut SendResponse<Bytes>, method: &Method, 
 }
 
 /// Sends as the client's window allows; a client that takes nothing for too long is cut off.
-async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes, stall_limit: Duration) -> Option<()> {
+async fn send_data(
+    stream: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    stall_limit: Duration,
+) -> Option<()> {
     while !data.is_empty() {
         stream.reserve_capacity(data.len());
         let capacity = std::future::poll_fn(|cx| stream.poll_capacity(cx));
@@ -221,7 +272,13 @@ struct Receiving {
 
 impl Receiving {
     fn new(stream: RecvStream, limits: &Limits) -> Self {
-        Self { stream, silence: LazyDeadline::new(), silence_limit: limits.body_idle, room: limits.body_size, ended: false }
+        Self {
+            stream,
+            silence: LazyDeadline::new(),
+            silence_limit: limits.body_idle,
+            room: limits.body_size,
+            ended: false,
+        }
     }
 
     /// The next bytes. The window is opened again as soon as they are taken: they are in our hands now.
@@ -238,14 +295,19 @@ impl HttpBody for Receiving {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         if !this.ended {
             match this.poll_bytes(cx) {
                 Poll::Ready(Some(Ok(data))) => {
                     this.silence.clear();
                     if let Some(room) = this.room {
-                        let Some(left) = room.checked_sub(data.len() as u64) else { return Poll::Ready(Some(Err(BodyError::TooLarge))) };
+                        let Some(left) = room.checked_sub(data.len() as u64) else {
+                            return Poll::Ready(Some(Err(BodyError::TooLarge)));
+                        };
                         this.room = Some(left);
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -285,12 +347,18 @@ struct Tunnel {
 }
 
 impl AsyncRead for Tunnel {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         while self.queued.is_empty() {
             match ready!(self.receive.poll_bytes(cx)) {
                 None => return Poll::Ready(Ok(())),
                 Some(Ok(data)) => self.queued = data,
-                Some(Err(error)) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, error))),
+                Some(Err(error)) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, error)));
+                }
             }
         }
         let count = buf.remaining().min(self.queued.len());
@@ -301,7 +369,11 @@ impl AsyncRead for Tunnel {
 }
 
 impl AsyncWrite for Tunnel {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
         self.send.reserve_capacity(buf.len());
         let granted = match ready!(self.send.poll_capacity(cx)) {
@@ -330,3 +402,6 @@ impl Drop for Tunnel {
         self.send.send_reset(Reason::CONNECT_ERROR);
     }
 }
+
+/// Bytes of one stream that may be under way; four times as many on a connection.
+const WINDOW: u32 = 256 << 10;

@@ -74,7 +74,13 @@ pub enum PrefaceError {
 
 impl Default for Accepted {
     fn default() -> Self {
-        Self { http: true, connect: true, http2: true, socks4: true, socks5: true }
+        Self {
+            http: true,
+            connect: true,
+            http2: true,
+            socks4: true,
+            socks5: true,
+        }
     }
 }
 
@@ -93,9 +99,21 @@ impl Accepted {
 /// `accept = ["http", "connect", "http2", "socks4", "socks5"]`.
 impl FromValue for Accepted {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
-        let mut accepted = Self { http: false, connect: false, http2: false, socks4: false, socks5: false };
+        let mut accepted = Self {
+            http: false,
+            connect: false,
+            http2: false,
+            socks4: false,
+            socks5: false,
+        };
         for word in Vec::<Located<String>>::from_value(value, faults)? {
-            let words = [("http", 0), ("connect", 1), ("http2", 2), ("socks4", 3), ("socks5", 4)];
+            let words = [
+                ("http", 0),
+                ("connect", 1),
+                ("http2", 2),
+                ("socks4", 3),
+                ("socks5", 4),
+            ];
             match one_of(&word, &words, faults)? {
                 0 => accepted.http = true,
                 1 => accepted.connect = true,
@@ -112,17 +130,29 @@ impl FromValue for Accepted {
 impl FromValue for ProxyHeaders {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
         let table = Table::from_value(value, faults)?;
-        let from = table.require("accept-from", "name the networks whose PROXY headers are believed", faults);
+        let from = table.require(
+            "accept-from",
+            "name the networks whose PROXY headers are believed",
+            faults,
+        );
         table.finish(faults);
         from.map(Self)
     }
 }
 
 /// Reads what begins a connection and puts back what belongs to the protocol. Waits without limit: the caller bounds it.
-pub async fn read(stream: &mut Stream, peer: SocketAddr, trusted: &ProxyHeaders) -> Result<Preface, PrefaceError> {
+pub(super) async fn read(
+    stream: &mut Stream,
+    peer: SocketAddr,
+    trusted: &ProxyHeaders,
+) -> Result<Preface, PrefaceError> {
     let mut buf = BytesMut::new();
     let ip = peer.ip().to_canonical();
-    let client = if trusted.0.iter().any(|net| net.contains(&ip)) { read_proxy_header(stream, &mut buf, peer).await? } else { peer };
+    let client = if trusted.0.iter().any(|net| net.contains(&ip)) {
+        read_proxy_header(stream, &mut buf, peer).await?
+    } else {
+        peer
+    };
     let protocol = loop {
         match sniff(&buf)? {
             Some(protocol) => break protocol,
@@ -133,7 +163,11 @@ pub async fn read(stream: &mut Stream, peer: SocketAddr, trusted: &ProxyHeaders)
     Ok(Preface { client, protocol })
 }
 
-async fn read_proxy_header(stream: &mut Stream, buf: &mut BytesMut, peer: SocketAddr) -> Result<SocketAddr, PrefaceError> {
+async fn read_proxy_header(
+    stream: &mut Stream,
+    buf: &mut BytesMut,
+    peer: SocketAddr,
+) -> Result<SocketAddr, PrefaceError> {
     loop {
         match proxy_protocol::parse(buf) {
             proxy_protocol::Parse::Done(header, used) => {

@@ -8,7 +8,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 ///
 /// Errors: the address is in use by somebody else, not this machine's, or not allowed.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         // `[::]` beside `0.0.0.0` on one port: each takes its own family.
         socket.set_only_v6(true)?;
@@ -24,7 +28,11 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Whether nobody else listens there. `SO_REUSEPORT` would let two processes of one user share an address unnoticed.
 pub fn is_usable(address: SocketAddr) -> std::io::Result<()> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

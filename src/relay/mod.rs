@@ -75,14 +75,25 @@ impl Relay {
     }
 
     /// Answers and records what a client asks of the proxy itself, without asking policy: nothing leaves the process.
-    pub fn answer(&self, caller: &Caller, request: &http::Request<Body>, target: &str, response: Response<Body>) -> Response<Body> {
+    pub fn answer(
+        &self,
+        caller: &Caller,
+        request: &http::Request<Body>,
+        target: &str,
+        response: Response<Body>,
+    ) -> Response<Body> {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(target));
         recording.respond(response)
     }
 
     /// Answers and records a request that is refused before policy is asked.
-    pub fn refuse(&self, caller: &Caller, refusal: &Refusal, asked: Option<&HeaderMap>) -> Response<Body> {
+    pub fn refuse(
+        &self,
+        caller: &Caller,
+        refusal: &Refusal,
+        asked: Option<&HeaderMap>,
+    ) -> Response<Body> {
         let recording = Recording::begin(&self.parts, caller);
         recording.refuse(refusal, None, asked)
     }
@@ -97,8 +108,22 @@ impl Relay {
         Recording::begin(&self.parts, caller).close(reason);
     }
 
-    async fn identify(&self, caller: &Caller, offered: Option<&Credentials>) -> Result<Option<Principal>, Refusal> {
-        match caller.service.gate.identify(caller.client.ip(), offered).await {
+    /// Whether credentials are right, for protocols that must say so before anything is asked for.
+    pub async fn knows(&self, caller: &Caller, offered: Option<&Credentials>) -> bool {
+        self.identify(caller, offered).await.is_ok()
+    }
+
+    async fn identify(
+        &self,
+        caller: &Caller,
+        offered: Option<&Credentials>,
+    ) -> Result<Option<Principal>, Refusal> {
+        match caller
+            .service
+            .gate
+            .identify(caller.client.ip(), offered)
+            .await
+        {
             Outcome::Known(principal) => Ok(Some(principal)),
             Outcome::Anonymous => Ok(None),
             Outcome::Challenge(challenges) => Err(Refusal::Challenge(challenges)),
@@ -107,9 +132,19 @@ impl Relay {
     }
 
     /// Credentials that stand in a request's fields.
-    fn credentials(&self, caller: &Caller, headers: &HeaderMap) -> Result<Option<Credentials>, Refusal> {
+    fn credentials(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Option<Credentials>, Refusal> {
         let gate = &caller.service.gate;
-        let challenges = || gate.auth.as_ref().map(|auth| auth.challenges().to_vec()).unwrap_or_default();
-        gate.credentials(headers).map_err(|_| Refusal::Challenge(challenges()))
+        let challenges = || {
+            gate.auth
+                .as_ref()
+                .map(|auth| auth.challenges().to_vec())
+                .unwrap_or_default()
+        };
+        gate.credentials(headers)
+            .map_err(|_| Refusal::Challenge(challenges()))
     }
 }

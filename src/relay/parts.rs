@@ -63,7 +63,13 @@ pub struct Decided {
 
 impl Parts {
     /// A worker's parts, without any service yet.
-    pub fn new(worker: u16, resolver: CachedResolver, pool: Pool, reporter: Reporter, life: Lifeline) -> Self {
+    pub fn new(
+        worker: u16,
+        resolver: CachedResolver,
+        pool: Pool,
+        reporter: Reporter,
+        life: Lifeline,
+    ) -> Self {
         Self {
             worker,
             services: RefCell::default(),
@@ -95,7 +101,11 @@ impl Parts {
     }
 
     /// Puts other services in force; open tunnels are told to ask again.
-    pub fn replace(&self, services: HashMap<Arc<str>, Arc<Service>>, resolver: Option<CachedResolver>) {
+    pub fn replace(
+        &self,
+        services: HashMap<Arc<str>, Arc<Service>>,
+        resolver: Option<CachedResolver>,
+    ) {
         *self.services.borrow_mut() = services;
         if let Some(resolver) = resolver {
             *self.resolver.borrow_mut() = resolver;

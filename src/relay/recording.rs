@@ -19,7 +19,9 @@ use crate::addr::Authority;
 use crate::gate::Intent;
 use crate::message::{Body, BodyError};
 use crate::policy::Denial;
-use crate::report::{Flow, FlowFacts, FlowGuard, FlowKind, Killed, Record, RequestId, Verdict, text_of};
+use crate::report::{
+    Flow, FlowFacts, FlowGuard, FlowKind, Killed, Record, RequestId, Verdict, text_of,
+};
 
 /// A record in the making. Dropped unfinished, it says that the client went away.
 #[derive(Debug)]
@@ -36,7 +38,14 @@ impl Recording {
     pub(super) fn begin(parts: &Rc<Parts>, caller: &Caller) -> Self {
         let now = Timestamp::now();
         let id = parts.ids.next(now);
-        let record = Record::new(now, id, parts.worker, caller.service.name.clone(), caller.client, caller.protocol);
+        let record = Record::new(
+            now,
+            id,
+            parts.worker,
+            caller.service.name.clone(),
+            caller.client,
+            caller.protocol,
+        );
         Self {
             parts: parts.clone(),
             service: caller.service.clone(),
@@ -56,20 +65,35 @@ impl Recording {
     }
 
     pub(super) fn time(&self) -> Timestamp {
-        self.record.as_ref().map_or_else(Timestamp::now, |record| record.time)
+        self.record
+            .as_ref()
+            .map_or_else(Timestamp::now, |record| record.time)
     }
 
     /// What the request says of itself. The path goes in without its query, unless the log asks for that.
-    pub(super) fn note_request(&mut self, method: &Method, headers: &HeaderMap, path_and_query: Option<&str>) {
+    pub(super) fn note_request(
+        &mut self,
+        method: &Method,
+        headers: &HeaderMap,
+        path_and_query: Option<&str>,
+    ) {
         let wants = self.parts.reporter.wants();
-        let Some(record) = &mut self.record else { return };
+        let Some(record) = &mut self.record else {
+            return;
+        };
         record.method = Some(method.clone());
-        if let Some((path, query)) = path_and_query.map(|target| target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)))) {
+        if let Some((path, query)) = path_and_query.map(|target| {
+            target
+                .split_once('?')
+                .map_or((target, None), |(path, query)| (path, Some(query)))
+        }) {
             record.path = Some(path.into());
             record.query = query.filter(|_| wants.query).map(Into::into);
         }
         if wants.user_agent {
-            record.user_agent = headers.get(http::header::USER_AGENT).map(|value| text_of(value.as_bytes()));
+            record.user_agent = headers
+                .get(http::header::USER_AGENT)
+                .map(|value| text_of(value.as_bytes()));
         }
     }
 
@@ -79,18 +103,26 @@ impl Recording {
             record.scheme = intent.scheme.word();
             record.method = intent.method.clone();
             record.authority = Some(intent.authority.clone());
-            record.principal = intent.principal.as_ref().map(|principal| principal.name.clone());
-            self.flow = Some(self.parts.flows.begin(FlowFacts {
-                id: record.id,
-                kind,
-                started: self.started,
-                listener: intent.listener.clone(),
-                client: intent.client,
-                principal: record.principal.clone(),
-                groups: intent.principal.as_ref().map(|principal| principal.groups.clone()),
-                authority: intent.authority.clone(),
-                rule: None,
-            }));
+            record.principal = intent
+                .principal
+                .as_ref()
+                .map(|principal| principal.name.clone());
+            self.flow = Some(
+                self.parts.flows.begin(FlowFacts {
+                    id: record.id,
+                    kind,
+                    started: self.started,
+                    listener: intent.listener.clone(),
+                    client: intent.client,
+                    principal: record.principal.clone(),
+                    groups: intent
+                        .principal
+                        .as_ref()
+                        .map(|principal| principal.groups.clone()),
+                    authority: intent.authority.clone(),
+                    rule: None,
+                }),
+            );
         }
         self.intent.insert(intent)
     }
@@ -108,9 +140,15 @@ impl Recording {
         if let Some(flow) = self.flow() {
             flow.set_rule(rule.clone());
         }
-        let Some(record) = &mut self.record else { return };
+        let Some(record) = &mut self.record else {
+            return;
+        };
         record.rule = Some(would_deny.map_or(rule, |denial| &denial.rule.name).clone());
-        record.verdict = if would_deny.is_some() { Verdict::WouldDeny } else { Verdict::Allow };
+        record.verdict = if would_deny.is_some() {
+            Verdict::WouldDeny
+        } else {
+            Verdict::Allow
+        };
         if let Some(denial) = would_deny {
             record.reason = Some(Refusal::Denied(denial.as_ref().clone()).reason());
         }
@@ -142,11 +180,18 @@ impl Recording {
     }
 
     /// Answers with a refusal and writes it down.
-    pub(super) fn refuse(mut self, refusal: &Refusal, authority: Option<&Authority>, asked: Option<&HeaderMap>) -> Response<Body> {
+    pub(super) fn refuse(
+        mut self,
+        refusal: &Refusal,
+        authority: Option<&Authority>,
+        asked: Option<&HeaderMap>,
+    ) -> Response<Body> {
         self.note_refusal(refusal);
         let id = self.id().map(|id| id.to_string()).unwrap_or_default();
         let via = &self.service.via;
-        let response = refusal.answer(authority).into_response(via.name(), &id, asked);
+        let response = refusal
+            .answer(authority)
+            .into_response(via.name(), &id, asked);
         self.respond(response)
     }
 
@@ -196,19 +241,31 @@ impl Recording {
             return Response::from_parts(head, body);
         }
         let killed = self.flow().map(Flow::killed);
-        Response::from_parts(head, Body::stream(Followed { body, recording: Some(self), killed }))
+        Response::from_parts(
+            head,
+            Body::stream(Followed {
+                body,
+                recording: Some(self),
+                killed,
+            }),
+        )
     }
 
     /// Counts a request body as it passes.
     pub(super) fn counted(&self, body: Body) -> Body {
         match (self.flow(), body) {
-            (Some(flow), Body::Stream(stream)) => Body::stream(Counted { body: Body::Stream(stream), flow: flow.clone() }),
+            (Some(flow), Body::Stream(stream)) => Body::stream(Counted {
+                body: Body::Stream(stream),
+                flow: flow.clone(),
+            }),
             (_, body) => body,
         }
     }
 
     pub(super) fn finish(&mut self) {
-        let Some(mut record) = self.record.take() else { return };
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
         if let Some(flow) = self.flow() {
             record.bytes_in += flow.traffic.from_client.get();
             record.bytes_out += flow.traffic.from_origin.get();
@@ -216,7 +273,13 @@ impl Recording {
         record.total = Some(self.started.elapsed());
         self.parts.counters.count(&record);
         if let Some(intent) = self.intent.take() {
-            self.parts.recent.push(record.id, Decided { intent, origin: record.origin });
+            self.parts.recent.push(
+                record.id,
+                Decided {
+                    intent,
+                    origin: record.origin,
+                },
+            );
         }
         self.parts.reporter.emit(record);
         self.flow = None;
@@ -228,7 +291,11 @@ impl Drop for Recording {
         let draining = self.parts.life.is_draining();
         self.edit(|record| {
             record.aborted = true;
-            let reason = if draining { "the proxy was stopped" } else { "the client went away" };
+            let reason = if draining {
+                "the proxy was stopped"
+            } else {
+                "the client went away"
+            };
             record.reason.get_or_insert(Cow::Borrowed(reason));
         });
         self.finish();
@@ -245,7 +312,10 @@ impl HttpBody for Counted {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
@@ -276,11 +346,17 @@ impl HttpBody for Followed {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(data), Some(flow)) = (frame.data_ref(), this.recording.as_ref().and_then(Recording::flow)) {
+                if let (Some(data), Some(flow)) = (
+                    frame.data_ref(),
+                    this.recording.as_ref().and_then(Recording::flow),
+                ) {
                     let counter = &flow.traffic.from_origin;
                     counter.set(counter.get() + data.len() as u64);
                 }
@@ -299,7 +375,9 @@ impl HttpBody for Followed {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let Some(killed) = &mut this.killed else { return Poll::Pending };
+                let Some(killed) = &mut this.killed else {
+                    return Poll::Pending;
+                };
                 let reason = ready!(Pin::new(killed).poll(cx));
                 if let Some(recording) = this.recording.take() {
                     recording.cut(reason.to_string());

@@ -40,7 +40,9 @@ impl Refusal {
     pub fn error(&self) -> ProxyError {
         match self {
             Self::Denied(denial) => match denial.reason {
-                Reason::Guarded(..) | Reason::OwnListener(_) | Reason::Address(_) => ProxyError::AddressProhibited,
+                Reason::Guarded(..) | Reason::OwnListener(_) | Reason::Address(_) => {
+                    ProxyError::AddressProhibited
+                }
                 Reason::Rule | Reason::Default | Reason::Rate => ProxyError::RequestDenied,
             },
             Self::Challenge(_) => ProxyError::RequestDenied,
@@ -68,14 +70,20 @@ impl Refusal {
 
     /// The answer to an HTTP client.
     pub fn answer(&self, authority: Option<&Authority>) -> Answer {
-        let place = authority.map_or_else(|| "The request".to_owned(), |authority| format!("The request to {authority}"));
+        let place = authority.map_or_else(
+            || "The request".to_owned(),
+            |authority| format!("The request to {authority}"),
+        );
         let answer = |title: &str| Answer::new(self.error(), title).detail(self.reason());
         match self {
             Self::Denied(denial) => deny(denial, &place, self),
             Self::Challenge(challenges) => {
-                let mut answer = answer("This proxy wants to know who you are").status(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+                let mut answer = answer("This proxy wants to know who you are")
+                    .status(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
                 for challenge in challenges {
-                    answer.headers.append(PROXY_AUTHENTICATE, challenge.value().clone());
+                    answer
+                        .headers
+                        .append(PROXY_AUTHENTICATE, challenge.value().clone());
                 }
                 answer
             }
@@ -83,7 +91,11 @@ impl Refusal {
             Self::Failed(_) | Self::Ended(_) => answer(&format!("{place} failed")),
             Self::Trouble(trouble) => {
                 let answer = answer("The request was refused").status(trouble.status());
-                if *trouble == Trouble::Connections { answer.retry_after(5) } else { answer }
+                if *trouble == Trouble::Connections {
+                    answer.retry_after(5)
+                } else {
+                    answer
+                }
             }
             Self::Target(_) | Self::Misdirected(_) => answer("The request was refused"),
         }
@@ -118,7 +130,9 @@ impl From<BodyError> for Refusal {
 fn deny(denial: &Denial, place: &str, refusal: &Refusal) -> Answer {
     let action = &denial.action;
     let status = StatusCode::from_u16(action.status).unwrap_or(StatusCode::FORBIDDEN);
-    let mut answer = Answer::new(refusal.error(), format!("{place} is not allowed")).status(status).detail(refusal.reason());
+    let mut answer = Answer::new(refusal.error(), format!("{place} is not allowed"))
+        .status(status)
+        .detail(refusal.reason());
     answer.rule = Some(denial.rule.name.to_string());
     answer.remedy = action.message.clone();
     if denial.reason == Reason::Rate {

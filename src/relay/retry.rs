@@ -23,14 +23,33 @@ pub(super) struct Sending<'a> {
 
 impl Sending<'_> {
     /// Sends until a response head comes, at most once over a kept connection and once over a fresh one.
-    pub(super) async fn send(&self, method: &Method, headers: &HeaderMap, mut body: Body, recording: &mut Recording) -> Result<Received, Refusal> {
-        let outgoing = Outgoing { method, target: &self.to.path, host: self.host, headers, length: length_of(&body) };
-        let key = Key { secure: self.to.secure, authority: self.to.authority.clone() };
+    pub(super) async fn send(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        mut body: Body,
+        recording: &mut Recording,
+    ) -> Result<Received, Refusal> {
+        let outgoing = Outgoing {
+            method,
+            target: &self.to.path,
+            host: self.host,
+            headers,
+            length: length_of(&body),
+        };
+        let key = Key {
+            secure: self.to.secure,
+            authority: self.to.authority.clone(),
+        };
         // RFC 9110 §9.2.2: what is not idempotent must not be sent twice, so it gets a connection that was just in use.
         let idempotent = method.is_idempotent();
         let mut fresh = Some(if idempotent { Duration::MAX } else { JUST_USED });
         loop {
-            let lease = self.pool.lease(self.permit, &key, fresh).await.map_err(Refusal::Failed)?;
+            let lease = self
+                .pool
+                .lease(self.permit, &key, fresh)
+                .await
+                .map_err(Refusal::Failed)?;
             let reused = lease.reused;
             recording.origin(lease.connection.peer());
             recording.edit(|record| {
@@ -38,12 +57,17 @@ impl Sending<'_> {
                 record.connect = lease.connect;
                 record.tls = lease.tls;
             });
-            let sent = lease.connection.send(self.pool, key.clone(), outgoing, body, reused, self.interim).await;
+            let sent = lease
+                .connection
+                .send(self.pool, key.clone(), outgoing, body, reused, self.interim)
+                .await;
             match sent {
                 Ok(received) => return Ok(received),
                 Err(Trouble::Client(error)) => return Err(error.into()),
                 Err(Trouble::Origin(failure, Some(again)))
-                    if failure.retry.allows(reused) && reused && (idempotent || failure.retry == Retry::Yes) =>
+                    if failure.retry.allows(reused)
+                        && reused
+                        && (idempotent || failure.retry == Retry::Yes) =>
                 {
                     body = again;
                     fresh = None;

@@ -15,13 +15,19 @@ use crate::stream::{LazyDeadline, Stream};
 
 /// A stream from which at most `rate` bytes are read each second. Writing is bounded by whoever is read from.
 pub(super) fn stream(stream: Stream, rate: ByteSize) -> Stream {
-    Stream::boxed(Throttled { inner: stream, meter: Meter::new(rate) })
+    Stream::boxed(Throttled {
+        inner: stream,
+        meter: Meter::new(rate),
+    })
 }
 
 /// A body that yields at most `rate` bytes each second.
 pub(super) fn body(body: Body, rate: ByteSize) -> Body {
     match body {
-        Body::Stream(inner) => Body::stream(ThrottledBody { inner: Body::Stream(inner), meter: Meter::new(rate) }),
+        Body::Stream(inner) => Body::stream(ThrottledBody {
+            inner: Body::Stream(inner),
+            meter: Meter::new(rate),
+        }),
         Body::Empty | Body::Full(_) => body,
     }
 }
@@ -36,7 +42,11 @@ struct Meter {
 
 impl Meter {
     fn new(rate: ByteSize) -> Self {
-        Self { rate: rate.0.max(1) as f64, due: Instant::now(), wait: LazyDeadline::new() }
+        Self {
+            rate: rate.0.max(1) as f64,
+            due: Instant::now(),
+            wait: LazyDeadline::new(),
+        }
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -64,7 +74,11 @@ struct Throttled {
 }
 
 impl AsyncRead for Throttled {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         ready!(this.meter.poll_ready(cx));
         let room = buf.remaining().min(this.meter.batch());
@@ -78,7 +92,11 @@ impl AsyncRead for Throttled {
 }
 
 impl AsyncWrite for Throttled {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
@@ -100,7 +118,10 @@ impl HttpBody for ThrottledBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         ready!(this.meter.poll_ready(cx));
         let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));

@@ -33,8 +33,8 @@ pub struct Offer {
 /// A tunnel whose origin side is ready.
 #[derive(Debug)]
 pub struct Opening {
-    /// The origin's address.
-    pub peer: SocketAddr,
+    /// Our own address on the origin's side, for protocols that tell it.
+    pub local: Option<SocketAddr>,
     tunnel: Tunnel,
 }
 
@@ -54,10 +54,24 @@ impl Relay {
     /// Waits at most for look-up and connection. Dropping the future ends it; the record says so.
     pub async fn open(&self, caller: &Caller, offer: Offer) -> Result<Opening, Box<Refused>> {
         let mut recording = Recording::begin(&self.parts, caller);
-        let Offer { authority, headers, credentials } = offer;
-        match self.try_open(caller, &authority, headers.as_ref(), credentials, &mut recording).await {
+        let Offer {
+            authority,
+            headers,
+            credentials,
+        } = offer;
+        match self
+            .try_open(
+                caller,
+                &authority,
+                headers.as_ref(),
+                credentials,
+                &mut recording,
+            )
+            .await
+        {
             Ok((origin, peer, bandwidth)) => {
                 recording.origin(peer);
+                let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
                 let tunnel = Tunnel {
                     parts: self.parts.clone(),
                     service: caller.service.clone(),
@@ -66,11 +80,16 @@ impl Relay {
                     bandwidth,
                     headers,
                 };
-                Ok(Opening { peer, tunnel })
+                Ok(Opening { local, tunnel })
             }
             Err(refusal) => {
                 recording.note_refusal(&refusal);
-                Err(Box::new(Refused { refusal, recording, authority, headers }))
+                Err(Box::new(Refused {
+                    refusal,
+                    recording,
+                    authority,
+                    headers,
+                }))
             }
         }
     }
@@ -105,7 +124,12 @@ impl Relay {
         recording.note_intent(intent, FlowKind::Tunnel);
         let permit = self.permit(caller, recording, headers).await?;
         let start = tokio::time::Instant::now();
-        let (stream, peer) = self.parts.pool.dial(&permit).await.map_err(Refusal::Failed)?;
+        let (stream, peer) = self
+            .parts
+            .pool
+            .dial(&permit)
+            .await
+            .map_err(Refusal::Failed)?;
         recording.edit(|record| record.connect = Some(start.elapsed()));
         Ok((stream, peer, permit.obligations().bandwidth))
     }
@@ -114,7 +138,9 @@ impl Relay {
 impl Opening {
     /// Carries bytes until the tunnel ends. `status` is what the client was told, for the record.
     pub async fn carry(mut self, client: Stream, status: Option<StatusCode>) {
-        self.tunnel.recording.edit(|record| record.status = status.map(|status| status.as_u16()));
+        self.tunnel
+            .recording
+            .edit(|record| record.status = status.map(|status| status.as_u16()));
         self.tunnel.carry(client).await;
     }
 }
@@ -122,7 +148,8 @@ impl Opening {
 impl Refused {
     /// The answer to an HTTP client; writes the record.
     pub fn into_response(self) -> http::Response<Body> {
-        self.recording.refuse(&self.refusal, Some(&self.authority), self.headers.as_ref())
+        self.recording
+            .refuse(&self.refusal, Some(&self.authority), self.headers.as_ref())
     }
 
     /// Writes the record where the protocol has an answer of its own.
@@ -144,12 +171,27 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     pub(super) async fn carry(self, client: Stream) {
-        let Self { parts, service, recording, origin, bandwidth, headers } = self;
-        let limits = Limits { idle: service.limits.tunnel_idle, total: service.limits.tunnel_total };
-        let Some(flow) = recording.flow().cloned() else { return };
+        let Self {
+            parts,
+            service,
+            recording,
+            origin,
+            bandwidth,
+            headers,
+        } = self;
+        let limits = Limits {
+            idle: service.limits.tunnel_idle,
+            total: service.limits.tunnel_total,
+        };
+        let Some(flow) = recording.flow().cloned() else {
+            return;
+        };
         flow.state.set("relaying");
         let (client, origin) = match bandwidth {
-            Some(rate) => (throttle::stream(client, rate), throttle::stream(origin, rate)),
+            Some(rate) => (
+                throttle::stream(client, rate),
+                throttle::stream(origin, rate),
+            ),
             None => (client, origin),
         };
         let mut reason = None;
@@ -166,7 +208,9 @@ impl Tunnel {
         };
         match ending {
             Ended::Closed { .. } => finish(recording),
-            Ended::Killed => recording.cut(reason.unwrap_or_else(|| "ended by the proxy".to_owned())),
+            Ended::Killed => {
+                recording.cut(reason.unwrap_or_else(|| "ended by the proxy".to_owned()))
+            }
             Ended::Idle => recording.cut("no byte moved within the idle limit"),
             Ended::Total => recording.cut("the limit of a tunnel's life was reached"),
             Ended::ClientReset(_) => recording.cut("the client broke the connection"),
@@ -175,7 +219,13 @@ impl Tunnel {
     }
 }
 
-async fn carry_bytes(client: Stream, origin: Stream, limits: &Limits, traffic: &Traffic, ends: impl Future<Output = ()>) -> Ended {
+async fn carry_bytes(
+    client: Stream,
+    origin: Stream,
+    limits: &Limits,
+    traffic: &Traffic,
+    ends: impl Future<Output = ()>,
+) -> Ended {
     duplex(client, origin, limits, traffic, ends).await
 }
 
@@ -193,12 +243,19 @@ async fn no_longer_permitted(
 ) -> String {
     let mut generation = parts.generation();
     loop {
-        let (Some(intent), Some(peer)) = (recording.intent(), peer) else { return std::future::pending().await };
+        let (Some(intent), Some(peer)) = (recording.intent(), peer) else {
+            return std::future::pending().await;
+        };
         if generation.changed().await.is_err() {
             return std::future::pending().await;
         }
-        let Some(service) = parts.service(&service.name) else { return "its listener is gone".to_owned() };
-        let intent = Intent { now: jiff::Timestamp::now(), ..intent.clone() };
+        let Some(service) = parts.service(&service.name) else {
+            return "its listener is gone".to_owned();
+        };
+        let intent = Intent {
+            now: jiff::Timestamp::now(),
+            ..intent.clone()
+        };
         if let Err(denial) = service.gate.still_permits(&intent, headers, peer) {
             return format!("no longer allowed: {}", Refusal::Denied(denial).reason());
         }

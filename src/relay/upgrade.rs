@@ -22,7 +22,9 @@ pub(super) fn set_aside(headers: &mut HeaderMap, version: Version, body: &Body) 
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     let wanted = hop.upgrade && version == Version::HTTP_11 && body.is_empty();
-    protocol.filter(|protocol| wanted && may_pass(protocol)).map(|protocol| Asked { protocol })
+    protocol
+        .filter(|protocol| wanted && may_pass(protocol))
+        .map(|protocol| Asked { protocol })
 }
 
 impl Asked {
@@ -37,9 +39,14 @@ impl Asked {
         let headers = response.headers_mut();
         let switched = single(headers);
         let hop = hop::strip(headers);
-        let same = switched.as_ref().is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(self.protocol.as_bytes()));
+        let same = switched
+            .as_ref()
+            .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(self.protocol.as_bytes()));
         if !hop.upgrade || !same {
-            return Err(Refusal::Failed(Failure::new(ProxyError::UpgradeFailed, "the origin switched to a protocol that was not asked for")));
+            return Err(Refusal::Failed(Failure::new(
+                ProxyError::UpgradeFailed,
+                "the origin switched to a protocol that was not asked for",
+            )));
         }
         self.restore(headers);
         Ok(())
@@ -57,6 +64,12 @@ fn single(headers: &HeaderMap) -> Option<HeaderValue> {
 /// Not to another HTTP: what follows a switch is not looked at, so requests would pass policy unseen ("h2c smuggling").
 fn may_pass(protocol: &HeaderValue) -> bool {
     let text = protocol.to_str().unwrap_or_default().to_ascii_lowercase();
-    let token = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/+".contains(&b));
-    token && !["h2c", "h2", "http", "tls"].iter().any(|barred| text == *barred || text.starts_with(&format!("{barred}/")))
+    let token = !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._/+".contains(&b));
+    token
+        && !["h2c", "h2", "http", "tls"]
+            .iter()
+            .any(|barred| text == *barred || text.starts_with(&format!("{barred}/")))
 }

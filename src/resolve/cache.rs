@@ -175,3 +175,9 @@ const MOST_FLIGHTS: usize = 1_000;
 
 /// How long a failure to get an answer is remembered.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
+
+impl std::fmt::Debug for CachedResolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CachedResolver").finish_non_exhaustive()
+    }
+}
