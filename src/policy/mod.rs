@@ -3,6 +3,7 @@
 //! Start at [`Policy::decide`].
 
 mod facts;
+pub mod list;
 mod verdict;
 
 pub use facts::{Facts, Scheme};
