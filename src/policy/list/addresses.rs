@@ -199,7 +199,8 @@ mod tests {
             ("2001:db8:2::", true),
             ("2001:db9::", false),
             ("ffff::1", true),
-            ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", false),
+            ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", true),
+            ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", false),
             ("::", false),
         ] {
             let address = ip.parse().expect("the table holds addresses");

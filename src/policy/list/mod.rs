@@ -4,6 +4,7 @@
 
 mod addresses;
 mod file;
+mod keys;
 mod names;
 mod parse;
 mod report;
