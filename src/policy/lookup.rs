@@ -19,3 +19,13 @@ pub trait ListLookup: Debug + Send + Sync {
 
 /// The lists that a policy may name.
 pub type Lists = BTreeMap<String, Arc<dyn ListLookup>>;
+
+impl ListLookup for super::list::List {
+    fn has_host(&self, host: &Host) -> bool {
+        Self::has_host(self, host)
+    }
+
+    fn has_address(&self, ip: IpAddr) -> bool {
+        Self::has_address(self, ip)
+    }
+}

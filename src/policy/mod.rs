@@ -31,6 +31,7 @@ mod expect;
 mod explain;
 mod facts;
 mod index;
+pub mod list;
 mod lookup;
 mod render;
 mod rule;
