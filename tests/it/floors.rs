@@ -522,8 +522,8 @@ fn raw_string(rest: &str) -> Option<usize> {
 
 /// A character between quotes; a lifetime is one quote only.
 fn character(rest: &str) -> usize {
-    if rest.starts_with("'\\") {
-        return rest[2..]
+    if let Some(escaped) = rest.strip_prefix("'\\") {
+        return escaped
             .char_indices()
             .skip(1)
             .find(|(_, c)| *c == '\'')
