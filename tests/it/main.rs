@@ -12,5 +12,8 @@
     reason = "tests stand outside the workers: they read the real clock"
 )]
 
+mod connect;
 mod floors;
+mod forward;
+mod framing;
 mod support;
