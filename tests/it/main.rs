@@ -16,4 +16,6 @@ mod connect;
 mod floors;
 mod forward;
 mod framing;
+mod policy_spellings;
+mod socks;
 mod support;

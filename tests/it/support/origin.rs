@@ -10,6 +10,9 @@ use std::time::Instant;
 use super::wire::{self, Wire};
 use super::{Ca, PATIENCE};
 
+/// A port that is free, at the loopback address.
+const ANYWHERE: (&str, u16) = ("127.0.0.1", 0);
+
 /// A listening origin. Stops to accept when dropped.
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
@@ -42,7 +45,7 @@ impl Origin {
     /// Answers the first request of each connection with these bytes, then closes.
     pub(crate) fn replies(bytes: &[u8]) -> Self {
         let bytes = bytes.to_vec();
-        Self::plain("127.0.0.1", move |wire, connection, seen| {
+        Self::plain(ANYWHERE, move |wire, connection, seen| {
             let Ok(request) = read_request(wire, connection) else {
                 return;
             };
@@ -56,15 +59,15 @@ impl Origin {
 
     /// Answers each request with what this says, on connections that stay open.
     pub(crate) fn http(answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::http_at("127.0.0.1", answer)
+        Self::http_on(ANYWHERE, answer)
     }
 
-    /// As [`Self::http`], at another loopback address.
-    pub(crate) fn http_at(
-        host: &str,
+    /// As [`Self::http`], at another loopback address and a given port.
+    pub(crate) fn http_on(
+        place: (&str, u16),
         answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        Self::plain(host, move |wire, connection, seen| {
+        Self::plain(place, move |wire, connection, seen| {
             serve(wire, connection, seen, &answer);
         })
     }
@@ -76,7 +79,7 @@ impl Origin {
         answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
         let config = ca.server(names);
-        Self::listen("127.0.0.1", move |wire, connection, seen| {
+        Self::listen(ANYWHERE, move |wire, connection, seen| {
             let mut wire = wire.wrapped(|tcp| super::tls::accept(&config, tcp));
             serve(&mut wire, connection, seen, &answer);
         })
@@ -84,7 +87,7 @@ impl Origin {
 
     /// Hands each connection over.
     pub(crate) fn scripted(play: impl Fn(&mut Wire) + Send + Sync + 'static) -> Self {
-        Self::plain("127.0.0.1", move |wire, _, _| play(wire))
+        Self::plain(ANYWHERE, move |wire, _, _| play(wire))
     }
 
     /// Sends back whatever comes, until the client's side ends; then ends too.
@@ -98,14 +101,20 @@ impl Origin {
         })
     }
 
-    fn plain(host: &str, play: impl Fn(&mut Wire, usize, &Seen) + Send + Sync + 'static) -> Self {
-        Self::listen(host, move |mut wire, connection, seen| {
+    fn plain(
+        place: (&str, u16),
+        play: impl Fn(&mut Wire, usize, &Seen) + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(place, move |mut wire, connection, seen| {
             play(&mut wire, connection, seen);
         })
     }
 
-    fn listen(host: &str, play: impl Fn(Wire, usize, &Seen) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((host, 0)).unwrap();
+    fn listen(
+        place: (&str, u16),
+        play: impl Fn(Wire, usize, &Seen) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(place).unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
         let play = Arc::new(play);
