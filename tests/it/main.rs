@@ -12,10 +12,12 @@
     reason = "tests stand outside the workers: they read the real clock"
 )]
 
+mod clients;
 mod connect;
 mod floors;
 mod forward;
 mod framing;
+mod hostile;
 mod policy_spellings;
 mod socks;
 mod support;

@@ -101,7 +101,12 @@ impl Wire {
     }
 
     /// Ends the connection with RST.
-    pub(crate) fn reset(self) {
+    pub(crate) fn reset(mut self) {
+        self.reset_now();
+    }
+
+    /// Ends the connection with RST as soon as this side lets go of it, which an origin's play does by returning.
+    pub(crate) fn reset_now(&mut self) {
         socket2::SockRef::from(&self.tcp)
             .set_linger(Some(Duration::ZERO))
             .unwrap();
