@@ -1,0 +1,23 @@
+//! Egret from outside: one binary of tests, one module for each behaviour, real processes and real sockets.
+//! Not unit tests, which stand beside the code. Start at `support`, then read any module.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that can not go on must stop with the place where it stopped"
+)]
+#![expect(
+    clippy::disallowed_types,
+    reason = "tests stand outside the workers: they read the real clock"
+)]
+
+mod clients;
+mod connect;
+mod floors;
+mod forward;
+mod framing;
+mod hostile;
+mod policy_spellings;
+mod socks;
+mod support;
