@@ -223,7 +223,7 @@ async fn what_was_put_back_is_sent_first() {
 async fn an_idle_tunnel_ends_and_a_busy_one_does_not() {
     let mut s = setup().await;
     let limits = Limits {
-        idle: SHORT,
+        idle: 4 * SHORT,
         total: None,
     };
     let traffic = Traffic::default();
@@ -231,8 +231,8 @@ async fn an_idle_tunnel_ends_and_a_busy_one_does_not() {
     let tunnel = duplex(s.client_side, s.origin_side, &limits, &traffic, pending());
     let peers = async {
         let mut byte = [0];
-        for _ in 0..5 {
-            tokio::time::sleep(SHORT / 2).await;
+        for _ in 0..6 {
+            tokio::time::sleep(SHORT).await;
             s.client.write_all(b"x").await.unwrap();
             s.origin.read_exact(&mut byte).await.unwrap();
         }
@@ -243,7 +243,7 @@ async fn an_idle_tunnel_ends_and_a_busy_one_does_not() {
     };
     let (ended, (last, end)) = tokio::join!(tunnel, peers);
     assert!(matches!(ended, Ended::Idle), "{ended:?}");
-    assert!(begun.elapsed() >= last + SHORT * 9 / 10);
+    assert!(begun.elapsed() >= last + 3 * SHORT);
     assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
@@ -477,7 +477,7 @@ async fn an_idle_tunnel_is_small() {
     let s = setup().await;
     let traffic = Traffic::default();
     let tunnel = duplex(s.client_side, s.origin_side, &LIMITS, &traffic, pending());
-    assert!(size_of_val(&tunnel) < 1500, "{}", size_of_val(&tunnel));
+    assert!(size_of_val(&tunnel) < 1024, "{}", size_of_val(&tunnel));
 }
 
 #[tokio::test]
@@ -518,7 +518,7 @@ async fn a_deadline_can_be_moved_both_ways_and_taken_away() {
         if let Some(first) = first {
             deadline.set(begun + first);
         }
-        let wait = timeout(ms(300), deadline.expired());
+        let wait = timeout(ms(1000), deadline.expired());
         let mover = async {
             tokio::task::yield_now().await;
             match then {
@@ -530,7 +530,7 @@ async fn a_deadline_can_be_moved_both_ways_and_taken_away() {
         assert_eq!(waited.is_ok(), expected.is_some(), "{row}");
         if let Some(expected) = expected {
             assert!(begun.elapsed() >= expected, "{row}");
-            assert!(begun.elapsed() < expected + ms(200), "{row}");
+            assert!(begun.elapsed() < expected + ms(800), "{row}");
             let again = poll_fn(|cx| Poll::Ready(deadline.poll_expired(cx).is_ready())).await;
             assert!(again, "{row}: expired once, but not twice");
         }
