@@ -2,6 +2,9 @@
 
 pub mod addr;
 pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod engine;
 pub mod fault;
 pub mod gate;
 pub mod lifeline;
@@ -11,6 +14,7 @@ pub mod mode;
 pub mod policy;
 pub mod pool;
 pub mod proxy_protocol;
+pub mod question;
 pub mod relay;
 pub mod report;
 pub mod resolve;

@@ -66,6 +66,14 @@ impl Authenticator {
         }
     }
 
+    /// Who a client that offers nothing is by its address alone.
+    pub fn by_address(&self, client: IpAddr) -> Option<Principal> {
+        let client = client.to_canonical();
+        self.methods
+            .iter()
+            .find_map(|method| method.by_address(client))
+    }
+
     /// Whether some method reads credentials. Where none does, what a client offers is not looked at.
     pub fn reads_credentials(&self) -> bool {
         !self.challenges.is_empty()

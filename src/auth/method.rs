@@ -16,6 +16,12 @@ pub trait AuthMethod: Debug + Send + Sync {
     /// Says who the client is, if this method can. Dropping the future is safe: nothing is half done.
     fn authenticate<'a>(&'a self, seen: Seen<'a>) -> Answering<'a>;
 
+    /// Who a client without credentials is by its address alone, for methods that look at nothing else.
+    fn by_address(&self, client: IpAddr) -> Option<Principal> {
+        let _ = client;
+        None
+    }
+
     /// What a client is told to offer, for methods that read credentials.
     fn challenge(&self) -> Option<Challenge> {
         None

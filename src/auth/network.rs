@@ -79,6 +79,10 @@ impl Network {
 }
 
 impl AuthMethod for Network {
+    fn by_address(&self, client: IpAddr) -> Option<Principal> {
+        self.find(client).cloned()
+    }
+
     fn authenticate<'a>(&'a self, seen: Seen<'a>) -> Answering<'a> {
         // Whoever offers credentials wants to be known by them: a wrong password does not fall back to the network.
         let found = match seen.offered {

@@ -37,8 +37,19 @@ pub struct ListenerConfig {
     pub via: Via,
 }
 
-pub(super) fn read_all(root: &Table, policies: &[PolicyConfig], via: &Via, faults: &Faults) -> Vec<ListenerConfig> {
-    let tables: Vec<Table> = root.require("listener", "add one: [[listener]] with name, bind, mode and policy", faults).unwrap_or_default();
+pub(super) fn read_all(
+    root: &Table,
+    policies: &[PolicyConfig],
+    via: &Via,
+    faults: &Faults,
+) -> Vec<ListenerConfig> {
+    let tables: Vec<Table> = root
+        .require(
+            "listener",
+            "add one: [[listener]] with name, bind, mode and policy",
+            faults,
+        )
+        .unwrap_or_default();
     let mut names: Vec<String> = Vec::new();
     let mut listeners = Vec::new();
     for table in tables {
@@ -51,24 +62,53 @@ pub(super) fn read_all(root: &Table, policies: &[PolicyConfig], via: &Via, fault
 }
 
 fn read_name(table: &Table, names: &mut Vec<String>, faults: &Faults) -> Option<Arc<str>> {
-    let name: Located<String> = table.require("name", "name the listener; records and rules call it so", faults)?;
+    let name: Located<String> = table.require(
+        "name",
+        "name the listener; records and rules call it so",
+        faults,
+    )?;
     if names.contains(&name.value) {
-        faults.push(Fault::at(&name.at, format!("there are two listeners named \"{}\"", name.value), "give each a name of its own"));
+        faults.push(Fault::at(
+            &name.at,
+            format!("there are two listeners named \"{}\"", name.value),
+            "give each a name of its own",
+        ));
         return None;
     }
     names.push(name.value.clone());
     Some(name.value.into())
 }
 
-fn read(table: Table, name: Option<Arc<str>>, policies: &[PolicyConfig], via: &Via, faults: &Faults) -> Option<ListenerConfig> {
-    let bind = table.require::<Vec<Located<SocketAddr>>>("bind", "bind = \"127.0.0.1:3128\"", faults);
-    let mode = table.require::<Located<String>>("mode", "mode = \"forward\"", faults).and_then(|word| read_mode(&word, faults));
-    let policy_name = table.require::<Located<String>>("policy", "policy = \"NAME\", with [policy.NAME] beside it", faults);
-    let policy = policy_name.as_ref().and_then(|name| find_policy(name, policies, faults));
+fn read(
+    table: Table,
+    name: Option<Arc<str>>,
+    policies: &[PolicyConfig],
+    via: &Via,
+    faults: &Faults,
+) -> Option<ListenerConfig> {
+    let bind =
+        table.require::<Vec<Located<SocketAddr>>>("bind", "bind = \"127.0.0.1:3128\"", faults);
+    let mode = table
+        .require::<Located<String>>("mode", "mode = \"forward\"", faults)
+        .and_then(|word| read_mode(&word, faults));
+    let policy_name = table.require::<Located<String>>(
+        "policy",
+        "policy = \"NAME\", with [policy.NAME] beside it",
+        faults,
+    );
+    let policy = policy_name
+        .as_ref()
+        .and_then(|name| find_policy(name, policies, faults));
     let (auth, groups) = (table.take_value("auth"), table.take_value("groups"));
     let asked = auth.is_some() || groups.is_some();
-    let auth = if asked { Authenticator::read(auth, groups, faults).map(Arc::new) } else { None };
-    let limits = table.take::<Table>("limits", faults).map_or_else(Limits::default, |table| Limits::read(table, faults));
+    let auth = if asked {
+        Authenticator::read(auth, groups, faults).map(Arc::new)
+    } else {
+        None
+    };
+    let limits = table
+        .take::<Table>("limits", faults)
+        .map_or_else(Limits::default, |table| Limits::read(table, faults));
     let accepted = table.take_or("accept", Accepted::default(), faults);
     let proxy_headers = table.take_or("proxy-protocol", ProxyHeaders::default(), faults);
     let via = table.take_or("via", via.clone(), faults);
@@ -91,18 +131,44 @@ fn read_mode(word: &Located<String>, faults: &Faults) -> Option<&'static table::
     let found = table::find(&word.value);
     if found.is_none() {
         let known: Vec<&str> = MODES.iter().map(|entry| entry.name).collect();
-        faults.push(Fault::at(&word.at, format!("\"{}\" is not a mode", word.value), suggest(&word.value, &known)));
+        faults.push(Fault::at(
+            &word.at,
+            format!("\"{}\" is not a mode", word.value),
+            suggest(&word.value, &known),
+        ));
     }
     found
 }
 
 /// A policy that is there but faulty has told its own faults: only a name that nobody defines is one here.
-fn find_policy(name: &Located<String>, policies: &[PolicyConfig], faults: &Faults) -> Option<Arc<Policy>> {
-    let found = policies.iter().find(|policy| policy.name == name.value).map(|policy| policy.policy.clone());
-    if found.is_none() && faults.is_empty() || found.is_none() && !name.at.source.text.contains(&format!("[policy.{}", name.value)) {
+fn find_policy(
+    name: &Located<String>,
+    policies: &[PolicyConfig],
+    faults: &Faults,
+) -> Option<Arc<Policy>> {
+    let found = policies
+        .iter()
+        .find(|policy| policy.name == name.value)
+        .map(|policy| policy.policy.clone());
+    if found.is_none() && faults.is_empty()
+        || found.is_none()
+            && !name
+                .at
+                .source
+                .text
+                .contains(&format!("[policy.{}", name.value))
+    {
         let known: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
-        let remedy = if known.is_empty() { format!("add [policy.{}]", name.value) } else { suggest(&name.value, &known) };
-        faults.push(Fault::at(&name.at, format!("there is no policy \"{}\"", name.value), remedy));
+        let remedy = if known.is_empty() {
+            format!("add [policy.{}]", name.value)
+        } else {
+            suggest(&name.value, &known)
+        };
+        faults.push(Fault::at(
+            &name.at,
+            format!("there is no policy \"{}\"", name.value),
+            remedy,
+        ));
     }
     found
 }
@@ -114,7 +180,11 @@ impl FromValue for SocketAddr {
         let address = text.parse();
         if address.is_err() {
             let problem = format!("\"{text}\" is not an address with a port");
-            faults.push(Fault::at(&at, problem, "write \"127.0.0.1:3128\", \"0.0.0.0:3128\" or \"[::]:3128\""));
+            faults.push(Fault::at(
+                &at,
+                problem,
+                "write \"127.0.0.1:3128\", \"0.0.0.0:3128\" or \"[::]:3128\"",
+            ));
         }
         address.ok()
     }

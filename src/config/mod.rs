@@ -51,7 +51,10 @@ impl Config {
 
     /// Runs the `[[expect]]` cases of all policies; the faults of those that fail.
     pub fn failed_expectations(&self) -> Vec<Fault> {
-        self.outcomes().into_iter().filter_map(|(_, case)| case.err()).collect()
+        self.outcomes()
+            .into_iter()
+            .filter_map(|(_, case)| case.err())
+            .collect()
     }
 
     /// Each case with its place: passed, or its fault.
@@ -59,8 +62,12 @@ impl Config {
         let now = Timestamp::now();
         let mut outcomes = Vec::new();
         for policy in &self.policies {
-            let listener = self.listeners.iter().find(|listener| listener.policy_name == policy.name);
-            let identify = |ip| listener.and_then(|listener| listener.auth.as_ref()?.by_address(ip));
+            let listener = self
+                .listeners
+                .iter()
+                .find(|listener| listener.policy_name == policy.name);
+            let identify =
+                |ip| listener.and_then(|listener| listener.auth.as_ref()?.by_address(ip));
             for case in policy.policy.expectations() {
                 let outcome = case.run(&policy.policy, now, &identify);
                 let result = case.fault(&outcome).map_or(Ok(()), Err);
@@ -77,7 +84,10 @@ pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
         None => Source::new("<built-in>", DEFAULT),
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
-                vec![Fault::new(format!("cannot read {}: {error}", path.display()), "name a configuration file with -c FILE")]
+                vec![Fault::new(
+                    format!("cannot read {}: {error}", path.display()),
+                    "name a configuration file with -c FILE",
+                )]
             })?;
             Source::new(path, text)
         }
@@ -90,6 +100,15 @@ pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
     }
 }
 
+/// The admin socket that a configuration names, whatever else is wrong with it.
+pub fn admin_socket(path: &Path) -> Option<PathBuf> {
+    let source = Source::new(path, std::fs::read_to_string(path).ok()?);
+    let ignored = Faults::new();
+    Table::parse(&source, &ignored)
+        .take::<Table>("admin", &ignored)?
+        .take("socket", &ignored)
+}
+
 fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
     let root = Table::parse(source, faults);
     // What a file with broken syntax does not have is not reported as missing: the syntax is the fault.
@@ -100,11 +119,25 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
     let via = root.take_or("via", Via::default(), faults);
     let listeners = listener::read_all(&root, &policies, &via, faults);
     let workers = root.take::<crate::settings::Located<usize>>("workers", faults);
-    if let Some(workers) = workers.as_ref().filter(|workers| workers.value == 0 || workers.value > MOST_WORKERS) {
-        faults.push(Fault::at(&workers.at, "there are 1 to 1024 workers", "leave it out for one per core"));
+    if let Some(workers) = workers
+        .as_ref()
+        .filter(|workers| workers.value == 0 || workers.value > MOST_WORKERS)
+    {
+        faults.push(Fault::at(
+            &workers.at,
+            "there are 1 to 1024 workers",
+            "leave it out for one per core",
+        ));
     }
-    let settings = root.take::<Table>("pool", faults).map_or_else(pool::Settings::default, |table| pool::Settings::read(table, faults));
-    let origin = pool::Origin { settings, tls: pool::tls::read(root.take("tls", faults), faults) };
+    let settings = root
+        .take::<Table>("pool", faults)
+        .map_or_else(pool::Settings::default, |table| {
+            pool::Settings::read(table, faults)
+        });
+    let origin = pool::Origin {
+        settings,
+        tls: pool::tls::read(root.take("tls", faults), faults),
+    };
     let dns = resolve::Plan::load(&resolve::Settings::read(root.take_value("dns"), faults));
     let access = read_log(root.take("log", faults), faults);
     let admin = root.take::<Table>("admin", faults).and_then(|table| {
@@ -130,10 +163,14 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
 }
 
 fn read_log(table: Option<Table>, faults: &Faults) -> report::Settings {
-    let Some(table) = table else { return report::Settings::default() };
+    let Some(table) = table else {
+        return report::Settings::default();
+    };
     let access = table.take::<Table>("access", faults);
     table.finish(faults);
-    access.map_or_else(report::Settings::default, |table| report::Settings::read(table, faults))
+    access.map_or_else(report::Settings::default, |table| {
+        report::Settings::read(table, faults)
+    })
 }
 
 /// The configuration of a process without a file.

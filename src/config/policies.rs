@@ -20,15 +20,28 @@ pub struct PolicyConfig {
 }
 
 pub(super) fn read(table: Option<Table>, faults: &Faults) -> Vec<PolicyConfig> {
-    let Some(table) = table else { return Vec::new() };
+    let Some(table) = table else {
+        return Vec::new();
+    };
     let mut policies = Vec::new();
     for (name, value) in table.take_rest() {
-        let Some(table) = Table::from_value(value, faults) else { continue };
-        let Some(rules) = open(table, faults) else { continue };
+        let Some(table) = Table::from_value(value, faults) else {
+            continue;
+        };
+        let Some(rules) = open(table, faults) else {
+            continue;
+        };
         let lists = read_lists(rules.take_value("list"), faults);
-        let looked_up: Lists = lists.iter().map(|(name, list)| (name.clone(), list.clone() as Arc<dyn ListLookup>)).collect();
+        let looked_up: Lists = lists
+            .iter()
+            .map(|(name, list)| (name.clone(), list.clone() as Arc<dyn ListLookup>))
+            .collect();
         if let Some(policy) = Policy::read(&name.value, rules, &looked_up, faults) {
-            policies.push(PolicyConfig { name: name.value, policy: Arc::new(policy), lists: lists.into_values().collect() });
+            policies.push(PolicyConfig {
+                name: name.value,
+                policy: Arc::new(policy),
+                lists: lists.into_values().collect(),
+            });
         }
     }
     policies
@@ -36,7 +49,9 @@ pub(super) fn read(table: Option<Table>, faults: &Faults) -> Vec<PolicyConfig> {
 
 /// The table with the rules: the one given, or the file that it names.
 fn open(table: Table, faults: &Faults) -> Option<Table> {
-    let Some(file) = table.take::<Located<PathBuf>>("file", faults) else { return Some(table) };
+    let Some(file) = table.take::<Located<PathBuf>>("file", faults) else {
+        return Some(table);
+    };
     table.finish(faults);
     match std::fs::read_to_string(&file.value) {
         Ok(text) => {
@@ -46,7 +61,11 @@ fn open(table: Table, faults: &Faults) -> Option<Table> {
         }
         Err(error) => {
             let problem = format!("cannot read {}: {error}", file.value.display());
-            faults.push(Fault::at(&file.at, problem, "a path is relative to the file that names it"));
+            faults.push(Fault::at(
+                &file.at,
+                problem,
+                "a path is relative to the file that names it",
+            ));
             None
         }
     }

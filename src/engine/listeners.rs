@@ -35,11 +35,18 @@ pub(super) struct Change {
 impl Listeners {
     /// Binds what is new, for so many workers. Nothing of the running state changes; on an error everything new is closed.
     pub(super) fn prepare(&self, config: &Config, workers: usize) -> Result<Change, Vec<Fault>> {
-        let mut change = Change { opened: (0..workers).map(|_| Vec::new()).collect(), ..Change::default() };
+        let mut change = Change {
+            opened: (0..workers).map(|_| Vec::new()).collect(),
+            ..Change::default()
+        };
         let mut faults = Vec::new();
         for listener in &config.listeners {
             for address in &listener.bind {
-                let key = Key { listener: listener.name.clone(), mode: listener.mode.name, configured: address.value };
+                let key = Key {
+                    listener: listener.name.clone(),
+                    mode: listener.mode.name,
+                    configured: address.value,
+                };
                 if let Some(kept) = self.bound.iter().find(|(bound, _)| *bound == key) {
                     change.bound.push(kept.clone());
                     continue;
@@ -56,8 +63,18 @@ impl Listeners {
             }
         }
         let stays = |key: &Key| change.bound.iter().any(|(bound, _)| bound == key);
-        change.closed = self.bound.iter().map(|(key, _)| key).filter(|key| !stays(key)).cloned().collect();
-        if faults.is_empty() { Ok(change) } else { Err(faults) }
+        change.closed = self
+            .bound
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| !stays(key))
+            .cloned()
+            .collect();
+        if faults.is_empty() {
+            Ok(change)
+        } else {
+            Err(faults)
+        }
     }
 
     /// Takes a change that was prepared.
@@ -67,7 +84,9 @@ impl Listeners {
 
     /// The addresses that came out, with their listeners.
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
-        self.bound.iter().map(|(key, address)| (&*key.listener, *address))
+        self.bound
+            .iter()
+            .map(|(key, address)| (&*key.listener, *address))
     }
 }
 
@@ -84,8 +103,12 @@ fn open(address: SocketAddr, workers: usize) -> std::io::Result<(SocketAddr, Vec
 
 fn cannot_bind(at: &Location, address: SocketAddr, error: &std::io::Error) -> Fault {
     let remedy = match error.kind() {
-        std::io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another port",
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        std::io::ErrorKind::AddrInUse => {
+            "another process listens there: stop it, or choose another port"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+        }
         std::io::ErrorKind::AddrNotAvailable => "the address is not one of this machine's",
         _ => "choose another address",
     };

@@ -33,8 +33,11 @@ pub struct Options {
 /// Runs until a signal or command ends it. Errors: every fault of the configuration, or of the machine.
 pub fn run(options: &Options) -> Result<(), Vec<Fault>> {
     let config = checked(options, options.ignore_expect)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| vec![Fault::new(format!("cannot start: {error}"), "")])?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| vec![Fault::new(format!("cannot start: {error}"), "")])?;
     runtime.block_on(async {
         let mut engine = Engine::start(options.clone(), config)?;
         engine.serve().await;
@@ -60,12 +63,16 @@ pub(super) struct Engine {
 
 impl Engine {
     fn start(options: Options, config: Config) -> Result<Self, Vec<Fault>> {
-        let count = options.workers.or(config.workers).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let count = options
+            .workers
+            .or(config.workers)
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let one = |fault| vec![fault];
         let mut listeners = Listeners::default();
         let mut change = listeners.prepare(&config, count)?;
         let log = AccessLog::start(&config.access).map_err(one)?;
-        let admin = Admin::bind(options.socket.as_deref().or(config.admin.as_deref())).map_err(one)?;
+        let admin =
+            Admin::bind(options.socket.as_deref().or(config.admin.as_deref())).map_err(one)?;
         let mut lasting = Lasting::default();
         let snapshot = Arc::new(lasting.snapshot(&config));
         let (sender, ended) = mpsc::unbounded_channel();
@@ -73,10 +80,17 @@ impl Engine {
         for number in 0..count {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let worker = Worker::start(number, snapshot.clone(), log.reporter(), sender.clone());
-            workers.push(worker.map_err(|error| one(Fault::new(format!("cannot start a worker: {error}"), "raise the limit of threads")))?);
+            workers.push(worker.map_err(|error| {
+                one(Fault::new(
+                    format!("cannot start a worker: {error}"),
+                    "raise the limit of threads",
+                ))
+            })?);
         }
         listeners.commit(&mut change);
-        lasting.own().replace(listeners.addresses().map(|(_, address)| address).collect());
+        lasting
+            .own()
+            .replace(listeners.addresses().map(|(_, address)| address).collect());
         for (worker, sockets) in workers.iter().zip(change.opened) {
             worker.tell(Command::Open(sockets));
         }
@@ -103,9 +117,17 @@ impl Engine {
             tracing::info!("listening listener={listener} address={address}");
         }
         if self.options.config.is_none() {
-            let address = self.listeners.addresses().next().map_or_else(String::new, |(_, address)| address.to_string());
-            tracing::info!("built-in configuration: public addresses on ports 80 and 443; private, loopback and metadata addresses are refused");
-            tracing::info!("use it with: export HTTP_PROXY=http://{address} HTTPS_PROXY=http://{address}");
+            let address = self
+                .listeners
+                .addresses()
+                .next()
+                .map_or_else(String::new, |(_, address)| address.to_string());
+            tracing::info!(
+                "built-in configuration: public addresses on ports 80 and 443; private, loopback and metadata addresses are refused"
+            );
+            tracing::info!(
+                "use it with: export HTTP_PROXY=http://{address} HTTPS_PROXY=http://{address}"
+            );
         }
         for list in self.config.lists() {
             tracing::info!("list {}: {}", list.name(), list.report());
@@ -148,10 +170,21 @@ impl Engine {
         }
     }
 
+    pub(super) fn own(&self) -> Arc<crate::gate::OwnListeners> {
+        self.lasting.own().clone()
+    }
+
     /// Begins the drain; when it has begun already, cuts it short.
     pub(super) fn drain(&mut self) {
-        let limit = if self.draining { Duration::ZERO } else { self.config.drain };
-        tracing::info!(?limit, "draining: no new connections; waiting for what is under way");
+        let limit = if self.draining {
+            Duration::ZERO
+        } else {
+            self.config.drain
+        };
+        tracing::info!(
+            ?limit,
+            "draining: no new connections; waiting for what is under way"
+        );
         self.draining = true;
         for worker in &self.workers {
             worker.tell(Command::Drain(limit));
@@ -173,7 +206,10 @@ impl Engine {
                 for fault in faults {
                     tracing::error!("{}", fault.render());
                 }
-                tracing::error!(faults = faults.len(), "not reloaded; the running configuration stays in force");
+                tracing::error!(
+                    faults = faults.len(),
+                    "not reloaded; the running configuration stays in force"
+                );
             }
         }
         reloaded
@@ -181,14 +217,24 @@ impl Engine {
 
     fn try_reload(&mut self, ignore_expect: bool) -> Result<(), Vec<Fault>> {
         if self.draining {
-            return Err(vec![Fault::new("the process is draining", "start a new one")]);
+            return Err(vec![Fault::new(
+                "the process is draining",
+                "start a new one",
+            )]);
         }
         let config = checked(&self.options, ignore_expect)?;
         let mut change = self.listeners.prepare(&config, self.workers.len())?;
-        self.log.reload(&config.access).map_err(|fault| vec![fault])?;
+        self.log
+            .reload(&config.access)
+            .map_err(|fault| vec![fault])?;
         let snapshot = Arc::new(self.lasting.snapshot(&config));
         self.listeners.commit(&mut change);
-        self.lasting.own().replace(self.listeners.addresses().map(|(_, address)| address).collect());
+        self.lasting.own().replace(
+            self.listeners
+                .addresses()
+                .map(|(_, address)| address)
+                .collect(),
+        );
         for (worker, sockets) in self.workers.iter().zip(change.opened) {
             worker.tell(Command::Replace(snapshot.clone()));
             for key in &change.closed {
@@ -213,7 +259,9 @@ impl Engine {
                         tracing::warn!("{}", warning.render());
                     }
                 }
-                Refresh::Kept { fault } => tracing::error!("the last good list stays in force: {}", fault.render()),
+                Refresh::Kept { fault } => {
+                    tracing::error!("the last good list stays in force: {}", fault.render())
+                }
             }
         }
         if changed {
@@ -236,6 +284,14 @@ impl Engine {
 
 fn checked(options: &Options, ignore_expect: bool) -> Result<Config, Vec<Fault>> {
     let config = config::load(options.config.as_deref())?;
-    let failed = if ignore_expect { Vec::new() } else { config.failed_expectations() };
-    if failed.is_empty() { Ok(config) } else { Err(failed) }
+    let failed = if ignore_expect {
+        Vec::new()
+    } else {
+        config.failed_expectations()
+    };
+    if failed.is_empty() {
+        Ok(config)
+    } else {
+        Err(failed)
+    }
 }

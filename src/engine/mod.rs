@@ -8,4 +8,5 @@ mod main_loop;
 mod snapshot;
 mod worker;
 
+pub use admin::default_path as default_socket;
 pub use main_loop::{Options, run};

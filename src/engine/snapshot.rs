@@ -37,7 +37,12 @@ impl Lasting {
         let mut services = HashMap::new();
         let mut terms = HashMap::new();
         for listener in &config.listeners {
-            let gate = Gate { policy: listener.policy.clone(), auth: listener.auth.clone(), own: self.own.clone(), rates: self.rates.clone() };
+            let gate = Gate {
+                policy: listener.policy.clone(),
+                auth: listener.auth.clone(),
+                own: self.own.clone(),
+                rates: self.rates.clone(),
+            };
             let service = Service {
                 name: listener.name.clone(),
                 gate,
@@ -46,7 +51,11 @@ impl Lasting {
                 via: listener.via.clone(),
             };
             services.insert(listener.name.clone(), Arc::new(service));
-            let admission = self.admissions.entry(listener.name.clone()).or_default().clone();
+            let admission = self
+                .admissions
+                .entry(listener.name.clone())
+                .or_default()
+                .clone();
             let of_listener = Terms {
                 listener: listener.name.clone(),
                 limits: listener.limits.clone(),
@@ -56,7 +65,13 @@ impl Lasting {
             };
             terms.insert(listener.name.clone(), Arc::new(of_listener));
         }
-        self.admissions.retain(|name, admission| terms.contains_key(name) || admission.total() > 0);
-        Snapshot { services, terms, dns: config.dns.clone(), origin: config.origin.clone() }
+        self.admissions
+            .retain(|name, admission| terms.contains_key(name) || admission.total() > 0);
+        Snapshot {
+            services,
+            terms,
+            dns: config.dns.clone(),
+            origin: config.origin.clone(),
+        }
     }
 }

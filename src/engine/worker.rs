@@ -46,17 +46,27 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(number: u16, snapshot: Arc<Snapshot>, reporter: Reporter, ended: mpsc::UnboundedSender<u16>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        number: u16,
+        snapshot: Arc<Snapshot>,
+        reporter: Reporter,
+        ended: mpsc::UnboundedSender<u16>,
+    ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, run(number, &snapshot, reporter, inbox)),
-                Err(error) => tracing::error!(%error, "cannot build the runtime of a worker"),
-            }
-            // The main loop may be gone already: then nobody counts.
-            let _ = ended.send(number);
-        })?;
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                match runtime {
+                    Ok(runtime) => tokio::task::LocalSet::new()
+                        .block_on(&runtime, run(number, &snapshot, reporter, inbox)),
+                    Err(error) => tracing::error!(%error, "cannot build the runtime of a worker"),
+                }
+                // The main loop may be gone already: then nobody counts.
+                let _ = ended.send(number);
+            })?;
         Ok(Self { commands, thread })
     }
 
@@ -66,13 +76,19 @@ impl Worker {
     }
 
     /// Asks and waits for the answer; `None` where the worker has ended.
-    pub(super) async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Rc<Parts>) -> T + Send + 'static) -> Option<T> {
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Rc<Parts>) -> T + Send + 'static,
+    ) -> Option<T> {
         let (sender, answer) = tokio::sync::oneshot::channel();
         self.tell(Command::Ask(Box::new(move |parts| {
             // Who asked may have gone.
             let _ = sender.send(question(parts));
         })));
-        tokio::time::timeout(Duration::from_secs(5), answer).await.ok()?.ok()
+        tokio::time::timeout(Duration::from_secs(5), answer)
+            .await
+            .ok()?
+            .ok()
     }
 
     pub(super) fn join(self) {
@@ -82,12 +98,26 @@ impl Worker {
     }
 }
 
-async fn run(number: u16, snapshot: &Arc<Snapshot>, reporter: Reporter, mut inbox: mpsc::UnboundedReceiver<Command>) {
+async fn run(
+    number: u16,
+    snapshot: &Arc<Snapshot>,
+    reporter: Reporter,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+) {
     let life = Lifeline::new();
     let pool = Pool::new(snapshot.origin.clone());
-    let parts = Rc::new(Parts::new(number, snapshot.dns.build(), pool, reporter, life.clone()));
+    let parts = Rc::new(Parts::new(
+        number,
+        snapshot.dns.build(),
+        pool,
+        reporter,
+        life.clone(),
+    ));
     parts.replace(snapshot.services.clone(), None);
-    let floor = Rc::new(Floor { terms: RefCell::new(snapshot.terms.clone()), parts: parts.clone() });
+    let floor = Rc::new(Floor {
+        terms: RefCell::new(snapshot.terms.clone()),
+        parts: parts.clone(),
+    });
     life.spawn_background(sweep(parts.clone()));
     let mut doors: HashMap<Key, Rc<Notify>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
@@ -153,10 +183,16 @@ impl Floor {
     fn replace(&self, snapshot: &Snapshot) {
         self.terms.replace(snapshot.terms.clone());
         self.parts.pool.replace(snapshot.origin.clone());
-        self.parts.replace(snapshot.services.clone(), Some(snapshot.dns.build()));
+        self.parts
+            .replace(snapshot.services.clone(), Some(snapshot.dns.build()));
     }
 
-    fn open(self: &Rc<Self>, key: &Key, mode: &'static table::Entry, socket: std::net::TcpListener) -> Option<Rc<Notify>> {
+    fn open(
+        self: &Rc<Self>,
+        key: &Key,
+        mode: &'static table::Entry,
+        socket: std::net::TcpListener,
+    ) -> Option<Rc<Notify>> {
         let socket = match TcpListener::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => {
@@ -165,10 +201,23 @@ impl Floor {
             }
         };
         let service = self.parts.service(&key.listener)?;
-        let means = Means { relay: Relay::new(self.parts.clone()), service };
-        let door = Rc::new(Door { floor: self.clone(), listener: key.listener.clone(), mode: (mode.build)(means.clone()), means });
+        let means = Means {
+            relay: Relay::new(self.parts.clone()),
+            service,
+        };
+        let door = Rc::new(Door {
+            floor: self.clone(),
+            listener: key.listener.clone(),
+            mode: (mode.build)(means.clone()),
+            means,
+        });
         let stop = Rc::new(Notify::new());
-        self.parts.life.spawn(accept::run(socket, door, self.parts.life.clone(), stop.clone()));
+        self.parts.life.spawn(accept::run(
+            socket,
+            door,
+            self.parts.life.clone(),
+            stop.clone(),
+        ));
         Some(stop)
     }
 }
@@ -197,7 +246,10 @@ impl Taker for Door {
     }
 
     async fn serve(&self, conn: Conn) {
-        self.mode.clone().serve(conn, self.floor.parts.life.clone()).await;
+        self.mode
+            .clone()
+            .serve(conn, self.floor.parts.life.clone())
+            .await;
     }
 
     fn accepted(&self) -> impl Sized + 'static {
@@ -206,13 +258,20 @@ impl Taker for Door {
 
     fn dropped(&self, client: SocketAddr, why: Dropped) {
         let relay = &self.means.relay;
-        let caller = Caller { service: relay.service(&self.means.service), client, protocol: Protocol::Http11, interim: Interim::default() };
+        let caller = Caller {
+            service: relay.service(&self.means.service),
+            client,
+            protocol: Protocol::Http11,
+            interim: Interim::default(),
+        };
         match why {
             Dropped::Limit => {
                 self.floor.parts.counters.connections_refused.bump();
                 relay.abandoned(&caller, &Trouble::Connections);
             }
-            Dropped::Silent | Dropped::Preface(_) | Dropped::Protocol => relay.broken_off(&caller, why.to_string()),
+            Dropped::Silent | Dropped::Preface(_) | Dropped::Protocol => {
+                relay.broken_off(&caller, why.to_string())
+            }
         }
     }
 }

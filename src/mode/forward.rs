@@ -62,7 +62,7 @@ impl Handler for Client {
     async fn handle(&self, request: Request<Body>, exchange: Exchange) -> Reply {
         let caller = self.caller(&exchange, request.method() == Method::CONNECT);
         let text = std::str::from_utf8(&exchange.target).unwrap_or_default();
-        let accepted = self.mode.means.accepted;
+        let accepted = caller.service.accepted;
         match Target::parse(request.method(), text) {
             Ok(Target::Authority(authority)) if accepted.connect => {
                 self.connect(request, &caller, authority).await

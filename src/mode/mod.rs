@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::lifeline::Lifeline;
-use crate::listener::{Accepted, Conn};
+use crate::listener::Conn;
 use crate::relay::{Relay, Service};
 
 /// Serves the connections of one listener on one worker.
@@ -28,6 +28,4 @@ pub struct Means {
     pub relay: Relay,
     /// The listener's parts.
     pub service: Arc<Service>,
-    /// The protocols that the listener accepts.
-    pub accepted: Accepted,
 }

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use crate::gate::{Gate, Intent};
 use crate::lifeline::Lifeline;
-use crate::listener::Limits;
+use crate::listener::{Accepted, Limits};
 use crate::message::Via;
+use crate::policy::Explanation;
 use crate::pool::Pool;
-use crate::report::{Counters, Flows, Recent, Reporter, RequestIds};
+use crate::report::{Counters, Flows, Recent, Reporter, RequestId, RequestIds};
 use crate::resolve::CachedResolver;
 
 /// What one listener enforces; built off the workers, shared by them, replaced whole.
@@ -24,6 +25,8 @@ pub struct Service {
     pub gate: Gate,
     /// Limits of the client's side.
     pub limits: Limits,
+    /// The protocols that are spoken.
+    pub accepted: Accepted,
     /// The name in `Via` and `Proxy-Status`.
     pub via: Via,
 }
@@ -111,6 +114,21 @@ impl Parts {
             *self.resolver.borrow_mut() = resolver;
         }
         self.judge_again();
+    }
+
+    /// Explains a decision of late with the policy in force now.
+    pub fn explain(&self, id: RequestId) -> Option<Explanation> {
+        let decided = self.recent.find(id, Decided::clone)?;
+        let service = self.service(&decided.intent.listener)?;
+        let addresses = decided.origin.map(|origin| [origin]);
+        let addresses = addresses.as_ref().map(<[_; 1]>::as_slice);
+        let own = |address| service.gate.own.contains(address);
+        Some(
+            service
+                .gate
+                .policy
+                .explain(&decided.intent.facts(None), addresses, &own),
+        )
     }
 
     /// Tells open tunnels to ask again whether they are permitted, as when a list has changed.

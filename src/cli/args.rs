@@ -1,0 +1,168 @@
+//! What can be typed.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+/// Forward proxy and secure egress gateway: decides, explains and records every connection that leaves.
+#[derive(Debug, Parser)]
+#[command(name = "egret", version, after_help = EXAMPLES, args_conflicts_with_subcommands = false)]
+pub struct Cli {
+    /// The configuration file; without one, a built-in configuration for this machine alone
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The admin socket of the running process, instead of the configuration's
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// What to do; `run` if nothing is said
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of `run`, which may be left out
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve
+    #[command(
+        after_help = "Signals: TERM drains and ends, HUP reloads, USR1 opens the access log anew."
+    )]
+    Run(Run),
+    /// Load everything, tell every fault at once, run the [[expect]] cases
+    Check,
+    /// Run the [[expect]] cases of the policies
+    Test,
+    /// Say what becomes of a request, and why
+    Explain(Explain),
+    /// Load the configuration anew in the running process
+    Reload {
+        /// Reload although [[expect]] cases fail; the log says so
+        #[arg(long)]
+        ignore_expect: bool,
+    },
+    /// Accept nothing more, let the running process end when everything has ended
+    Drain,
+    /// Say how the running process is
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List live tunnels and exchanges, or end some
+    Flows(Flows),
+    /// Make an htpasswd line; the password is read from standard input
+    Hash(Hash),
+    /// List the conditions that a rule can have
+    Conditions,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Options of `run`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Run {
+    /// Worker threads; one per core if nothing is said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Start although [[expect]] cases fail
+    #[arg(long)]
+    pub ignore_expect: bool,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct Explain {
+    /// A URL, host:port for a tunnel, or the id of a record (with --live)
+    #[arg(value_name = "URL|ID")]
+    pub what: String,
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    pub from: Option<IpAddr>,
+    /// The client's principal
+    #[arg(long)]
+    pub user: Option<String>,
+    /// A group of the client; may be said again
+    #[arg(long)]
+    pub group: Vec<String>,
+    /// The method; without one, https URLs are tunnels as clients make them
+    #[arg(long)]
+    pub method: Option<String>,
+    /// When it is asked, as 2026-11-24T10:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<jiff::Timestamp>,
+    /// A field of the request, as "name: value"; may be said again
+    #[arg(long, value_name = "FIELD")]
+    pub header: Vec<String>,
+    /// An address that the name resolves to; may be said again
+    #[arg(long, value_name = "IP")]
+    pub address: Vec<IpAddr>,
+    /// The listener; the first one if nothing is said
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
+    /// Ask the running process, which resolves the name too
+    #[arg(long)]
+    pub live: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `flows`.
+#[derive(Debug, Clone, Args)]
+pub struct Flows {
+    /// End the flows instead of listing them
+    #[arg(value_parser = ["kill"], value_name = "kill")]
+    pub action: Option<String>,
+    /// Which: user=alice, client=10.0.0.0/8, host=*.example.com, rule=…, kind=tunnel, age>10m; joined by commas
+    #[arg(long = "where", value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `hash`.
+#[derive(Debug, Clone, Args)]
+pub struct Hash {
+    /// The user's name; without one, only the hash is printed
+    pub user: Option<String>,
+    /// How: bcrypt, argon2id or sha512
+    #[arg(long, default_value = "bcrypt", value_parser = ["bcrypt", "argon2id", "sha512"])]
+    pub method: String,
+}
+
+pub(super) fn completions(shell: clap_complete::Shell) -> ExitCode {
+    clap_complete::generate(shell, &mut Cli::command(), "egret", &mut std::io::stdout());
+    ExitCode::SUCCESS
+}
+
+pub(super) fn man() -> ExitCode {
+    match clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+const EXAMPLES: &str = "Examples:
+  egret                                   serve on 127.0.0.1:3128 with the built-in configuration
+  egret run -c egret.toml                 serve with a configuration
+  egret check -c egret.toml               tell every fault of a configuration
+  egret explain -c egret.toml https://example.com/
+  egret flows kill --where user=alice     end what alice has running
+
+Exit codes: 0 fine, 1 a check failed, 2 wrong usage or configuration.";
+
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  egret explain -c egret.toml --from 10.20.0.7 --group ci https://packages.example/simple/
+  egret explain -c egret.toml --method GET --address 10.0.5.9 http://metrics.example:9090/
+  egret explain --live 01k6x3v9q2r8t4m0c5hb";

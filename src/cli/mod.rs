@@ -1,0 +1,97 @@
+//! The command line: what a person types, what they read, and the exit code.
+//! 0: fine. 1: a check failed. 2: wrong usage or configuration.
+//! Start at [`run`].
+
+mod args;
+mod check;
+mod control;
+mod explain;
+mod hash;
+
+pub use args::Cli;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::engine::{self, Options};
+use crate::fault::Fault;
+use args::Command;
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let config = cli.config.clone();
+    let command = cli.command.unwrap_or_else(|| Command::Run(cli.run));
+    match command {
+        Command::Run(run) => {
+            log_to_stderr();
+            let options = Options {
+                config,
+                workers: run.workers.map(usize::from),
+                socket: cli.socket,
+                ignore_expect: run.ignore_expect,
+            };
+            match engine::run(&options) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(faults) => tell(&faults),
+            }
+        }
+        Command::Check => check::check(config.as_deref()),
+        Command::Test => check::test(config.as_deref()),
+        Command::Explain(explain) => {
+            explain::explain(config.as_deref(), cli.socket.as_deref(), &explain)
+        }
+        Command::Hash(hash) => hash::hash(&hash),
+        Command::Reload { ignore_expect } => {
+            control::Control::new(config.as_deref(), cli.socket.as_deref()).reload(ignore_expect)
+        }
+        Command::Drain => control::Control::new(config.as_deref(), cli.socket.as_deref()).drain(),
+        Command::Status { json } => {
+            control::Control::new(config.as_deref(), cli.socket.as_deref()).status(json)
+        }
+        Command::Flows(flows) => {
+            control::Control::new(config.as_deref(), cli.socket.as_deref()).flows(&flows)
+        }
+        Command::Conditions => explain::conditions(),
+        Command::Completions { shell } => args::completions(shell),
+        Command::Man => args::man(),
+    }
+}
+
+/// Prints every fault, and how many there are; exit code 2.
+fn tell(faults: &[Fault]) -> ExitCode {
+    for fault in faults {
+        complain(&fault.render());
+    }
+    complain(&match faults.len() {
+        1 => "1 fault".to_owned(),
+        count => format!("{count} faults"),
+    });
+    ExitCode::from(2)
+}
+
+/// A line for the person at the terminal; where nobody reads it any more, nothing can be done.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn complain(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn log_to_stderr() {
+    let colour = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let filter = EnvFilter::try_from_env("EGRET_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,176 @@
+//! A request that nobody has made, put together to ask what would become of it: for `egret explain`, here or in the process.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::addr::{Authority, Host};
+use crate::auth::Principal;
+use crate::message::{Target, normal_path};
+use crate::policy::{Facts, Scheme};
+
+/// The question as words, as a command line has them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Question {
+    /// A URL, or `host:port` for a tunnel.
+    pub url: String,
+    /// The listener; the first one by default.
+    pub listener: Option<String>,
+    /// The client's address; loopback by default.
+    pub from: Option<IpAddr>,
+    /// The client's principal.
+    pub user: Option<String>,
+    /// The client's groups.
+    pub groups: Vec<String>,
+    /// The method; by default GET, and CONNECT for `https` and `host:port`.
+    pub method: Option<String>,
+    /// When it is asked (RFC 3339); now by default.
+    pub at: Option<Timestamp>,
+    /// Fields, as `name: value`.
+    pub headers: Vec<String>,
+    /// What the name resolves to.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The question, understood.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The listener.
+    pub listener: Option<String>,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Who the client is said to be.
+    pub principal: Option<Principal>,
+    /// Where to.
+    pub authority: Authority,
+    /// The addresses that were given.
+    pub addresses: Option<Vec<IpAddr>>,
+    scheme: Scheme,
+    method: Method,
+    path: Option<String>,
+    headers: HeaderMap,
+    at: Timestamp,
+}
+
+impl Question {
+    /// Understands the question. Errors: one line that says what is wrong.
+    pub fn read(&self) -> Result<Asked, String> {
+        let named = self
+            .method
+            .as_deref()
+            .map(|method| Method::try_from(method.to_ascii_uppercase().as_str()));
+        let method = named
+            .transpose()
+            .map_err(|_| "the method is not a token".to_owned())?;
+        let (target, method) = self.target(method)?;
+        let (scheme, authority, path) = match target {
+            Target::Authority(authority) => (Scheme::Tunnel, authority, None),
+            Target::Absolute {
+                secure,
+                authority,
+                path,
+            } => {
+                let scheme = if secure { Scheme::Https } else { Scheme::Http };
+                (scheme, authority, Some(normal_path(&path).into_owned()))
+            }
+            Target::Origin(_) | Target::Asterisk => {
+                return Err("write a whole URL, or host:port for a tunnel".to_owned());
+            }
+        };
+        Ok(Asked {
+            listener: self.listener.clone(),
+            client: self
+                .from
+                .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+                .to_canonical(),
+            principal: self.principal(),
+            addresses: (!self.addresses.is_empty()).then(|| self.addresses.clone()),
+            authority,
+            scheme,
+            method,
+            path,
+            headers: self.fields()?,
+            at: self.at.unwrap_or_else(Timestamp::now),
+        })
+    }
+
+    /// As clients do: `https` becomes a tunnel, unless a method says that the proxy is to fetch it.
+    fn target(&self, method: Option<Method>) -> Result<(Target, Method), String> {
+        let url = self.url.trim();
+        let tunnel = match &method {
+            Some(method) => *method == Method::CONNECT,
+            None => {
+                !url.contains("://")
+                    || url
+                        .get(..8)
+                        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+            }
+        };
+        if !tunnel {
+            let method = method.unwrap_or(Method::GET);
+            return Target::parse(&method, url)
+                .map(|target| (target, method))
+                .map_err(|error| error.to_string());
+        }
+        let place = match Target::parse(&Method::GET, url) {
+            Ok(Target::Absolute { authority, .. }) => authority,
+            _ => Authority::parse(url, None)
+                .or_else(|_| Host::parse_bare(url).map(|host| Authority::new(host, 443)))
+                .map_err(|e| e.to_string())?,
+        };
+        Ok((Target::Authority(place), Method::CONNECT))
+    }
+
+    fn principal(&self) -> Option<Principal> {
+        if self.user.is_none() && self.groups.is_empty() {
+            return None;
+        }
+        let name = self.user.as_deref().unwrap_or("someone").into();
+        Some(Principal {
+            name,
+            groups: self
+                .groups
+                .iter()
+                .map(|group| group.as_str().into())
+                .collect(),
+            method: "asked",
+        })
+    }
+
+    fn fields(&self) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::new();
+        for field in &self.headers {
+            let parts = field.split_once(':').and_then(|(name, value)| {
+                Some((
+                    HeaderName::try_from(name.trim()).ok()?,
+                    HeaderValue::try_from(value.trim()).ok()?,
+                ))
+            });
+            let (name, value) = parts
+                .ok_or_else(|| format!("\"{field}\" is not a field; write \"name: value\""))?;
+            headers.append(name, value);
+        }
+        Ok(headers)
+    }
+}
+
+impl Asked {
+    /// The facts for a decision.
+    pub fn facts<'a>(&'a self, listener: &'a str, principal: Option<&'a Principal>) -> Facts<'a> {
+        Facts {
+            listener,
+            client: self.client,
+            principal,
+            authority: &self.authority,
+            scheme: self.scheme,
+            method: Some(&self.method),
+            path: self.path.as_deref(),
+            headers: Some(&self.headers),
+            now: self.at,
+            resolved: None,
+        }
+    }
+}
