@@ -3,5 +3,17 @@
 pub mod addr;
 pub mod auth;
 pub mod fault;
+pub mod gate;
+pub mod lifeline;
+pub mod listener;
+pub mod message;
+pub mod mode;
 pub mod policy;
+pub mod pool;
+pub mod proxy_protocol;
+pub mod relay;
+pub mod report;
+pub mod resolve;
 pub mod settings;
+pub mod socks;
+pub mod stream;

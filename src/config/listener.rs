@@ -1,0 +1,121 @@
+//! `[[listener]]`: where clients come in, what is spoken there, and which policy decides.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::PolicyConfig;
+use crate::auth::Authenticator;
+use crate::fault::{Fault, Faults, suggest};
+use crate::listener::{Accepted, Limits, ProxyHeaders};
+use crate::message::Via;
+use crate::mode::table::{self, MODES};
+use crate::policy::Policy;
+use crate::settings::{FromValue, Located, Table, Value};
+
+/// A listener that was read.
+#[derive(Debug)]
+pub struct ListenerConfig {
+    /// Its name, unique.
+    pub name: Arc<str>,
+    /// The addresses that it binds.
+    pub bind: Vec<Located<SocketAddr>>,
+    /// How its connections are served.
+    pub mode: &'static table::Entry,
+    /// The name of its policy.
+    pub policy_name: String,
+    /// Its policy.
+    pub policy: Arc<Policy>,
+    /// How its clients are known.
+    pub auth: Option<Arc<Authenticator>>,
+    /// Its limits.
+    pub limits: Limits,
+    /// What it speaks.
+    pub accepted: Accepted,
+    /// Whose PROXY headers it believes.
+    pub proxy_headers: ProxyHeaders,
+    /// The name that it signs with.
+    pub via: Via,
+}
+
+pub(super) fn read_all(root: &Table, policies: &[PolicyConfig], via: &Via, faults: &Faults) -> Vec<ListenerConfig> {
+    let tables: Vec<Table> = root.require("listener", "add one: [[listener]] with name, bind, mode and policy", faults).unwrap_or_default();
+    let mut names: Vec<String> = Vec::new();
+    let mut listeners = Vec::new();
+    for table in tables {
+        let name = read_name(&table, &mut names, faults);
+        if let Some(listener) = read(table, name, policies, via, faults) {
+            listeners.push(listener);
+        }
+    }
+    listeners
+}
+
+fn read_name(table: &Table, names: &mut Vec<String>, faults: &Faults) -> Option<Arc<str>> {
+    let name: Located<String> = table.require("name", "name the listener; records and rules call it so", faults)?;
+    if names.contains(&name.value) {
+        faults.push(Fault::at(&name.at, format!("there are two listeners named \"{}\"", name.value), "give each a name of its own"));
+        return None;
+    }
+    names.push(name.value.clone());
+    Some(name.value.into())
+}
+
+fn read(table: Table, name: Option<Arc<str>>, policies: &[PolicyConfig], via: &Via, faults: &Faults) -> Option<ListenerConfig> {
+    let bind = table.require::<Vec<Located<SocketAddr>>>("bind", "bind = \"127.0.0.1:3128\"", faults);
+    let mode = table.require::<Located<String>>("mode", "mode = \"forward\"", faults).and_then(|word| read_mode(&word, faults));
+    let policy_name = table.require::<Located<String>>("policy", "policy = \"NAME\", with [policy.NAME] beside it", faults);
+    let policy = policy_name.as_ref().and_then(|name| find_policy(name, policies, faults));
+    let (auth, groups) = (table.take_value("auth"), table.take_value("groups"));
+    let asked = auth.is_some() || groups.is_some();
+    let auth = if asked { Authenticator::read(auth, groups, faults).map(Arc::new) } else { None };
+    let limits = table.take::<Table>("limits", faults).map_or_else(Limits::default, |table| Limits::read(table, faults));
+    let accepted = table.take_or("accept", Accepted::default(), faults);
+    let proxy_headers = table.take_or("proxy-protocol", ProxyHeaders::default(), faults);
+    let via = table.take_or("via", via.clone(), faults);
+    table.finish(faults);
+    Some(ListenerConfig {
+        name: name?,
+        bind: bind?,
+        mode: mode?,
+        policy_name: policy_name?.value,
+        policy: policy?,
+        auth,
+        limits,
+        accepted,
+        proxy_headers,
+        via,
+    })
+}
+
+fn read_mode(word: &Located<String>, faults: &Faults) -> Option<&'static table::Entry> {
+    let found = table::find(&word.value);
+    if found.is_none() {
+        let known: Vec<&str> = MODES.iter().map(|entry| entry.name).collect();
+        faults.push(Fault::at(&word.at, format!("\"{}\" is not a mode", word.value), suggest(&word.value, &known)));
+    }
+    found
+}
+
+/// A policy that is there but faulty has told its own faults: only a name that nobody defines is one here.
+fn find_policy(name: &Located<String>, policies: &[PolicyConfig], faults: &Faults) -> Option<Arc<Policy>> {
+    let found = policies.iter().find(|policy| policy.name == name.value).map(|policy| policy.policy.clone());
+    if found.is_none() && faults.is_empty() || found.is_none() && !name.at.source.text.contains(&format!("[policy.{}", name.value)) {
+        let known: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
+        let remedy = if known.is_empty() { format!("add [policy.{}]", name.value) } else { suggest(&name.value, &known) };
+        faults.push(Fault::at(&name.at, format!("there is no policy \"{}\"", name.value), remedy));
+    }
+    found
+}
+
+impl FromValue for SocketAddr {
+    fn from_value(value: Value, faults: &Faults) -> Option<Self> {
+        let at = value.at.clone();
+        let text = String::from_value(value, faults)?;
+        let address = text.parse();
+        if address.is_err() {
+            let problem = format!("\"{text}\" is not an address with a port");
+            faults.push(Fault::at(&at, problem, "write \"127.0.0.1:3128\", \"0.0.0.0:3128\" or \"[::]:3128\""));
+        }
+        address.ok()
+    }
+}

@@ -1,0 +1,177 @@
+//! From files to checked values: everything an operator wrote is read, and every fault is told at once.
+//! Builds no socket and starts nothing (engine).
+//! Start at [`load`].
+
+mod listener;
+mod policies;
+
+pub use listener::ListenerConfig;
+pub use policies::PolicyConfig;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::fault::{Fault, Faults, Source};
+use crate::message::Via;
+use crate::policy::list::List;
+use crate::settings::Table;
+use crate::{pool, report, resolve};
+
+/// A configuration that was read and is free of faults.
+#[derive(Debug)]
+pub struct Config {
+    /// The file, or `<built-in>`.
+    pub path: PathBuf,
+    /// Worker threads; `None` for one per core.
+    pub workers: Option<usize>,
+    /// The listeners, in the file's order.
+    pub listeners: Vec<ListenerConfig>,
+    /// The policies, by name.
+    pub policies: Vec<PolicyConfig>,
+    /// How names are resolved.
+    pub dns: resolve::Plan,
+    /// How origins are reached.
+    pub origin: pool::Origin,
+    /// Where access records go.
+    pub access: report::Settings,
+    /// The admin socket, where one is named.
+    pub admin: Option<PathBuf>,
+    /// How long exchanges and tunnels may go on after the drain began.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// The lists of all policies.
+    pub fn lists(&self) -> impl Iterator<Item = &Arc<List>> {
+        self.policies.iter().flat_map(|policy| &policy.lists)
+    }
+
+    /// Runs the `[[expect]]` cases of all policies; the faults of those that fail.
+    pub fn failed_expectations(&self) -> Vec<Fault> {
+        self.outcomes().into_iter().filter_map(|(_, case)| case.err()).collect()
+    }
+
+    /// Each case with its place: passed, or its fault.
+    pub fn outcomes(&self) -> Vec<(String, Result<(), Fault>)> {
+        let now = Timestamp::now();
+        let mut outcomes = Vec::new();
+        for policy in &self.policies {
+            let listener = self.listeners.iter().find(|listener| listener.policy_name == policy.name);
+            let identify = |ip| listener.and_then(|listener| listener.auth.as_ref()?.by_address(ip));
+            for case in policy.policy.expectations() {
+                let outcome = case.run(&policy.policy, now, &identify);
+                let result = case.fault(&outcome).map_or(Ok(()), Err);
+                outcomes.push((format!("{} {}", case.at(), outcome.expected), result));
+            }
+        }
+        outcomes
+    }
+}
+
+/// Reads a configuration file, or the built-in one. Blocks on the disk. Errors: every fault that was found.
+pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
+    let source = match path {
+        None => Source::new("<built-in>", DEFAULT),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                vec![Fault::new(format!("cannot read {}: {error}", path.display()), "name a configuration file with -c FILE")]
+            })?;
+            Source::new(path, text)
+        }
+    };
+    let faults = Faults::new();
+    let config = read(&source, &faults);
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        Some(_) | None => Err(faults.into_vec()),
+    }
+}
+
+fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
+    let root = Table::parse(source, faults);
+    // What a file with broken syntax does not have is not reported as missing: the syntax is the fault.
+    if !faults.is_empty() {
+        return None;
+    }
+    let policies = policies::read(root.take("policy", faults), faults);
+    let via = root.take_or("via", Via::default(), faults);
+    let listeners = listener::read_all(&root, &policies, &via, faults);
+    let workers = root.take::<crate::settings::Located<usize>>("workers", faults);
+    if let Some(workers) = workers.as_ref().filter(|workers| workers.value == 0 || workers.value > MOST_WORKERS) {
+        faults.push(Fault::at(&workers.at, "there are 1 to 1024 workers", "leave it out for one per core"));
+    }
+    let settings = root.take::<Table>("pool", faults).map_or_else(pool::Settings::default, |table| pool::Settings::read(table, faults));
+    let origin = pool::Origin { settings, tls: pool::tls::read(root.take("tls", faults), faults) };
+    let dns = resolve::Plan::load(&resolve::Settings::read(root.take_value("dns"), faults));
+    let access = read_log(root.take("log", faults), faults);
+    let admin = root.take::<Table>("admin", faults).and_then(|table| {
+        let socket = table.take("socket", faults);
+        table.finish(faults);
+        socket
+    });
+    let drain = root.take_or("drain", DRAIN, faults);
+    let dns = dns.map_err(|fault| faults.push(fault)).ok();
+    let path = source.path.clone();
+    root.finish(faults);
+    Some(Config {
+        path,
+        workers: workers.map(|workers| workers.value),
+        listeners,
+        policies,
+        dns: dns?,
+        origin,
+        access,
+        admin,
+        drain,
+    })
+}
+
+fn read_log(table: Option<Table>, faults: &Faults) -> report::Settings {
+    let Some(table) = table else { return report::Settings::default() };
+    let access = table.take::<Table>("access", faults);
+    table.finish(faults);
+    access.map_or_else(report::Settings::default, |table| report::Settings::read(table, faults))
+}
+
+/// The configuration of a process without a file.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+const DRAIN: Duration = Duration::from_secs(30);
+const MOST_WORKERS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_configuration_is_without_fault() {
+        let config = load(None).expect("the built-in configuration loads");
+        assert_eq!(config.listeners.len(), 1);
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once_each_at_its_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("egret.toml");
+        let text = "drian = \"5s\"\nworkers = 0\n[[listener]]\nname = \"a\"\nbind = \"127.0.0.1\"\nmode = \"forwrd\"\npolicy = \"b\"\n\
+                    [[listener]]\nname = \"a\"\nbind = \"127.0.0.1:1\"\nmode = \"forward\"\npolicy = \"none\"\n[policy.b]\n[[policy.b.rule]]\nname = \"x\"\nallow = {}\nhosts = \"y\"\n";
+        std::fs::write(&path, text).expect("written");
+        let faults = load(Some(&path)).expect_err("it is faulty");
+        let shown: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let all = shown.join("\n");
+        for part in [
+            ":1:1: unknown key \"drian\"",
+            ":2:11: there are 1 to 1024 workers",
+            ":5:8:",
+            ":6:8: \"forwrd\"",
+            ":9:8: there are two listeners named \"a\"",
+            ":12:10: there is no policy \"none\"",
+            "\"hosts\"",
+        ] {
+            assert!(all.contains(part), "{part} is missing in\n{all}");
+        }
+    }
+}

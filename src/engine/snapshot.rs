@@ -1,0 +1,62 @@
+//! What a configuration means for the workers, built once and shared by them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::gate::{Gate, OwnListeners, Rates};
+use crate::listener::Admission;
+use crate::listener::accept::Terms;
+use crate::pool::Origin;
+use crate::relay::Service;
+use crate::resolve::Plan;
+
+/// All that workers follow. Replaced whole.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) services: HashMap<Arc<str>, Arc<Service>>,
+    pub(super) terms: HashMap<Arc<str>, Arc<Terms>>,
+    pub(super) dns: Plan,
+    pub(super) origin: Origin,
+}
+
+/// What outlives a reload: counts that running connections hold.
+#[derive(Debug, Default)]
+pub(super) struct Lasting {
+    own: Arc<OwnListeners>,
+    rates: Arc<Rates>,
+    admissions: HashMap<Arc<str>, Arc<Admission>>,
+}
+
+impl Lasting {
+    pub(super) fn own(&self) -> &Arc<OwnListeners> {
+        &self.own
+    }
+
+    pub(super) fn snapshot(&mut self, config: &Config) -> Snapshot {
+        let mut services = HashMap::new();
+        let mut terms = HashMap::new();
+        for listener in &config.listeners {
+            let gate = Gate { policy: listener.policy.clone(), auth: listener.auth.clone(), own: self.own.clone(), rates: self.rates.clone() };
+            let service = Service {
+                name: listener.name.clone(),
+                gate,
+                limits: listener.limits.clone(),
+                accepted: listener.accepted,
+                via: listener.via.clone(),
+            };
+            services.insert(listener.name.clone(), Arc::new(service));
+            let admission = self.admissions.entry(listener.name.clone()).or_default().clone();
+            let of_listener = Terms {
+                listener: listener.name.clone(),
+                limits: listener.limits.clone(),
+                accepted: listener.accepted,
+                proxy_headers: listener.proxy_headers.clone(),
+                admission,
+            };
+            terms.insert(listener.name.clone(), Arc::new(of_listener));
+        }
+        self.admissions.retain(|name, admission| terms.contains_key(name) || admission.total() > 0);
+        Snapshot { services, terms, dns: config.dns.clone(), origin: config.origin.clone() }
+    }
+}

@@ -1,0 +1,218 @@
+//! One worker: a thread with a current-thread runtime, its own sockets, pool and records; it follows commands of the main loop.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+
+use super::listeners::Key;
+use super::snapshot::Snapshot;
+use crate::lifeline::Lifeline;
+use crate::listener::accept::{self, Dropped, Taker, Terms};
+use crate::listener::http::Trouble;
+use crate::listener::{Accepted, Conn, Limits, ProxyHeaders};
+use crate::message::Interim;
+use crate::mode::{Means, Mode, table};
+use crate::pool::Pool;
+use crate::relay::{Caller, Parts, Relay};
+use crate::report::{Protocol, Reporter};
+
+/// What a worker is told.
+pub(super) enum Command {
+    /// Follow this from now on.
+    Replace(Arc<Snapshot>),
+    /// Accept from these sockets.
+    Open(Vec<(Key, &'static table::Entry, std::net::TcpListener)>),
+    /// Accept from this one no longer.
+    Close(Key),
+    /// Let open tunnels be judged again.
+    JudgeAgain,
+    /// Answer a question.
+    Ask(Box<dyn FnOnce(&Rc<Parts>) + Send>),
+    /// Accept nothing more; end when everything has ended, or when the time is over.
+    Drain(Duration),
+}
+
+/// A worker as the main loop knows it.
+#[derive(Debug)]
+pub(super) struct Worker {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Worker {
+    pub(super) fn start(number: u16, snapshot: Arc<Snapshot>, reporter: Reporter, ended: mpsc::UnboundedSender<u16>) -> std::io::Result<Self> {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, run(number, &snapshot, reporter, inbox)),
+                Err(error) => tracing::error!(%error, "cannot build the runtime of a worker"),
+            }
+            // The main loop may be gone already: then nobody counts.
+            let _ = ended.send(number);
+        })?;
+        Ok(Self { commands, thread })
+    }
+
+    /// Tells it. A worker that has ended takes nothing more.
+    pub(super) fn tell(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// Asks and waits for the answer; `None` where the worker has ended.
+    pub(super) async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&Rc<Parts>) -> T + Send + 'static) -> Option<T> {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        self.tell(Command::Ask(Box::new(move |parts| {
+            // Who asked may have gone.
+            let _ = sender.send(question(parts));
+        })));
+        tokio::time::timeout(Duration::from_secs(5), answer).await.ok()?.ok()
+    }
+
+    pub(super) fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("a worker ended with a panic");
+        }
+    }
+}
+
+async fn run(number: u16, snapshot: &Arc<Snapshot>, reporter: Reporter, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    let life = Lifeline::new();
+    let pool = Pool::new(snapshot.origin.clone());
+    let parts = Rc::new(Parts::new(number, snapshot.dns.build(), pool, reporter, life.clone()));
+    parts.replace(snapshot.services.clone(), None);
+    let floor = Rc::new(Floor { terms: RefCell::new(snapshot.terms.clone()), parts: parts.clone() });
+    life.spawn_background(sweep(parts.clone()));
+    let mut doors: HashMap<Key, Rc<Notify>> = HashMap::new();
+    while let Some(command) = inbox.recv().await {
+        match command {
+            Command::Replace(snapshot) => floor.replace(&snapshot),
+            Command::Open(sockets) => {
+                for (key, mode, socket) in sockets {
+                    if let Some(stop) = floor.open(&key, mode, socket) {
+                        doors.insert(key, stop);
+                    }
+                }
+            }
+            Command::Close(key) => {
+                if let Some(stop) = doors.remove(&key) {
+                    stop.notify_one();
+                }
+            }
+            Command::JudgeAgain => parts.judge_again(),
+            Command::Ask(question) => question(&parts),
+            Command::Drain(limit) => return drain(&parts, inbox, limit).await,
+        }
+    }
+}
+
+/// Waits for what is under way; questions are still answered meanwhile.
+async fn drain(parts: &Rc<Parts>, mut inbox: mpsc::UnboundedReceiver<Command>, limit: Duration) {
+    parts.life.drain();
+    let over = tokio::time::sleep(limit);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            () = parts.life.finished() => return,
+            () = &mut over => {
+                tracing::warn!(worker = parts.worker, left = parts.life.tasks(), "the time of the drain is over; what is left is cut");
+                return;
+            }
+            command = inbox.recv() => match command {
+                Some(Command::Ask(question)) => question(parts),
+                // A second drain is one that can not wait.
+                Some(Command::Drain(limit)) => over.as_mut().reset(tokio::time::Instant::now() + limit),
+                Some(Command::Replace(_) | Command::Open(_) | Command::Close(_) | Command::JudgeAgain) => {}
+                None => return,
+            }
+        }
+    }
+}
+
+async fn sweep(parts: Rc<Parts>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        ticks.tick().await;
+        parts.pool.sweep();
+    }
+}
+
+/// Where the doors of a worker lead.
+struct Floor {
+    terms: RefCell<HashMap<Arc<str>, Arc<Terms>>>,
+    parts: Rc<Parts>,
+}
+
+impl Floor {
+    fn replace(&self, snapshot: &Snapshot) {
+        self.terms.replace(snapshot.terms.clone());
+        self.parts.pool.replace(snapshot.origin.clone());
+        self.parts.replace(snapshot.services.clone(), Some(snapshot.dns.build()));
+    }
+
+    fn open(self: &Rc<Self>, key: &Key, mode: &'static table::Entry, socket: std::net::TcpListener) -> Option<Rc<Notify>> {
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(%error, listener = %key.listener, "cannot use a listening socket");
+                return None;
+            }
+        };
+        let service = self.parts.service(&key.listener)?;
+        let means = Means { relay: Relay::new(self.parts.clone()), service };
+        let door = Rc::new(Door { floor: self.clone(), listener: key.listener.clone(), mode: (mode.build)(means.clone()), means });
+        let stop = Rc::new(Notify::new());
+        self.parts.life.spawn(accept::run(socket, door, self.parts.life.clone(), stop.clone()));
+        Some(stop)
+    }
+}
+
+/// One socket's way to its mode.
+struct Door {
+    floor: Rc<Floor>,
+    listener: Arc<str>,
+    mode: Rc<dyn Mode>,
+    means: Means,
+}
+
+impl Taker for Door {
+    fn terms(&self) -> Arc<Terms> {
+        let terms = self.floor.terms.borrow().get(&self.listener).cloned();
+        // A listener that a reload took away still finishes what it has accepted.
+        terms.unwrap_or_else(|| {
+            Arc::new(Terms {
+                listener: self.listener.clone(),
+                limits: Limits::default(),
+                accepted: Accepted::default(),
+                proxy_headers: ProxyHeaders::default(),
+                admission: Arc::default(),
+            })
+        })
+    }
+
+    async fn serve(&self, conn: Conn) {
+        self.mode.clone().serve(conn, self.floor.parts.life.clone()).await;
+    }
+
+    fn accepted(&self) -> impl Sized + 'static {
+        self.floor.parts.counters.accepted()
+    }
+
+    fn dropped(&self, client: SocketAddr, why: Dropped) {
+        let relay = &self.means.relay;
+        let caller = Caller { service: relay.service(&self.means.service), client, protocol: Protocol::Http11, interim: Interim::default() };
+        match why {
+            Dropped::Limit => {
+                self.floor.parts.counters.connections_refused.bump();
+                relay.abandoned(&caller, &Trouble::Connections);
+            }
+            Dropped::Silent | Dropped::Preface(_) | Dropped::Protocol => relay.broken_off(&caller, why.to_string()),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a client wants, in one vocabulary for HTTP, CONNECT and SOCKS.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use jiff::Timestamp;
+
+use crate::addr::Authority;
+use crate::auth::Principal;
+use crate::policy::{Facts, Scheme};
+
+/// One request or tunnel that a client asks for.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// The client's address and port.
+    pub client: SocketAddr,
+    /// Who the client is, once that is known.
+    pub principal: Option<Principal>,
+    /// Where it wants to go.
+    pub authority: Authority,
+    /// What it wants to speak there.
+    pub scheme: Scheme,
+    /// The method; `None` for SOCKS.
+    pub method: Option<Method>,
+    /// The normalised path; `None` for tunnels.
+    pub path: Option<Box<str>>,
+    /// When it asked.
+    pub now: Timestamp,
+}
+
+impl Intent {
+    /// The facts for a decision.
+    pub fn facts<'a>(&'a self, headers: Option<&'a HeaderMap>) -> Facts<'a> {
+        Facts {
+            listener: &self.listener,
+            client: self.client.ip().to_canonical(),
+            principal: self.principal.as_ref(),
+            authority: &self.authority,
+            scheme: self.scheme,
+            method: self.method.as_ref(),
+            path: self.path.as_deref(),
+            headers,
+            now: self.now,
+            resolved: None,
+        }
+    }
+}

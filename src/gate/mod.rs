@@ -1,0 +1,188 @@
+//! The policy enforcement point: who are you, may you by name, and — after resolving — may you by address.
+//! Decides nothing itself (policy) and dials nothing (pool): it hands out the proofs that a dialler demands.
+//! Start at [`Gate::admit`], then [`Gate::vet`].
+
+mod intent;
+mod own;
+mod rate;
+
+pub use intent::Intent;
+pub use own::OwnListeners;
+pub use rate::Rates;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::PROXY_AUTHORIZATION;
+use tokio::time::Instant;
+
+use crate::addr::Host;
+use crate::auth::{Authenticator, Credentials, Outcome};
+use crate::policy::{Denial, DenyAction, Facts, Grant, Permit, Policy, Reason, Verdict};
+use crate::resolve::{CachedResolver, ResolveError, Resolver};
+
+/// What one listener enforces, shared by the workers.
+#[derive(Debug)]
+pub struct Gate {
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// How clients are known; `None` where nobody is asked.
+    pub auth: Option<Arc<Authenticator>>,
+    /// The sockets of this process.
+    pub own: Arc<OwnListeners>,
+    /// Requests of late, for rules with a rate.
+    pub rates: Arc<Rates>,
+}
+
+/// A permit and what it took to get it.
+#[derive(Debug)]
+pub struct Vetted {
+    /// The proof.
+    pub permit: Permit,
+    /// How long the name look-up took; `None` for an address or a cached name.
+    pub dns: Option<Duration>,
+}
+
+/// Why there is no permit.
+#[derive(Debug)]
+pub enum Barred {
+    /// Policy said no.
+    Denied(Denial),
+    /// The name has no address.
+    Unresolved(ResolveError),
+}
+
+/// Why a client is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadCredentials {
+    /// Two of them, or something that is not credentials.
+    #[error("the Proxy-Authorization field is malformed or repeated")]
+    Malformed,
+}
+
+impl Gate {
+    /// Finds out who the client is, from what it offered.
+    pub async fn identify(&self, client: IpAddr, offered: Option<&Credentials>) -> Outcome {
+        match &self.auth {
+            Some(auth) => auth.authenticate(client.to_canonical(), offered).await,
+            None => Outcome::Anonymous,
+        }
+    }
+
+    /// Credentials from a request's fields. Not read where nobody asks for them, so that they can not do harm.
+    pub fn credentials(&self, headers: &HeaderMap) -> Result<Option<Credentials>, BadCredentials> {
+        if !self
+            .auth
+            .as_ref()
+            .is_some_and(|auth| auth.reads_credentials())
+        {
+            return Ok(None);
+        }
+        let mut values = headers.get_all(PROXY_AUTHORIZATION).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => {
+                Credentials::from_proxy_authorization(value).map_err(|_| BadCredentials::Malformed)
+            }
+            (Some(_), Some(_)) => Err(BadCredentials::Malformed),
+        }
+    }
+
+    /// The first moment: by name, before anything is looked up.
+    pub fn admit(&self, intent: &Intent, headers: Option<&HeaderMap>) -> Result<Grant, Denial> {
+        match self.policy.decide(&intent.facts(headers)) {
+            Verdict::Allow(grant) => Ok(grant),
+            Verdict::Deny(denial) => Err(denial),
+        }
+    }
+
+    /// Takes a request out of the rate of the rule that permits it, if it has one.
+    pub fn charge(&self, permit: &Permit, intent: &Intent) -> Result<(), Denial> {
+        let Some(rate) = permit.obligations().rate else {
+            return Ok(());
+        };
+        if self.rates.take(permit.rule(), intent, rate) {
+            return Ok(());
+        }
+        let action = DenyAction {
+            status: 429,
+            message: Some("Too many requests; try again later.".to_owned()),
+            redirect: None,
+        };
+        Err(Denial {
+            rule: permit.rule().clone(),
+            reason: Reason::Rate,
+            action: Arc::new(action),
+        })
+    }
+
+    /// The second moment: resolves the name and judges each address. What the permit holds may be dialled.
+    ///
+    /// Waits at most the resolver's limit. Errors: a denial, or a name without address. Cancel-safe.
+    pub async fn vet(
+        &self,
+        grant: &Grant,
+        intent: &Intent,
+        headers: Option<&HeaderMap>,
+        resolver: &CachedResolver,
+    ) -> Result<Vetted, Barred> {
+        let port = intent.authority.port;
+        let facts = intent.facts(headers);
+        let name = match &intent.authority.host {
+            Host::Addr(ip) => {
+                return self.confirm(grant, &facts, &[SocketAddr::new(*ip, port)], None);
+            }
+            Host::Name(name) => name,
+        };
+        let (answer, dns) = match resolver.cached(name) {
+            Some(answer) => (answer, None),
+            None => {
+                let start = Instant::now();
+                let answer = resolver.resolve(name).await.map_err(Barred::Unresolved)?;
+                (answer, Some(start.elapsed()))
+            }
+        };
+        let addresses: Vec<SocketAddr> = answer
+            .addresses
+            .iter()
+            .map(|ip| SocketAddr::new(*ip, port))
+            .collect();
+        self.confirm(grant, &facts, &addresses, dns)
+    }
+
+    /// Whether what was permitted before still is, for a tunnel that is open to `peer`.
+    pub fn still_permits(
+        &self,
+        intent: &Intent,
+        headers: Option<&HeaderMap>,
+        peer: SocketAddr,
+    ) -> Result<(), Denial> {
+        let facts = intent.facts(headers);
+        match self.policy.decide(&facts) {
+            Verdict::Deny(denial) => Err(denial),
+            Verdict::Allow(grant) => self
+                .policy
+                .confirm(&grant, &facts, &[peer], &|address| {
+                    self.own.contains(address)
+                })
+                .map(|_| ()),
+        }
+    }
+
+    fn confirm(
+        &self,
+        grant: &Grant,
+        facts: &Facts<'_>,
+        addresses: &[SocketAddr],
+        dns: Option<Duration>,
+    ) -> Result<Vetted, Barred> {
+        let permit = self.policy.confirm(grant, facts, addresses, &|address| {
+            self.own.contains(address)
+        });
+        permit
+            .map(|permit| Vetted { permit, dns })
+            .map_err(Barred::Denied)
+    }
+}

@@ -1,0 +1,94 @@
+//! One handle for every task of a worker: it spawns, it counts, and it tells when to drain.
+//! Not a scheduler: tokio's current-thread runtime runs the tasks.
+//! Start at [`Lifeline::spawn`]; nothing else in the crate spawns.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+/// A worker's lifeline; clones share one drain signal and one count.
+#[derive(Debug, Clone, Default)]
+pub struct Lifeline(Rc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    draining: Cell<bool>,
+    drain: Notify,
+    tasks: Cell<usize>,
+    idle: Notify,
+}
+
+impl Lifeline {
+    /// A lifeline without tasks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs a task on this worker. A panic ends that task alone: tokio catches it, and the count is kept by a guard.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let guard = Guard::new(&self.0);
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+        tokio::task::spawn_local(async move {
+            let _guard = guard;
+            task.await;
+        });
+    }
+
+    /// Runs a task that a drain does not wait for: housekeeping that never ends by itself.
+    pub fn spawn_background(&self, task: impl Future<Output = ()> + 'static) {
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+        tokio::task::spawn_local(task);
+    }
+
+    /// Starts the drain: [`Lifeline::draining`] returns everywhere.
+    pub fn drain(&self) {
+        self.0.draining.set(true);
+        self.0.drain.notify_waiters();
+    }
+
+    /// Whether the drain has begun.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.get()
+    }
+
+    /// Waits until the drain begins. Cancel-safe.
+    pub async fn draining(&self) {
+        let notified = self.0.drain.notified();
+        if !self.is_draining() {
+            notified.await;
+        }
+    }
+
+    /// How many tasks are running.
+    pub fn tasks(&self) -> usize {
+        self.0.tasks.get()
+    }
+
+    /// Waits until no task is left. Cancel-safe.
+    pub async fn finished(&self) {
+        while self.0.tasks.get() > 0 {
+            self.0.idle.notified().await;
+        }
+    }
+}
+
+struct Guard(Rc<Shared>);
+
+impl Guard {
+    fn new(shared: &Rc<Shared>) -> Self {
+        shared.tasks.set(shared.tasks.get() + 1);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let left = self.0.tasks.get() - 1;
+        self.0.tasks.set(left);
+        if left == 0 {
+            self.0.idle.notify_one();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What both versions of HTTP ask of a mode.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version};
+
+use crate::message::http1::HeadError;
+use crate::message::http1::head::RequestHead;
+use crate::message::{Body, Interim, Reply};
+
+/// Handles the requests of one connection.
+pub trait Handler {
+    /// Handles one request; always answers.
+    fn handle(&self, request: Request<Body>, exchange: Exchange) -> impl Future<Output = Reply>;
+
+    /// Answers and records what never became a request.
+    fn refuse(&self, trouble: &Trouble, head: Option<&RequestHead>) -> Response<Body>;
+}
+
+/// What belongs to a request beside its message.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The target as sent: visible ASCII.
+    pub target: Bytes,
+    /// Where interim responses go.
+    pub interim: Interim,
+    /// The version that the client speaks.
+    pub version: Version,
+}
+
+/// Why a request is refused before it is handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// It is not HTTP, or can be read in more than one way.
+    #[error("{0}")]
+    Malformed(HeadError),
+    /// The client closed inside the head.
+    #[error("the client closed the connection inside the header section")]
+    Truncated,
+    /// The head took too long.
+    #[error("the header section did not arrive in time")]
+    SlowHead,
+    /// The body took too long.
+    #[error("the request body did not arrive in time")]
+    SlowBody,
+    /// The body is larger than the limit.
+    #[error("the request body is larger than the limit")]
+    LargeBody,
+    /// Too many connections.
+    #[error("too many connections")]
+    Connections,
+    /// This port does not speak that.
+    #[error("this protocol is not accepted on this port")]
+    Protocol,
+}
+
+impl Trouble {
+    /// The status that says so.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed(error) => error.status(),
+            Self::Truncated | Self::Protocol => StatusCode::BAD_REQUEST,
+            Self::SlowHead | Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Connections => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The client's side: sockets, accepting, limits, the first bytes, HTTP as a server.
+//! Knows no policy and no origin: whoever handles a connection does.
+//! Start at [`accept::run`].
+
+pub mod accept;
+mod admission;
+pub mod http;
+mod http1;
+mod http2;
+mod inbound;
+mod preface;
+mod settings;
+mod socket;
+
+pub use admission::{Admission, Admitted};
+pub use http1::serve as serve_http1;
+pub use http2::serve as serve_http2;
+pub use preface::{Accepted, Preface, Protocol, ProxyHeaders};
+pub use settings::Limits;
+pub use socket::{bind, is_usable};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::stream::Stream;
+
+/// A client's connection whose first bytes are known, ready for a mode.
+#[derive(Debug)]
+pub struct Conn {
+    /// The bytes, from the first one on.
+    pub stream: Stream,
+    /// The client's address, from a trusted PROXY header where there was one.
+    pub client: SocketAddr,
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// What the first bytes say.
+    pub protocol: Protocol,
+}

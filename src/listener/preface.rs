@@ -1,0 +1,236 @@
+//! The first bytes of a connection: a PROXY header from who may send one, then the protocol.
+
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use ipnet::IpNet;
+use tokio::io::AsyncReadExt;
+
+use crate::fault::Faults;
+use crate::proxy_protocol;
+use crate::settings::{FromValue, Located, Table, Value, one_of};
+use crate::stream::Stream;
+
+/// What a client speaks, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.x.
+    Http1,
+    /// HTTP/2 with prior knowledge (RFC 9113 §3.3).
+    Http2,
+    /// SOCKS4 or 4a.
+    Socks4,
+    /// SOCKS5.
+    Socks5,
+}
+
+/// Which protocols a listener accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// HTTP requests in absolute-form.
+    pub http: bool,
+    /// CONNECT.
+    pub connect: bool,
+    /// HTTP/2 with prior knowledge.
+    pub http2: bool,
+    /// SOCKS4 and 4a.
+    pub socks4: bool,
+    /// SOCKS5.
+    pub socks5: bool,
+}
+
+/// Who may send a PROXY header; from them it is demanded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProxyHeaders(Vec<IpNet>);
+
+/// What the first bytes said.
+#[derive(Debug)]
+pub struct Preface {
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The protocol.
+    pub protocol: Protocol,
+}
+
+/// Why the first bytes are no beginning.
+#[derive(Debug, thiserror::Error)]
+pub enum PrefaceError {
+    /// The client closed first.
+    #[error("the client closed without a word")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection broke before the first request")]
+    Io(#[source] std::io::Error),
+    /// A trusted sender sent no PROXY header, or a malformed one.
+    #[error("the PROXY header is missing or malformed")]
+    ProxyHeader,
+    /// A TLS ClientHello on a port that speaks plain text.
+    #[error("TLS was spoken to a port that does not speak it")]
+    Tls,
+    /// Bytes of no protocol that is known here.
+    #[error("the first bytes are of no known protocol")]
+    Unknown,
+}
+
+impl Default for Accepted {
+    fn default() -> Self {
+        Self {
+            http: true,
+            connect: true,
+            http2: true,
+            socks4: true,
+            socks5: true,
+        }
+    }
+}
+
+impl Accepted {
+    /// Whether the protocol is accepted at all.
+    pub fn takes(self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Http1 => self.http || self.connect,
+            Protocol::Http2 => self.http2 && (self.http || self.connect),
+            Protocol::Socks4 => self.socks4,
+            Protocol::Socks5 => self.socks5,
+        }
+    }
+}
+
+/// `accept = ["http", "connect", "http2", "socks4", "socks5"]`.
+impl FromValue for Accepted {
+    fn from_value(value: Value, faults: &Faults) -> Option<Self> {
+        let mut accepted = Self {
+            http: false,
+            connect: false,
+            http2: false,
+            socks4: false,
+            socks5: false,
+        };
+        for word in Vec::<Located<String>>::from_value(value, faults)? {
+            let words = [
+                ("http", 0),
+                ("connect", 1),
+                ("http2", 2),
+                ("socks4", 3),
+                ("socks5", 4),
+            ];
+            match one_of(&word, &words, faults)? {
+                0 => accepted.http = true,
+                1 => accepted.connect = true,
+                2 => accepted.http2 = true,
+                3 => accepted.socks4 = true,
+                _ => accepted.socks5 = true,
+            }
+        }
+        Some(accepted)
+    }
+}
+
+/// `proxy-protocol = { accept-from = ["10.0.0.0/24"] }`.
+impl FromValue for ProxyHeaders {
+    fn from_value(value: Value, faults: &Faults) -> Option<Self> {
+        let table = Table::from_value(value, faults)?;
+        let from = table.require(
+            "accept-from",
+            "name the networks whose PROXY headers are believed",
+            faults,
+        );
+        table.finish(faults);
+        from.map(Self)
+    }
+}
+
+/// Reads what begins a connection and puts back what belongs to the protocol. Waits without limit: the caller bounds it.
+pub(super) async fn read(
+    stream: &mut Stream,
+    peer: SocketAddr,
+    trusted: &ProxyHeaders,
+) -> Result<Preface, PrefaceError> {
+    let mut buf = BytesMut::new();
+    let ip = peer.ip().to_canonical();
+    let client = if trusted.0.iter().any(|net| net.contains(&ip)) {
+        read_proxy_header(stream, &mut buf, peer).await?
+    } else {
+        peer
+    };
+    let protocol = loop {
+        match sniff(&buf)? {
+            Some(protocol) => break protocol,
+            None => fill(stream, &mut buf).await?,
+        }
+    };
+    stream.unread(buf);
+    Ok(Preface { client, protocol })
+}
+
+async fn read_proxy_header(
+    stream: &mut Stream,
+    buf: &mut BytesMut,
+    peer: SocketAddr,
+) -> Result<SocketAddr, PrefaceError> {
+    loop {
+        match proxy_protocol::parse(buf) {
+            proxy_protocol::Parse::Done(header, used) => {
+                let _ = buf.split_to(used.min(buf.len()));
+                // LOCAL and UNKNOWN carry no address: a health check of the balancer itself.
+                return Ok(header.source.unwrap_or(peer));
+            }
+            proxy_protocol::Parse::Need(_) => fill(stream, buf).await?,
+            proxy_protocol::Parse::Bad(_) => return Err(PrefaceError::ProxyHeader),
+        }
+    }
+}
+
+async fn fill(stream: &mut Stream, buf: &mut BytesMut) -> Result<(), PrefaceError> {
+    let mut chunk = [0; 1024];
+    match stream.read(&mut chunk).await {
+        Ok(0) => Err(PrefaceError::Closed),
+        Ok(count) => {
+            buf.extend_from_slice(chunk.get(..count).unwrap_or_default());
+            Ok(())
+        }
+        Err(error) => Err(PrefaceError::Io(error)),
+    }
+}
+
+/// The protocol, `None` while it can not be told yet.
+fn sniff(buf: &[u8]) -> Result<Option<Protocol>, PrefaceError> {
+    match buf.first() {
+        None => Ok(None),
+        Some(4) => Ok(Some(Protocol::Socks4)),
+        Some(5) => Ok(Some(Protocol::Socks5)),
+        Some(0x16) => Err(PrefaceError::Tls),
+        // A method is a token; `PRI` alone could be the first letters of HTTP/2's preface.
+        Some(b'P') if PREFACE.starts_with(buf.get(..PREFACE.len()).unwrap_or(buf)) => {
+            Ok((buf.len() >= PREFACE.len()).then_some(Protocol::Http2))
+        }
+        Some(b) if b.is_ascii_graphic() || matches!(b, b'\r' | b'\n') => Ok(Some(Protocol::Http1)),
+        Some(_) => Err(PrefaceError::Unknown),
+    }
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_are_told_apart_by_their_first_bytes() {
+        for (bytes, expected) in [
+            (&b""[..], Some(None)),
+            (b"\x04", Some(Some(Protocol::Socks4))),
+            (b"\x05\x01", Some(Some(Protocol::Socks5))),
+            (b"P", Some(None)),
+            (b"PO", Some(Some(Protocol::Http1))),
+            (b"PRI * HTTP/2.0\r\n", Some(None)),
+            (PREFACE, Some(Some(Protocol::Http2))),
+            (b"GET ", Some(Some(Protocol::Http1))),
+            (b"\x16\x03\x01", None),
+            (b"\xff", None),
+            (b"\0", None),
+        ] {
+            assert_eq!(sniff(bytes).ok(), expected, "{bytes:?}");
+        }
+    }
+}

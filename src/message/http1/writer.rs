@@ -1,0 +1,231 @@
+//! From a body's frames to a peer: framing, gathering, vectored writes, a limit on a peer that does not read.
+//! Used in both directions: requests to origins, responses to clients.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame};
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::encode;
+use super::framing::Length;
+use crate::message::body::{Body, BodyError};
+use crate::message::hop;
+use crate::stream::{LazyDeadline, WriteHalf};
+
+/// Writes one message: a head that was encoded before, then a body.
+#[derive(Debug)]
+pub struct Writer {
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    length: Length,
+    left: u64,
+    ended: bool,
+    stall: LazyDeadline,
+    stall_limit: Duration,
+    stalled: bool,
+    written: u64,
+}
+
+/// Why a message was not written whole.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The body's source failed.
+    #[error("the body failed")]
+    Source(#[source] BodyError),
+    /// The peer can not be written to.
+    #[error("the peer can not be written to")]
+    Sink(#[source] io::Error),
+    /// The peer did not read for too long.
+    #[error("the peer did not read for too long")]
+    Stalled,
+}
+
+impl Writer {
+    /// A writer that first sends `head`. Waits at most `stall_limit` for the peer to take a byte.
+    pub fn new(head: BytesMut, length: Length, stall_limit: Duration) -> Self {
+        let left = if let Length::Sized(size) = length {
+            size
+        } else {
+            0
+        };
+        let mut writer = Self {
+            queue: VecDeque::with_capacity(4),
+            queued: 0,
+            length,
+            left,
+            ended: false,
+            stall: LazyDeadline::new(),
+            stall_limit,
+            stalled: false,
+            written: 0,
+        };
+        writer.push(head.freeze());
+        writer
+    }
+
+    /// Bytes that the peer's socket took, heads and framing included.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Adds bytes behind what is queued.
+    pub fn add(&mut self, bytes: Bytes) {
+        self.push(bytes);
+    }
+
+    /// Moves frames from the body to the peer until the message is whole. Cancel-safe: state stays in the writer.
+    pub fn poll_pump(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Body,
+        half: &mut WriteHalf,
+    ) -> Poll<Result<(), WriteError>> {
+        loop {
+            let waiting = self.gather(cx, body)?;
+            ready!(self.poll_flush(cx, half))?;
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if waiting {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Sends what is queued.
+    pub fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        half: &mut WriteHalf,
+    ) -> Poll<Result<(), WriteError>> {
+        while self.queued > 0 {
+            match self.poll_write(cx, half) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(WriteError::Sink(io::ErrorKind::WriteZero.into())));
+                }
+                Poll::Ready(Ok(count)) => self.advance(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(WriteError::Sink(error))),
+                Poll::Pending => return self.poll_stalled(cx),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes frames while they are ready and few enough bytes are queued. Whether the body has none at the moment.
+    fn gather(&mut self, cx: &mut Context<'_>, body: &mut Body) -> Result<bool, WriteError> {
+        while !self.ended && self.queued < GATHER {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending => return Ok(true),
+                Poll::Ready(None) => self.end(None)?,
+                Poll::Ready(Some(Ok(frame))) => self.frame(frame)?,
+                Poll::Ready(Some(Err(error))) => return Err(WriteError::Source(error)),
+            }
+        }
+        Ok(false)
+    }
+
+    fn frame(&mut self, frame: Frame<Bytes>) -> Result<(), WriteError> {
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => Ok(()),
+            Ok(data) => self.data(data),
+            Err(frame) => match frame.into_trailers() {
+                Ok(mut trailers) => {
+                    hop::strip_trailers(&mut trailers);
+                    self.end(Some(&trailers))
+                }
+                Err(_) => Ok(()),
+            },
+        }
+    }
+
+    fn data(&mut self, data: Bytes) -> Result<(), WriteError> {
+        match self.length {
+            // A response to HEAD has fields of a body and no body.
+            Length::Empty => {}
+            Length::UntilClose => self.push(data),
+            Length::Sized(_) => {
+                let size = data.len() as u64;
+                self.left = self
+                    .left
+                    .checked_sub(size)
+                    .ok_or(WriteError::Source(BodyError::Truncated))?;
+                self.push(data);
+            }
+            Length::Chunked => {
+                let mut line = BytesMut::with_capacity(20);
+                encode::chunk_size(&mut line, data.len());
+                self.push(line.freeze());
+                self.push(data);
+                self.push(Bytes::from_static(b"\r\n"));
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, trailers: Option<&http::HeaderMap>) -> Result<(), WriteError> {
+        if self.left > 0 {
+            return Err(WriteError::Source(BodyError::Truncated));
+        }
+        self.ended = true;
+        if self.length == Length::Chunked {
+            let mut last = BytesMut::with_capacity(8);
+            encode::last_chunk(&mut last, trailers);
+            self.push(last.freeze());
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.queued += bytes.len();
+            self.queue.push_back(bytes);
+        }
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, half: &mut WriteHalf) -> Poll<io::Result<usize>> {
+        if let [only] = self.queue.as_slices().0
+            && self.queue.len() == 1
+        {
+            return Pin::new(half).poll_write(cx, only);
+        }
+        let mut slices = [IoSlice::new(&[]); 16];
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(&self.queue) {
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        Pin::new(half).poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.stalled = false;
+        self.queued = self.queued.saturating_sub(count);
+        self.written += count as u64;
+        while let Some(front) = self.queue.front_mut() {
+            if front.len() > count {
+                front.advance(count);
+                return;
+            }
+            count -= front.len();
+            self.queue.pop_front();
+        }
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        if !self.stalled {
+            self.stalled = true;
+            self.stall.set(Instant::now() + self.stall_limit);
+        }
+        ready!(self.stall.poll_expired(cx));
+        Poll::Ready(Err(WriteError::Stalled))
+    }
+}
+
+/// Bytes that are gathered before a write.
+const GATHER: usize = 64 << 10;

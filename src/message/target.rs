@@ -1,0 +1,243 @@
+//! The request target in its four forms (RFC 9112 §3.2), read once into canonical parts.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::Method;
+
+use crate::addr::{AddrError, Authority};
+
+/// A request target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `http://example.com/path`: what a client sends to a proxy (§3.2.2).
+    Absolute {
+        /// Whether the scheme is `https`.
+        secure: bool,
+        /// Where the request goes.
+        authority: Authority,
+        /// Path and query as sent, `/` where the path was empty.
+        path: String,
+    },
+    /// `example.com:443`, for CONNECT only (§3.2.3).
+    Authority(Authority),
+    /// `/path`: what a client sends to an origin (§3.2.1).
+    Origin(String),
+    /// `*`, for OPTIONS only (§3.2.4).
+    Asterisk,
+}
+
+/// Why a target is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The form does not fit the method.
+    #[error("the request target has a form that this method does not take")]
+    Form,
+    /// A scheme that is neither http nor https.
+    #[error("the scheme of the request target is neither http nor https")]
+    Scheme,
+    /// The authority is not one.
+    #[error("the authority of the request target is invalid: {0}")]
+    Authority(AddrError),
+    /// The path can be read in more than one way.
+    #[error("the path of the request target is invalid: {0}")]
+    Path(&'static str),
+}
+
+impl Target {
+    /// Reads a target of visible ASCII.
+    pub fn parse(method: &Method, text: &str) -> Result<Self, TargetError> {
+        if *method == Method::CONNECT {
+            return Authority::parse(text, None)
+                .map(Self::Authority)
+                .map_err(TargetError::Authority);
+        }
+        match text.as_bytes().first() {
+            Some(b'/') => check_path(text).map(|()| Self::Origin(text.to_owned())),
+            Some(b'*') if text == "*" && *method == Method::OPTIONS => Ok(Self::Asterisk),
+            _ => Self::parse_absolute(method, text),
+        }
+    }
+
+    fn parse_absolute(method: &Method, text: &str) -> Result<Self, TargetError> {
+        let (scheme, rest) = text.split_once("://").ok_or(TargetError::Form)?;
+        let secure = match scheme {
+            _ if scheme.eq_ignore_ascii_case("http") => false,
+            _ if scheme.eq_ignore_ascii_case("https") => true,
+            _ => return Err(TargetError::Scheme),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let authority = Authority::parse(authority, Some(default_port(secure)))
+            .map_err(TargetError::Authority)?;
+        check_path(path)?;
+        // An OPTIONS for a whole origin leaves the last proxy as `*` (§3.2.4); any other empty path is `/`.
+        let path = match path.as_bytes().first() {
+            None if *method == Method::OPTIONS => "*".to_owned(),
+            None => "/".to_owned(),
+            Some(b'?') => format!("/{path}"),
+            Some(_) => path.to_owned(),
+        };
+        Ok(Self::Absolute {
+            secure,
+            authority,
+            path,
+        })
+    }
+}
+
+/// The port that a scheme means where none is written.
+pub fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
+/// The path without its query, in the one form that policies are written in: percent-encodings of unreserved characters
+/// decoded, other encodings in upper case (RFC 3986 §6.2.2).
+pub fn normal_path(path_and_query: &str) -> Cow<'_, str> {
+    let path = path_and_query.split('?').next().unwrap_or_default();
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        normal.push_str(before);
+        let (digits, next) = after.split_at_checked(2).unwrap_or((after, ""));
+        match u8::from_str_radix(digits, 16) {
+            Ok(byte) if is_unreserved(byte) => normal.push(char::from(byte)),
+            Ok(_) | Err(_) => {
+                normal.push('%');
+                normal.push_str(&digits.to_ascii_uppercase());
+            }
+        }
+        rest = next;
+    }
+    normal.push_str(rest);
+    Cow::Owned(normal)
+}
+
+/// Refuses what policy and origin might read as two different paths.
+fn check_path(path_and_query: &str) -> Result<(), TargetError> {
+    let bytes = path_and_query.as_bytes();
+    if !bytes.iter().all(|b| (0x21..=0x7e).contains(b)) {
+        return Err(TargetError::Path("only visible ASCII is allowed"));
+    }
+    if bytes.contains(&b'#') {
+        return Err(TargetError::Path("a fragment is never sent"));
+    }
+    let path = path_and_query.split('?').next().unwrap_or_default();
+    if path.contains('\\') {
+        return Err(TargetError::Path("a backslash is read as a slash by some"));
+    }
+    let malformed = |encoded: &str| {
+        !encoded
+            .as_bytes()
+            .get(..2)
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if path.split('%').skip(1).any(malformed) {
+        return Err(TargetError::Path(
+            "a percent sign is not followed by two hexadecimal digits",
+        ));
+    }
+    if path.contains('.') || path.contains('%') {
+        let normal = normal_path(path);
+        if normal
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+        {
+            return Err(TargetError::Path("dot segments are resolved by the client"));
+        }
+    }
+    Ok(())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absolute {
+                secure,
+                authority,
+                path,
+            } => {
+                let scheme = if *secure { "https" } else { "http" };
+                write!(
+                    f,
+                    "{scheme}://{}{path}",
+                    authority.without_default_port(default_port(*secure))
+                )
+            }
+            Self::Authority(authority) => authority.fmt(f),
+            Self::Origin(path) => f.write_str(path),
+            Self::Asterisk => f.write_str("*"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_into_canonical_parts() {
+        for (method, text, expected) in [
+            (
+                Method::GET,
+                "http://EXAMPLE.com",
+                Some("http://example.com/"),
+            ),
+            (
+                Method::GET,
+                "HTTP://example.com:80?x=1",
+                Some("http://example.com/?x=1"),
+            ),
+            (
+                Method::GET,
+                "https://example.com:8443/a/%41?b=/../",
+                Some("https://example.com:8443/a/%41?b=/../"),
+            ),
+            (
+                Method::OPTIONS,
+                "http://example.com",
+                Some("http://example.com*"),
+            ),
+            (Method::OPTIONS, "*", Some("*")),
+            (Method::CONNECT, "example.com:443", Some("example.com:443")),
+            (Method::GET, "/x", Some("/x")),
+            (Method::GET, "*", None),
+            (Method::CONNECT, "example.com", None),
+            (Method::CONNECT, "http://example.com:443/", None),
+            (Method::GET, "example.com:443", None),
+            (Method::GET, "ftp://example.com/", None),
+            (Method::GET, "http:///x", None),
+            (Method::GET, "http://u:p@example.com/", None),
+            (Method::GET, "http://example.com/#f", None),
+            (Method::GET, "http://example.com/a/../b", None),
+            (Method::GET, "http://example.com/a/%2e%2E/b", None),
+            (Method::GET, "http://example.com/a%zz", None),
+            (Method::GET, "http://example.com\\@evil.example/", None),
+            (Method::GET, "http://example.com/a\\b", None),
+        ] {
+            let target = Target::parse(&method, text)
+                .ok()
+                .map(|target| target.to_string());
+            assert_eq!(target.as_deref(), expected, "{method} {text}");
+        }
+    }
+
+    #[test]
+    fn policies_see_one_form_of_a_path() {
+        for (sent, seen) in [
+            ("/a%41%2f?q=%41", "/aA%2F"),
+            ("/%7euser", "/~user"),
+            ("/plain", "/plain"),
+            ("/%e2%82%ac", "/%E2%82%AC"),
+        ] {
+            assert_eq!(normal_path(sent), seen);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the client speaks, turned into an intent: a mode reads, asks the relay, and renders the outcome in its protocol.
+//! Opens no connection and judges nothing.
+//! Start at [`Mode`]; [`table::MODES`] lists them.
+
+mod forward;
+mod socks;
+pub mod table;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::lifeline::Lifeline;
+use crate::listener::{Accepted, Conn};
+use crate::relay::{Relay, Service};
+
+/// Serves the connections of one listener on one worker.
+pub trait Mode {
+    /// Serves a connection to its end. Dropping the future ends it.
+    fn serve(self: Rc<Self>, conn: Conn, life: Lifeline) -> Pin<Box<dyn Future<Output = ()>>>;
+}
+
+/// What a mode is built from, on each worker.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// The relay of the worker.
+    pub relay: Relay,
+    /// The listener's parts.
+    pub service: Arc<Service>,
+    /// The protocols that the listener accepts.
+    pub accepted: Accepted,
+}

@@ -1,0 +1,105 @@
+//! `host`: the host that the request is for, by name, `*.suffix`, glob or `@list`.
+//! Not the address behind a name: that is `address`, and only that opens a guarded one.
+//! Start at [`ENTRY`].
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Condition, Entry, Facts, Ground, HostKeys, ListRef, Truth, quoted};
+use crate::addr::{Host, HostPattern};
+use crate::settings::{Located, Value};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "host",
+    summary: "the host is one of these: \"a.example\", \"*.example\", \"api-*.example\", \"@list\"",
+    build,
+};
+
+/// Exact names and suffixes are looked up, so that thousands of them cost what one costs; only globs are tried in turn.
+#[derive(Debug, Default)]
+struct Hosts {
+    exact: HashSet<Host>,
+    below: HashSet<Box<str>>,
+    globs: Vec<HostPattern>,
+    lists: Vec<ListRef>,
+    any: bool,
+}
+
+fn build(value: Value, ground: Ground<'_>) -> Option<Arc<dyn Condition>> {
+    let items = ground.several::<String>(value)?;
+    let mut hosts = Hosts::default();
+    ground.each(items, |item| hosts.add(&item, ground))?;
+    Some(Arc::new(hosts))
+}
+
+impl Hosts {
+    fn add(&mut self, item: &Located<String>, ground: Ground<'_>) -> Option<()> {
+        if let Some(name) = item.value.strip_prefix('@') {
+            self.lists.push(ground.list(name, item)?);
+            return Some(());
+        }
+        if item.value.contains("://") {
+            return ground.refuse(
+                item,
+                format!("\"{}\" is a URL, not a host", item.value),
+                "write the host alone, and scheme, port and path as conditions of their own",
+            );
+        }
+        match HostPattern::parse(&item.value) {
+            Ok(HostPattern::Exact(host)) => drop(self.exact.insert(host)),
+            Ok(HostPattern::Below(suffix)) => drop(self.below.insert(suffix)),
+            Ok(HostPattern::Any) => self.any = true,
+            Ok(glob @ HostPattern::Glob(..)) => self.globs.push(glob),
+            Err(error) => {
+                let remedy = match item.value.contains('/') {
+                    true => "networks are named by the condition \"address\"",
+                    false => "write \"name.example\", \"*.example\", a glob or \"@list\"",
+                };
+                return ground.refuse(item, error.to_string(), remedy);
+            }
+        }
+        Some(())
+    }
+
+    fn has_suffix_of(&self, host: &Host) -> bool {
+        let Some(name) = host.name().filter(|_| !self.below.is_empty()) else {
+            return false;
+        };
+        suffixes(name).any(|suffix| self.below.contains(suffix))
+    }
+}
+
+impl Condition for Hosts {
+    fn holds(&self, facts: &Facts<'_>) -> Truth {
+        let host = &facts.authority.host;
+        let found = self.any
+            || self.exact.contains(host)
+            || self.has_suffix_of(host)
+            || self.globs.iter().any(|glob| glob.matches(host))
+            || self.lists.iter().any(|list| list.lookup.has_host(host));
+        found.into()
+    }
+
+    fn saw(&self, facts: &Facts<'_>) -> Option<String> {
+        Some(facts.authority.host.to_string())
+    }
+
+    fn widened(&self, facts: &Facts<'_>) -> Option<String> {
+        Some(quoted(&facts.authority.host.to_string()))
+    }
+
+    fn host_keys(&self) -> Option<HostKeys<'_>> {
+        let only_keys = self.globs.is_empty() && self.lists.is_empty() && !self.any;
+        only_keys.then(|| HostKeys {
+            exact: self.exact.iter().collect(),
+            below: self.below.iter().map(|suffix| &**suffix).collect(),
+        })
+    }
+}
+
+/// Every proper suffix of a name, from its dots: `.b.example`, `.example`.
+pub(in crate::policy) fn suffixes(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('.')
+        // A name never begins with a dot, so that what stands before one is not empty.
+        .filter_map(|(at, _)| name.get(at..))
+}

@@ -1,0 +1,104 @@
+//! A rule: a name, what it does, and the clauses that must all hold.
+//! Not how rules follow each other (walk), nor how they are read (source).
+//! Start at [`Rule`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Facts;
+use super::condition::{Condition, Truth, Waits};
+use super::verdict::{DenyAction, Obligations, RuleRef};
+
+/// One rule.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) id: RuleRef,
+    pub(super) action: Action,
+    /// Only say what it would do: a denial is recorded and not made; an allowance lets through what would be denied.
+    pub(super) report: bool,
+    pub(super) clauses: Vec<Clause>,
+}
+
+/// What a rule does where it holds.
+#[derive(Debug)]
+pub(super) enum Action {
+    Allow(Arc<Obligations>),
+    Deny(Arc<DenyAction>),
+}
+
+/// A condition in a rule.
+#[derive(Debug, Clone)]
+pub(super) struct Clause {
+    pub(super) key: &'static str,
+    /// The value in the operator's words, on one line.
+    pub(super) written: Arc<str>,
+    /// It stands in `not`.
+    pub(super) negated: bool,
+    /// The named condition that it came from by `when`.
+    pub(super) from: Option<Arc<str>>,
+    pub(super) condition: Arc<dyn Condition>,
+}
+
+/// A named condition under `not`: its clauses hold together or not.
+#[derive(Debug)]
+pub(super) struct Group(pub(super) Vec<Clause>);
+
+impl Rule {
+    /// Whether the rule names the address, so that it may open it although it is guarded. Only what the rule demands
+    /// can name; what it excludes can not.
+    pub(super) fn names(&self, ip: IpAddr) -> bool {
+        let mut demanded = self.clauses.iter().filter(|clause| !clause.negated);
+        demanded.any(|clause| clause.condition.names(ip))
+    }
+
+    /// `allow` or `deny`.
+    pub(super) fn word(&self) -> &'static str {
+        match self.action {
+            Action::Allow(_) => "allow",
+            Action::Deny(_) => "deny",
+        }
+    }
+}
+
+impl Clause {
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> Truth {
+        let truth = self.condition.holds(facts);
+        if self.negated { truth.negated() } else { truth }
+    }
+}
+
+impl Condition for Group {
+    fn holds(&self, facts: &Facts<'_>) -> Truth {
+        let mut all = Truth::Yes;
+        for clause in &self.0 {
+            match clause.holds(facts) {
+                Truth::Yes => {}
+                Truth::No => return Truth::No,
+                Truth::Unknown => all = Truth::Unknown,
+            }
+        }
+        all
+    }
+
+    fn saw(&self, facts: &Facts<'_>) -> Option<String> {
+        let seen = self.0.iter().map(|clause| {
+            let saw = clause.condition.saw(facts);
+            format!("{}: {}", clause.key, saw.as_deref().unwrap_or("not known"))
+        });
+        Some(seen.collect::<Vec<_>>().join("; "))
+    }
+
+    fn waits(&self) -> Waits {
+        let waits = |wanted| {
+            let mut clauses = self.0.iter();
+            clauses.any(|clause| clause.condition.waits() == wanted)
+        };
+        if waits(Waits::Address) {
+            Waits::Address
+        } else if waits(Waits::Identity) {
+            Waits::Identity
+        } else {
+            Waits::Nothing
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The one place that opens connections: to the addresses of a permit, and to nothing else.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep, timeout};
+
+use super::Failure;
+use crate::message::ProxyError;
+use crate::policy::Permit;
+
+/// Connects to one of a permit's addresses within `limit`. Several addresses race with a head start each (RFC 8305 §5).
+/// Dropping the future drops every attempt.
+pub(super) async fn dial(
+    permit: &Permit,
+    limit: Duration,
+) -> Result<(TcpStream, SocketAddr), Failure> {
+    let attempts = match permit.addresses() {
+        [] => {
+            return Err(Failure::new(
+                ProxyError::DnsError,
+                "the name has no address",
+            ));
+        }
+        [only] => timeout(limit, connect(*only)).await,
+        several => timeout(limit, race(several)).await,
+    };
+    let place = |address: Option<SocketAddr>| {
+        address.map_or_else(|| "the origin".to_owned(), |a| a.to_string())
+    };
+    match attempts {
+        Ok(Ok(connected)) => Ok(connected),
+        Ok(Err((error, address))) => Err(Failure::dial(&error, address)),
+        Err(_) => {
+            let detail = format!(
+                "{} did not answer within {limit:?}",
+                place(permit.addresses().first().copied())
+            );
+            Err(Failure::new(ProxyError::ConnectionTimeout, detail))
+        }
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<(TcpStream, SocketAddr), (io::Error, SocketAddr)> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that dials")]
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| (error, address))?;
+    // A proxy forwards whole writes: waiting for more only adds delay. A failure to say so is no failure to connect.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, address))
+}
+
+type Attempt =
+    Pin<Box<dyn Future<Output = Result<(TcpStream, SocketAddr), (io::Error, SocketAddr)>>>>;
+
+/// Happy Eyeballs: the next address is tried after a delay, or at once when one failed; the first to connect wins.
+async fn race(
+    addresses: &[SocketAddr],
+) -> Result<(TcpStream, SocketAddr), (io::Error, SocketAddr)> {
+    let mut waiting = addresses.iter().copied();
+    let mut attempts: Vec<Attempt> = Vec::with_capacity(addresses.len());
+    let mut delay: Pin<Box<Sleep>> = Box::pin(sleep(ATTEMPT_DELAY));
+    let mut last_error = None;
+    if let Some(first) = waiting.next() {
+        attempts.push(Box::pin(connect(first)));
+    }
+    std::future::poll_fn(move |cx| {
+        loop {
+            let mut failed = false;
+            let mut at = 0;
+            while let Some(attempt) = attempts.get_mut(at) {
+                match attempt.as_mut().poll(cx) {
+                    Poll::Ready(Ok(connected)) => return Poll::Ready(Ok(connected)),
+                    Poll::Ready(Err(error)) => {
+                        drop(attempts.swap_remove(at));
+                        last_error = Some(error);
+                        failed = true;
+                    }
+                    Poll::Pending => at += 1,
+                }
+            }
+            if !failed && delay.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match (waiting.next(), last_error.take()) {
+                (Some(next), error) => {
+                    last_error = error;
+                    attempts.push(Box::pin(connect(next)));
+                    delay
+                        .as_mut()
+                        .reset(tokio::time::Instant::now() + ATTEMPT_DELAY);
+                }
+                (None, Some(error)) if attempts.is_empty() => return Poll::Ready(Err(error)),
+                (None, error) => {
+                    last_error = error;
+                    return Poll::Pending;
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Connection Attempt Delay (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

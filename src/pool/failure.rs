@@ -1,0 +1,79 @@
+//! The network did not do it: what kind of trouble, and whether the request may be sent again.
+
+use std::io;
+
+use crate::message::ProxyError;
+
+/// A failure on the origin's side.
+#[derive(Debug)]
+pub struct Failure {
+    /// The kind, by RFC 9209.
+    pub error: ProxyError,
+    /// One line for the client and the record; never the peer's bytes.
+    pub detail: String,
+    /// Whether it may be tried again.
+    pub retry: Retry,
+}
+
+/// Whether a failed request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Not at all.
+    Never,
+    /// If the connection had been used before: it may have been closed before the request reached it.
+    IfReused,
+    /// Nothing was sent.
+    Yes,
+}
+
+impl Retry {
+    /// Whether a retry is allowed, for a connection that was `reused` or not.
+    pub fn allows(self, reused: bool) -> bool {
+        match self {
+            Self::Never => false,
+            Self::IfReused => reused,
+            Self::Yes => true,
+        }
+    }
+}
+
+impl Failure {
+    /// A failure that is final.
+    pub fn new(error: ProxyError, detail: impl Into<String>) -> Self {
+        Self {
+            error,
+            detail: detail.into(),
+            retry: Retry::Never,
+        }
+    }
+
+    /// The same failure, with another answer to "again?".
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// A failed dial.
+    pub fn dial(error: &io::Error, address: impl std::fmt::Display) -> Self {
+        let (kind, what) = match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                (ProxyError::ConnectionRefused, "refused the connection")
+            }
+            io::ErrorKind::TimedOut => (ProxyError::ConnectionTimeout, "did not answer"),
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::AddrNotAvailable => {
+                (ProxyError::Unroutable, "is not reachable from here")
+            }
+            io::ErrorKind::PermissionDenied => (
+                ProxyError::Unroutable,
+                "is not reachable from here (a local firewall?)",
+            ),
+            _ => (
+                ProxyError::DestinationUnavailable,
+                "could not be connected to",
+            ),
+        };
+        Self::new(kind, format!("{address} {what}"))
+    }
+}

@@ -1,0 +1,396 @@
+//! One HTTP/1.1 connection to an origin: a request goes out, a response comes back, both flow at once.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::idle::Key;
+use super::upload::Upload;
+use super::{Failure, Pool, Retry};
+use crate::message::http1::decoder::{Decoder, Part};
+use crate::message::http1::framing::{self, Length};
+use crate::message::http1::head::ResponseHead;
+use crate::message::http1::reader::{ReadError, Reader};
+use crate::message::http1::{HeadLimits, encode};
+use crate::message::{Body, BodyError, Interim, ProxyError, hop};
+use crate::stream::{LazyDeadline, Stream, WriteHalf, split};
+
+/// An open connection to an origin.
+#[derive(Debug)]
+pub struct Connection {
+    reader: Reader,
+    write: WriteHalf,
+    peer: SocketAddr,
+    idle_since: Instant,
+}
+
+/// What is sent: everything but the body, borrowed, so that it can be sent again.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target in origin-form, or `*`.
+    pub target: &'a str,
+    /// The Host field.
+    pub host: &'a str,
+    /// All other fields, hop-by-hop ones removed.
+    pub headers: &'a HeaderMap,
+    /// The framing of the body.
+    pub length: Length,
+}
+
+/// What came back.
+pub struct Received {
+    /// The response; its body gives the connection back when it ends.
+    pub response: Response<Body>,
+    /// The connection, if the origin switched protocols.
+    pub upgraded: Option<Stream>,
+}
+
+/// Why nothing came back.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The client's own body failed.
+    Client(BodyError),
+    /// The origin failed; the body comes back if it can be sent again.
+    Origin(Failure, Option<Body>),
+}
+
+impl Connection {
+    /// A connection that was just opened.
+    pub fn new(stream: Stream, peer: SocketAddr) -> Self {
+        let (read, write) = split(stream);
+        Self {
+            reader: Reader::new(read, BytesMut::new()),
+            write,
+            peer,
+            idle_since: Instant::now(),
+        }
+    }
+
+    /// The origin's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(super) fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
+    pub(super) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.reader.is_quiet(cx)
+    }
+
+    fn into_stream(self) -> Option<Stream> {
+        let (read, buf) = self.reader.into_parts();
+        let mut stream = read.reunite(self.write).ok()?;
+        stream.unread(buf);
+        Some(stream)
+    }
+
+    /// Sends a request and waits for the final response head; interim responses go to `interim` as they come.
+    ///
+    /// With `keep`, the beginning of the body is kept so that it can be sent again. Errors: see [`Trouble`]. Dropping the
+    /// future closes the connection.
+    pub async fn send(
+        mut self,
+        pool: &Pool,
+        key: Key,
+        outgoing: Outgoing<'_>,
+        body: Body,
+        keep: bool,
+        interim: &Interim,
+    ) -> Result<Received, Trouble> {
+        let mut head = BytesMut::new();
+        encode::request_head(
+            &mut head,
+            outgoing.method,
+            outgoing.target,
+            outgoing.host,
+            outgoing.headers,
+            outgoing.length,
+        );
+        let mut upload = Upload::new(head, outgoing.length, body, keep, pool.settings().body_idle);
+        let head = self
+            .response_head(pool, &mut upload, outgoing.method, interim)
+            .await;
+        let head = match head {
+            Ok(head) => head,
+            Err(Stop::Client(error)) => return Err(Trouble::Client(error)),
+            Err(Stop::Origin(failure)) => return Err(Trouble::Origin(failure, upload.into_body())),
+        };
+        self.receive(pool, key, head, upload, outgoing.method)
+            .map_err(|failure| Trouble::Origin(failure, None))
+    }
+
+    async fn response_head(
+        &mut self,
+        pool: &Pool,
+        upload: &mut Upload,
+        method: &Method,
+        interim: &Interim,
+    ) -> Result<ResponseHead, Stop> {
+        let deadline = LazyDeadline::new();
+        let limits = pool.head_limits();
+        let mut waiting_since_sent = false;
+        let mut interims = 0;
+        std::future::poll_fn(|cx| {
+            match upload.poll(cx, &mut self.write) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Stop::Client(error))),
+                Poll::Ready(Ok(())) if !waiting_since_sent => {
+                    waiting_since_sent = true;
+                    deadline.set(Instant::now() + pool.settings().response);
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            loop {
+                let head = match self.reader.poll_response(cx, limits) {
+                    Poll::Ready(Ok(head)) => head,
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(Stop::Origin(upload.failure(&error))));
+                    }
+                    Poll::Pending => break,
+                };
+                if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
+                {
+                    return Poll::Ready(Ok(head));
+                }
+                interims += 1;
+                if let Err(failure) = check_interim(method, &head, interims) {
+                    return Poll::Ready(Err(Stop::Origin(failure)));
+                }
+                let mut headers = head.headers;
+                hop::strip(&mut headers);
+                interim.push(head.status, headers);
+            }
+            ready!(deadline.poll_expired(cx));
+            Poll::Ready(Err(Stop::Origin(Failure::new(
+                ProxyError::ResponseTimeout,
+                "the origin did not answer in time",
+            ))))
+        })
+        .await
+    }
+
+    fn receive(
+        self,
+        pool: &Pool,
+        key: Key,
+        mut head: ResponseHead,
+        upload: Upload,
+        method: &Method,
+    ) -> Result<Received, Failure> {
+        let ambiguous = |error: crate::message::http1::HeadError| {
+            Failure::new(
+                ProxyError::ProtocolError,
+                format!("the origin's response is ambiguous: {error}"),
+            )
+        };
+        let length = framing::of_response(method, head.status, head.version, &head.headers)
+            .map_err(ambiguous)?;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let stream = self.into_stream();
+            return Ok(Received {
+                response: response(head, Body::Empty),
+                upgraded: stream,
+            });
+        }
+        let hop = hop::read(&head.headers);
+        let persistent = if head.version == Version::HTTP_11 {
+            !hop.close
+        } else {
+            hop.keep_alive && !hop.close
+        };
+        // A 204 or 304 that announces chunks may be followed by some: such a connection is not used again.
+        let unclear =
+            length == Length::Empty && head.headers.contains_key(http::header::TRANSFER_ENCODING);
+        let reusable = persistent && !unclear && length != Length::UntilClose;
+        if length == Length::Empty
+            && *method != Method::HEAD
+            && head.status != StatusCode::NOT_MODIFIED
+        {
+            head.headers.remove(http::header::CONTENT_LENGTH);
+        }
+        let body = OriginBody {
+            decoder: Decoder::new(length, pool.head_limits()),
+            connection: Some(self),
+            upload: Some(upload),
+            key: Some(key),
+            reusable,
+            idle: LazyDeadline::new(),
+            pool: pool.clone(),
+        };
+        let body = if length == Length::Empty {
+            body.finish_empty();
+            Body::Empty
+        } else {
+            Body::stream(body)
+        };
+        Ok(Received {
+            response: response(head, body),
+            upgraded: None,
+        })
+    }
+}
+
+/// Whose fault it was that no response head came.
+enum Stop {
+    Client(BodyError),
+    Origin(Failure),
+}
+
+fn response(head: ResponseHead, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.version_mut() = head.version;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// An origin that never comes to the point is cut off; an interim response with framing is ambiguous.
+fn check_interim(method: &Method, head: &ResponseHead, count: usize) -> Result<(), Failure> {
+    framing::of_response(method, head.status, head.version, &head.headers).map_err(|error| {
+        Failure::new(
+            ProxyError::ProtocolError,
+            format!("the origin's response is ambiguous: {error}"),
+        )
+    })?;
+    if count > 64 {
+        return Err(Failure::new(
+            ProxyError::ProtocolError,
+            "the origin sends interim responses without end",
+        ));
+    }
+    Ok(())
+}
+
+impl Upload {
+    /// What a failed read means, given how much of the request was sent.
+    fn failure(&self, error: &ReadError) -> Failure {
+        match error {
+            ReadError::Closed | ReadError::Io(_) => Failure::new(
+                ProxyError::ConnectionTerminated,
+                "the origin closed the connection before it answered",
+            )
+            .with_retry(Retry::IfReused),
+            ReadError::Truncated => Failure::new(
+                ProxyError::ResponseIncomplete,
+                "the origin closed the connection inside its response head",
+            ),
+            ReadError::Head(
+                error @ (crate::message::http1::HeadError::TooLarge
+                | crate::message::http1::HeadError::TooMany),
+            ) => Failure::new(
+                ProxyError::ResponseHeadSize,
+                format!("the origin's response is refused: {error}"),
+            ),
+            ReadError::Head(error) => Failure::new(
+                ProxyError::ProtocolError,
+                format!("the origin's response is malformed: {error}"),
+            ),
+        }
+    }
+}
+
+/// The body of a response, with the connection that it comes on and the rest of the request that still flows.
+struct OriginBody {
+    connection: Option<Connection>,
+    decoder: Decoder,
+    upload: Option<Upload>,
+    key: Option<Key>,
+    reusable: bool,
+    idle: LazyDeadline,
+    pool: Pool,
+}
+
+impl OriginBody {
+    /// The response is whole. The connection is kept only if the request is whole too.
+    fn give_back(&mut self) {
+        let sent = self.upload.as_ref().is_none_or(Upload::is_done);
+        let (Some(mut connection), Some(key)) = (self.connection.take(), self.key.take()) else {
+            return;
+        };
+        if self.reusable && sent && connection.reader.is_empty() {
+            connection.idle_since = Instant::now();
+            self.pool.give_back(key, connection);
+        }
+    }
+
+    fn finish_empty(mut self) {
+        self.give_back();
+    }
+}
+
+impl HttpBody for OriginBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = self.get_mut();
+        let Some(connection) = &mut body.connection else {
+            return Poll::Ready(None);
+        };
+        if let Some(upload) = &mut body.upload
+            && let Poll::Ready(result) = upload.poll(cx, &mut connection.write)
+        {
+            // The response goes on even if the client's body broke: what is left of it is not waited for.
+            body.reusable &= result.is_ok();
+            body.upload = None;
+        }
+        match connection.reader.poll_part(cx, &mut body.decoder) {
+            Poll::Ready(Ok(part)) => {
+                body.idle.clear();
+                let frame = match part {
+                    Part::Data(data) => Frame::data(data),
+                    Part::Trailers(trailers) => Frame::trailers(trailers),
+                    Part::End | Part::More => {
+                        body.give_back();
+                        return Poll::Ready(None);
+                    }
+                };
+                if body.decoder.is_done() {
+                    body.give_back();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Err(error)) => {
+                body.connection = None;
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Pending => {
+                if body.idle.get().is_none() {
+                    body.idle
+                        .set(Instant::now() + body.pool.settings().body_idle);
+                }
+                ready!(body.idle.poll_expired(cx));
+                body.connection = None;
+                Poll::Ready(Some(Err(BodyError::Timeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.decoder.whole() {
+            Some(size) => SizeHint::with_exact(size),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+/// Limits of a response head.
+pub(super) const RESPONSE_HEAD: HeadLimits = HeadLimits {
+    size: 128 << 10,
+    count: 200,
+};

@@ -1,0 +1,156 @@
+//! Origin side: from a [`Permit`](crate::policy::Permit) to a ready connection, kept for the next request.
+//! Knows nothing of clients, routes or retries (relay). No permit, no connection.
+//! Start at [`Pool::lease`].
+
+mod dial;
+mod failure;
+mod http1;
+mod idle;
+mod settings;
+pub mod tls;
+mod upload;
+
+pub use failure::{Failure, Retry};
+pub use http1::{Connection, Outgoing, Received, Trouble};
+pub use idle::Key;
+pub use settings::Settings;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::time::Instant;
+
+use crate::message::http1::HeadLimits;
+use crate::policy::Permit;
+use crate::stream::Stream;
+
+/// One worker's connections to origins. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Pool(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    idle: idle::Idle,
+    origin: RefCell<Origin>,
+}
+
+/// What a reload may change.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Limits.
+    pub settings: Settings,
+    /// Trust.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// A connection for one request.
+#[derive(Debug)]
+pub struct Lease {
+    /// The connection.
+    pub connection: Connection,
+    /// Whether it carried a request before.
+    pub reused: bool,
+    /// How long dialling took.
+    pub connect: Option<Duration>,
+    /// How long the TLS handshake took.
+    pub tls: Option<Duration>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(origin: Origin) -> Self {
+        Self(Rc::new(Inner {
+            idle: idle::Idle::default(),
+            origin: RefCell::new(origin),
+        }))
+    }
+
+    /// Takes new settings. Idle connections were made under the old trust, so they go.
+    pub fn replace(&self, origin: Origin) {
+        *self.0.origin.borrow_mut() = origin;
+        self.0.idle.clear();
+    }
+
+    /// The limits in force.
+    pub fn settings(&self) -> Settings {
+        self.0.origin.borrow().settings
+    }
+
+    /// Limits of response heads.
+    pub fn head_limits(&self) -> HeadLimits {
+        http1::RESPONSE_HEAD
+    }
+
+    /// Opens a connection to one of the permit's addresses. Waits at most the connect limit.
+    ///
+    /// Errors: refused, unroutable, timed out. Dropping the future abandons every attempt.
+    pub async fn dial(&self, permit: &Permit) -> Result<(Stream, SocketAddr), Failure> {
+        let (tcp, peer) = dial::dial(permit, self.settings().connect).await?;
+        Ok((Stream::from_tcp(tcp), peer))
+    }
+
+    /// A connection that may carry a request: an idle one to a permitted address that is younger than `fresh`, else a new one.
+    ///
+    /// Errors: as [`Pool::dial`], and TLS failures. Dropping the future abandons every attempt.
+    pub async fn lease(
+        &self,
+        permit: &Permit,
+        key: &Key,
+        fresh: Option<Duration>,
+    ) -> Result<Lease, Failure> {
+        let settings = self.settings();
+        if let Some(fresh) = fresh
+            && let Some(since) = Instant::now().checked_sub(fresh.min(settings.idle))
+            && let Some(connection) = self.0.idle.take(key, permit.addresses(), since)
+        {
+            return Ok(Lease {
+                connection,
+                reused: true,
+                connect: None,
+                tls: None,
+            });
+        }
+        let start = Instant::now();
+        let (tcp, peer) = dial::dial(permit, settings.connect).await?;
+        let connect = start.elapsed();
+        if !key.secure {
+            let connection = Connection::new(Stream::from_tcp(tcp), peer);
+            return Ok(Lease {
+                connection,
+                reused: false,
+                connect: Some(connect),
+                tls: None,
+            });
+        }
+        let config = self.0.origin.borrow().tls.clone();
+        let stream = tls::secure(&config, tcp, &key.authority.host, peer, settings.connect).await?;
+        let tls = start.elapsed().saturating_sub(connect);
+        Ok(Lease {
+            connection: Connection::new(stream, peer),
+            reused: false,
+            connect: Some(connect),
+            tls: Some(tls),
+        })
+    }
+
+    /// Drops idle connections that are too old or were closed by their origins.
+    pub fn sweep(&self) {
+        if let Some(since) = Instant::now().checked_sub(self.settings().idle) {
+            self.0.idle.sweep(since);
+        }
+    }
+
+    /// How many connections are idle.
+    pub fn idle(&self) -> usize {
+        self.0.idle.len()
+    }
+
+    pub(crate) fn give_back(&self, key: Key, connection: Connection) {
+        let settings = self.settings();
+        self.0.idle.put(key, connection, &settings);
+    }
+}

@@ -1,0 +1,173 @@
+//! A request on its way to an origin: written as the client sends it, its beginning kept where it may have to be sent again.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame};
+
+use crate::message::http1::framing::Length;
+use crate::message::http1::writer::{WriteError, Writer};
+use crate::message::{Body, BodyError};
+use crate::stream::WriteHalf;
+
+/// A request in the sending.
+#[derive(Debug)]
+pub(super) struct Upload {
+    writer: Writer,
+    length: Length,
+    body: Body,
+    kept: Option<Rc<RefCell<Kept>>>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sending,
+    Sent,
+    /// The origin takes no more; a response may still come (RFC 9112 §9.5).
+    Refused,
+}
+
+impl Upload {
+    pub(super) fn new(
+        head: BytesMut,
+        length: Length,
+        body: Body,
+        keep: bool,
+        stall_limit: Duration,
+    ) -> Self {
+        let kept = (keep && matches!(body, Body::Stream(_)))
+            .then(|| Rc::new(RefCell::new(Kept::default())));
+        let body = match &kept {
+            Some(kept) => Body::stream(Keeping {
+                body,
+                kept: kept.clone(),
+            }),
+            None => body,
+        };
+        Self {
+            writer: Writer::new(head, length, stall_limit),
+            length,
+            body,
+            kept,
+            state: State::Sending,
+        }
+    }
+
+    /// Whether the whole request was written.
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Sent
+    }
+
+    /// Sends on. Ready when there is nothing more to do; an error is the client's: its body failed.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: &mut WriteHalf,
+    ) -> Poll<Result<(), BodyError>> {
+        if self.state != State::Sending {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(self.writer.poll_pump(cx, &mut self.body, write)) {
+            Ok(()) => self.state = State::Sent,
+            Err(WriteError::Source(error)) => {
+                self.state = State::Refused;
+                return Poll::Ready(Err(error));
+            }
+            // The origin may have answered before it stopped reading: whoever reads finds out.
+            Err(WriteError::Sink(_) | WriteError::Stalled) => self.state = State::Refused,
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The body from its beginning, if it can be had again.
+    pub(super) fn into_body(self) -> Option<Body> {
+        match (self.kept, self.body) {
+            (Some(kept), body) => {
+                let frames = std::mem::take(&mut *kept.borrow_mut());
+                (!frames.overflowed).then(|| {
+                    Body::stream(Replay {
+                        frames: frames.data,
+                        rest: body,
+                    })
+                })
+            }
+            // Nothing was there to lose: the writer only ever asked an empty body for its end.
+            (None, Body::Empty) if self.length == Length::Empty => Some(Body::Empty),
+            (None, Body::Empty | Body::Full(_) | Body::Stream(_)) => None,
+        }
+    }
+}
+
+/// The beginning of a body; the clones share their bytes with what is in flight.
+#[derive(Debug, Default)]
+struct Kept {
+    data: VecDeque<Bytes>,
+    size: usize,
+    overflowed: bool,
+}
+
+struct Keeping {
+    body: Body,
+    kept: Rc<RefCell<Kept>>,
+}
+
+impl HttpBody for Keeping {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let kept = &mut *self.kept.borrow_mut();
+        match frame
+            .as_ref()
+            .and_then(|frame| frame.as_ref().ok())
+            .map(Frame::data_ref)
+        {
+            Some(Some(data)) if kept.size + data.len() <= KEPT => {
+                kept.size += data.len();
+                kept.data.push_back(data.clone());
+            }
+            // Too much, or trailers: what was kept is not the whole beginning any more.
+            Some(_) => {
+                *kept = Kept {
+                    overflowed: true,
+                    ..Kept::default()
+                }
+            }
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+}
+
+struct Replay {
+    frames: VecDeque<Bytes>,
+    rest: Body,
+}
+
+impl HttpBody for Replay {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.frames.pop_front() {
+            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+}
+
+/// Bytes of a body that are kept for sending again.
+const KEPT: usize = 64 << 10;

@@ -1,0 +1,150 @@
+//! Carries one exchange or one tunnel from a client to an origin. The only place that asks gate, pool and records in a row.
+//! Speaks no client protocol (mode) and accepts no connection (listener).
+//! Start at [`Relay::exchange`] and [`Relay::open`].
+
+mod exchange;
+mod parts;
+mod recording;
+mod refusal;
+mod retry;
+mod throttle;
+mod tunnel;
+mod upgrade;
+
+pub use parts::{Decided, Parts, Service};
+pub use refusal::Refusal;
+pub use tunnel::{Offer, Opening, Refused};
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderMap, Response};
+
+use crate::addr::Authority;
+use crate::auth::{Credentials, Outcome, Principal};
+use crate::listener::http::Trouble;
+use crate::message::{Body, Interim};
+use crate::report::Protocol;
+use recording::Recording;
+
+/// The only door that a mode knows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    parts: Rc<Parts>,
+}
+
+/// Who calls, and how: what is the same for every request of a protocol on a connection.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The listener's parts in force when the request came.
+    pub service: Arc<Service>,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The protocol that it speaks.
+    pub protocol: Protocol,
+    /// Where interim responses go.
+    pub interim: Interim,
+}
+
+/// An origin that a request is for, and what to ask there.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// Whether it is reached over TLS.
+    pub secure: bool,
+    /// Host and port.
+    pub authority: Authority,
+    /// Path and query, or `*`.
+    pub path: String,
+}
+
+impl Relay {
+    /// A relay over a worker's parts.
+    pub fn new(parts: Rc<Parts>) -> Self {
+        Self { parts }
+    }
+
+    /// The worker's parts.
+    pub fn parts(&self) -> &Rc<Parts> {
+        &self.parts
+    }
+
+    /// The parts in force of a listener; the ones it had where it is gone.
+    pub fn service(&self, had: &Arc<Service>) -> Arc<Service> {
+        self.parts.service(&had.name).unwrap_or_else(|| had.clone())
+    }
+
+    /// Answers and records what a client asks of the proxy itself, without asking policy: nothing leaves the process.
+    pub fn answer(
+        &self,
+        caller: &Caller,
+        request: &http::Request<Body>,
+        target: &str,
+        response: Response<Body>,
+    ) -> Response<Body> {
+        let mut recording = Recording::begin(&self.parts, caller);
+        recording.note_request(request.method(), request.headers(), Some(target));
+        recording.respond(response)
+    }
+
+    /// Answers and records a request that is refused before policy is asked.
+    pub fn refuse(
+        &self,
+        caller: &Caller,
+        refusal: &Refusal,
+        asked: Option<&HeaderMap>,
+    ) -> Response<Body> {
+        let recording = Recording::begin(&self.parts, caller);
+        recording.refuse(refusal, None, asked)
+    }
+
+    /// Records a connection that ended before anything was asked, or was not let in.
+    pub fn abandoned(&self, caller: &Caller, trouble: &Trouble) {
+        Recording::begin(&self.parts, caller).close(trouble.to_string());
+    }
+
+    /// Records a connection that ended before anything was asked, for a reason of its protocol.
+    pub fn broken_off(&self, caller: &Caller, reason: impl Into<std::borrow::Cow<'static, str>>) {
+        Recording::begin(&self.parts, caller).close(reason);
+    }
+
+    /// Whether credentials are right, for protocols that must say so before anything is asked for.
+    pub async fn knows(&self, caller: &Caller, offered: Option<&Credentials>) -> bool {
+        self.identify(caller, offered).await.is_ok()
+    }
+
+    async fn identify(
+        &self,
+        caller: &Caller,
+        offered: Option<&Credentials>,
+    ) -> Result<Option<Principal>, Refusal> {
+        match caller
+            .service
+            .gate
+            .identify(caller.client.ip(), offered)
+            .await
+        {
+            Outcome::Known(principal) => Ok(Some(principal)),
+            Outcome::Anonymous => Ok(None),
+            Outcome::Challenge(challenges) => Err(Refusal::Challenge(challenges)),
+            Outcome::Busy => Err(Refusal::Busy),
+        }
+    }
+
+    /// Credentials that stand in a request's fields.
+    fn credentials(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Option<Credentials>, Refusal> {
+        let gate = &caller.service.gate;
+        let challenges = || {
+            gate.auth
+                .as_ref()
+                .map(|auth| auth.challenges().to_vec())
+                .unwrap_or_default()
+        };
+        gate.credentials(headers)
+            .map_err(|_| Refusal::Challenge(challenges()))
+    }
+}

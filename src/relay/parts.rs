@@ -1,0 +1,128 @@
+//! What one worker relays with, and what one listener enforces.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::gate::{Gate, Intent};
+use crate::lifeline::Lifeline;
+use crate::listener::Limits;
+use crate::message::Via;
+use crate::pool::Pool;
+use crate::report::{Counters, Flows, Recent, Reporter, RequestIds};
+use crate::resolve::CachedResolver;
+
+/// What one listener enforces; built off the workers, shared by them, replaced whole.
+#[derive(Debug)]
+pub struct Service {
+    /// The listener's name.
+    pub name: Arc<str>,
+    /// Who may do what.
+    pub gate: Gate,
+    /// Limits of the client's side.
+    pub limits: Limits,
+    /// The name in `Via` and `Proxy-Status`.
+    pub via: Via,
+}
+
+/// One worker's means. Nothing here is shared with another worker but through the reporter and the services' `Arc`s.
+#[derive(Debug)]
+pub struct Parts {
+    /// The worker's number.
+    pub worker: u16,
+    services: RefCell<HashMap<Arc<str>, Arc<Service>>>,
+    generation: watch::Sender<u64>,
+    resolver: RefCell<CachedResolver>,
+    /// Connections to origins.
+    pub pool: Pool,
+    /// What is going on.
+    pub flows: Flows,
+    /// What has been going on, in numbers.
+    pub counters: Rc<Counters>,
+    /// Where records go.
+    pub reporter: Reporter,
+    /// Names for requests.
+    pub ids: RequestIds,
+    /// The latest decisions, so that they can be explained.
+    pub recent: Recent<Decided>,
+    /// Tasks.
+    pub life: Lifeline,
+}
+
+/// What a decision was made about.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// What was asked for.
+    pub intent: Intent,
+    /// The address that was dialled, if it came to that.
+    pub origin: Option<std::net::SocketAddr>,
+}
+
+impl Parts {
+    /// A worker's parts, without any service yet.
+    pub fn new(
+        worker: u16,
+        resolver: CachedResolver,
+        pool: Pool,
+        reporter: Reporter,
+        life: Lifeline,
+    ) -> Self {
+        Self {
+            worker,
+            services: RefCell::default(),
+            generation: watch::Sender::new(0),
+            resolver: RefCell::new(resolver),
+            pool,
+            flows: Flows::new(),
+            counters: Rc::default(),
+            reporter,
+            ids: RequestIds::new(worker),
+            recent: Recent::new(RECENT),
+            life,
+        }
+    }
+
+    /// The service of a listener.
+    pub fn service(&self, listener: &str) -> Option<Arc<Service>> {
+        self.services.borrow().get(listener).cloned()
+    }
+
+    /// All services.
+    pub fn services(&self) -> Vec<Arc<Service>> {
+        self.services.borrow().values().cloned().collect()
+    }
+
+    /// The resolver in force.
+    pub fn resolver(&self) -> CachedResolver {
+        self.resolver.borrow().clone()
+    }
+
+    /// Puts other services in force; open tunnels are told to ask again.
+    pub fn replace(
+        &self,
+        services: HashMap<Arc<str>, Arc<Service>>,
+        resolver: Option<CachedResolver>,
+    ) {
+        *self.services.borrow_mut() = services;
+        if let Some(resolver) = resolver {
+            *self.resolver.borrow_mut() = resolver;
+        }
+        self.judge_again();
+    }
+
+    /// Tells open tunnels to ask again whether they are permitted, as when a list has changed.
+    pub fn judge_again(&self) {
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Changes whenever permissions may have changed.
+    pub(super) fn generation(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+}
+
+/// Decisions that are remembered for each worker.
+const RECENT: usize = 1024;

@@ -1,0 +1,397 @@
+//! The record of one exchange or tunnel while it happens: written exactly once, however it ends.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::parts::{Decided, Parts, Service};
+use super::{Caller, Refusal};
+use crate::addr::Authority;
+use crate::gate::Intent;
+use crate::message::{Body, BodyError};
+use crate::policy::Denial;
+use crate::report::{
+    Flow, FlowFacts, FlowGuard, FlowKind, Killed, Record, RequestId, Verdict, text_of,
+};
+
+/// A record in the making. Dropped unfinished, it says that the client went away.
+#[derive(Debug)]
+pub(super) struct Recording {
+    parts: Rc<Parts>,
+    service: Arc<Service>,
+    record: Option<Record>,
+    intent: Option<Intent>,
+    started: Instant,
+    flow: Option<FlowGuard>,
+}
+
+impl Recording {
+    pub(super) fn begin(parts: &Rc<Parts>, caller: &Caller) -> Self {
+        let now = Timestamp::now();
+        let id = parts.ids.next(now);
+        let record = Record::new(
+            now,
+            id,
+            parts.worker,
+            caller.service.name.clone(),
+            caller.client,
+            caller.protocol,
+        );
+        Self {
+            parts: parts.clone(),
+            service: caller.service.clone(),
+            record: Some(record),
+            intent: None,
+            started: Instant::now(),
+            flow: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<RequestId> {
+        self.record.as_ref().map(|record| record.id)
+    }
+
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(super) fn time(&self) -> Timestamp {
+        self.record
+            .as_ref()
+            .map_or_else(Timestamp::now, |record| record.time)
+    }
+
+    /// What the request says of itself. The path goes in without its query, unless the log asks for that.
+    pub(super) fn note_request(
+        &mut self,
+        method: &Method,
+        headers: &HeaderMap,
+        path_and_query: Option<&str>,
+    ) {
+        let wants = self.parts.reporter.wants();
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        record.method = Some(method.clone());
+        if let Some((path, query)) = path_and_query.map(|target| {
+            target
+                .split_once('?')
+                .map_or((target, None), |(path, query)| (path, Some(query)))
+        }) {
+            record.path = Some(path.into());
+            record.query = query.filter(|_| wants.query).map(Into::into);
+        }
+        if wants.user_agent {
+            record.user_agent = headers
+                .get(http::header::USER_AGENT)
+                .map(|value| text_of(value.as_bytes()));
+        }
+    }
+
+    /// The intent, as it is about to be decided. The exchange becomes visible among the flows.
+    pub(super) fn note_intent(&mut self, intent: Intent, kind: FlowKind) -> &Intent {
+        if let Some(record) = &mut self.record {
+            record.scheme = intent.scheme.word();
+            record.method = intent.method.clone();
+            record.authority = Some(intent.authority.clone());
+            record.principal = intent
+                .principal
+                .as_ref()
+                .map(|principal| principal.name.clone());
+            self.flow = Some(
+                self.parts.flows.begin(FlowFacts {
+                    id: record.id,
+                    kind,
+                    started: self.started,
+                    listener: intent.listener.clone(),
+                    client: intent.client,
+                    principal: record.principal.clone(),
+                    groups: intent
+                        .principal
+                        .as_ref()
+                        .map(|principal| principal.groups.clone()),
+                    authority: intent.authority.clone(),
+                    rule: None,
+                }),
+            );
+        }
+        self.intent.insert(intent)
+    }
+
+    pub(super) fn intent(&self) -> Option<&Intent> {
+        self.intent.as_ref()
+    }
+
+    pub(super) fn flow(&self) -> Option<&Rc<Flow>> {
+        self.flow.as_ref().map(FlowGuard::flow)
+    }
+
+    /// The rule that allows, and whether only report mode made it so.
+    pub(super) fn allowed(&mut self, rule: &Arc<str>, would_deny: Option<&Arc<Denial>>) {
+        if let Some(flow) = self.flow() {
+            flow.set_rule(rule.clone());
+        }
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        record.rule = Some(would_deny.map_or(rule, |denial| &denial.rule.name).clone());
+        record.verdict = if would_deny.is_some() {
+            Verdict::WouldDeny
+        } else {
+            Verdict::Allow
+        };
+        if let Some(denial) = would_deny {
+            record.reason = Some(Refusal::Denied(denial.as_ref().clone()).reason());
+        }
+    }
+
+    /// Changes the record, if it is still open.
+    pub(super) fn edit(&mut self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            change(record);
+        }
+    }
+
+    pub(super) fn origin(&mut self, peer: SocketAddr) {
+        self.edit(|record| record.origin = Some(peer));
+        if let Some(flow) = self.flow() {
+            flow.origin.set(Some(peer));
+        }
+    }
+
+    /// The whole answer is at hand: writes the record and gives the response back.
+    pub(super) fn respond(mut self, response: Response<Body>) -> Response<Body> {
+        let size = response.body().size_hint().exact().unwrap_or(0);
+        self.edit(|record| {
+            record.status = Some(response.status().as_u16());
+            record.bytes_out = size;
+        });
+        self.finish();
+        response
+    }
+
+    /// Answers with a refusal and writes it down.
+    pub(super) fn refuse(
+        mut self,
+        refusal: &Refusal,
+        authority: Option<&Authority>,
+        asked: Option<&HeaderMap>,
+    ) -> Response<Body> {
+        self.note_refusal(refusal);
+        let id = self.id().map(|id| id.to_string()).unwrap_or_default();
+        let via = &self.service.via;
+        let response = refusal
+            .answer(authority)
+            .into_response(via.name(), &id, asked);
+        self.respond(response)
+    }
+
+    pub(super) fn note_refusal(&mut self, refusal: &Refusal) {
+        self.edit(|record| {
+            record.reason = Some(refusal.reason());
+            record.error = Some(refusal.error().token());
+            match refusal {
+                Refusal::Denied(denial) => {
+                    record.verdict = Verdict::Deny;
+                    record.rule = Some(denial.rule.name.clone());
+                }
+                Refusal::Challenge(_) => record.verdict = Verdict::Deny,
+                Refusal::Busy
+                | Refusal::Failed(_)
+                | Refusal::Trouble(_)
+                | Refusal::Target(_)
+                | Refusal::Misdirected(_)
+                | Refusal::Ended(_) => {}
+            }
+        });
+    }
+
+    /// Writes the record of a connection that ended without an answer.
+    pub(super) fn close(mut self, reason: impl Into<Cow<'static, str>>) {
+        let reason = reason.into();
+        self.edit(|record| record.reason = Some(reason));
+        self.finish();
+    }
+
+    /// Ends with a reason that cut it short.
+    pub(super) fn cut(mut self, reason: impl Into<Cow<'static, str>>) {
+        let reason = reason.into();
+        self.edit(|record| {
+            record.aborted = true;
+            record.reason = Some(reason);
+        });
+        self.finish();
+    }
+
+    /// A response whose body is still to come: the record is written when it has gone, or broken.
+    pub(super) fn follow(mut self, response: Response<Body>) -> Response<Body> {
+        self.edit(|record| record.status = Some(response.status().as_u16()));
+        let (head, body) = response.into_parts();
+        if body.is_empty() {
+            self.finish();
+            return Response::from_parts(head, body);
+        }
+        let killed = self.flow().map(Flow::killed);
+        Response::from_parts(
+            head,
+            Body::stream(Followed {
+                body,
+                recording: Some(self),
+                killed,
+            }),
+        )
+    }
+
+    /// Counts a request body as it passes.
+    pub(super) fn counted(&self, body: Body) -> Body {
+        match (self.flow(), body) {
+            (Some(flow), Body::Stream(stream)) => Body::stream(Counted {
+                body: Body::Stream(stream),
+                flow: flow.clone(),
+            }),
+            (_, body) => body,
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
+        if let Some(flow) = self.flow() {
+            record.bytes_in += flow.traffic.from_client.get();
+            record.bytes_out += flow.traffic.from_origin.get();
+        }
+        record.total = Some(self.started.elapsed());
+        self.parts.counters.count(&record);
+        if let Some(intent) = self.intent.take() {
+            self.parts.recent.push(
+                record.id,
+                Decided {
+                    intent,
+                    origin: record.origin,
+                },
+            );
+        }
+        self.parts.reporter.emit(record);
+        self.flow = None;
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let draining = self.parts.life.is_draining();
+        self.edit(|record| {
+            record.aborted = true;
+            let reason = if draining {
+                "the proxy was stopped"
+            } else {
+                "the client went away"
+            };
+            record.reason.get_or_insert(Cow::Borrowed(reason));
+        });
+        self.finish();
+    }
+}
+
+/// A request body that is counted.
+struct Counted {
+    body: Body,
+    flow: Rc<Flow>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let counter = &self.flow.traffic.from_client;
+            counter.set(counter.get() + data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A response body that ends its record, and that an operator can end.
+struct Followed {
+    body: Body,
+    recording: Option<Recording>,
+    killed: Option<Killed>,
+}
+
+impl HttpBody for Followed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(data), Some(flow)) = (
+                    frame.data_ref(),
+                    this.recording.as_ref().and_then(Recording::flow),
+                ) {
+                    let counter = &flow.traffic.from_origin;
+                    counter.set(counter.get() + data.len() as u64);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(recording) = this.recording.take() {
+                    recording.cut(format!("the origin's response broke: {error}"));
+                }
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                if let Some(mut recording) = this.recording.take() {
+                    recording.finish();
+                }
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let Some(killed) = &mut this.killed else {
+                    return Poll::Pending;
+                };
+                let reason = ready!(Pin::new(killed).poll(cx));
+                if let Some(recording) = this.recording.take() {
+                    recording.cut(reason.to_string());
+                }
+                Poll::Ready(Some(Err(BodyError::Aborted)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

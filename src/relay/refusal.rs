@@ -1,0 +1,157 @@
+//! Why a client does not get what it asked for, and how that is told: in HTTP, in a record, in SOCKS.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use http::header::PROXY_AUTHENTICATE;
+
+use crate::addr::Authority;
+use crate::auth::Challenge;
+use crate::gate::Barred;
+use crate::listener::http::Trouble;
+use crate::message::{Answer, BodyError, ProxyError, TargetError};
+use crate::policy::{Denial, Reason};
+use crate::pool::Failure;
+use crate::resolve::ResolveError;
+
+/// A refusal.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Policy said no.
+    Denied(Denial),
+    /// The client must say who it is.
+    Challenge(Vec<Challenge>),
+    /// Too many clients are saying who they are.
+    Busy,
+    /// The network did not do it.
+    Failed(Failure),
+    /// The client's own request broke, or is no request.
+    Trouble(Trouble),
+    /// The target is invalid.
+    Target(TargetError),
+    /// The request is not one for a proxy.
+    Misdirected(&'static str),
+    /// An operator or a drain ended it.
+    Ended(String),
+}
+
+impl Refusal {
+    /// The kind, by RFC 9209.
+    pub fn error(&self) -> ProxyError {
+        match self {
+            Self::Denied(denial) => match denial.reason {
+                Reason::Guarded(..) | Reason::OwnListener(_) | Reason::Address(_) => {
+                    ProxyError::AddressProhibited
+                }
+                Reason::Rule | Reason::Default | Reason::Rate => ProxyError::RequestDenied,
+            },
+            Self::Challenge(_) => ProxyError::RequestDenied,
+            Self::Busy => ProxyError::ConnectionLimit,
+            Self::Failed(failure) => failure.error,
+            Self::Trouble(Trouble::Connections) => ProxyError::ConnectionLimit,
+            Self::Trouble(_) | Self::Target(_) | Self::Misdirected(_) => ProxyError::RequestError,
+            Self::Ended(_) => ProxyError::ConnectionTerminated,
+        }
+    }
+
+    /// Why, on one line.
+    pub fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::Denied(denial) => describe(denial).into(),
+            Self::Challenge(_) => "the client did not say who it is, or not rightly".into(),
+            Self::Busy => "too many password checks are under way".into(),
+            Self::Failed(failure) => failure.detail.clone().into(),
+            Self::Trouble(trouble) => trouble.to_string().into(),
+            Self::Target(error) => error.to_string().into(),
+            Self::Misdirected(reason) => (*reason).into(),
+            Self::Ended(reason) => reason.clone().into(),
+        }
+    }
+
+    /// The answer to an HTTP client.
+    pub fn answer(&self, authority: Option<&Authority>) -> Answer {
+        let place = authority.map_or_else(
+            || "The request".to_owned(),
+            |authority| format!("The request to {authority}"),
+        );
+        let answer = |title: &str| Answer::new(self.error(), title).detail(self.reason());
+        match self {
+            Self::Denied(denial) => deny(denial, &place, self),
+            Self::Challenge(challenges) => {
+                let mut answer = answer("This proxy wants to know who you are")
+                    .status(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+                for challenge in challenges {
+                    answer
+                        .headers
+                        .append(PROXY_AUTHENTICATE, challenge.value().clone());
+                }
+                answer
+            }
+            Self::Busy => answer("The proxy is busy").retry_after(1),
+            Self::Failed(_) | Self::Ended(_) => answer(&format!("{place} failed")),
+            Self::Trouble(trouble) => {
+                let answer = answer("The request was refused").status(trouble.status());
+                if *trouble == Trouble::Connections {
+                    answer.retry_after(5)
+                } else {
+                    answer
+                }
+            }
+            Self::Target(_) | Self::Misdirected(_) => answer("The request was refused"),
+        }
+    }
+}
+
+impl From<Barred> for Refusal {
+    fn from(barred: Barred) -> Self {
+        match barred {
+            Barred::Denied(denial) => Self::Denied(denial),
+            Barred::Unresolved(error) => {
+                let kind = match &error {
+                    ResolveError::Timeout => ProxyError::DnsTimeout,
+                    ResolveError::Busy => ProxyError::ConnectionLimit,
+                    ResolveError::NotFound { .. }
+                    | ResolveError::NoAddresses { .. }
+                    | ResolveError::ServerFailure { .. }
+                    | ResolveError::InvalidName => ProxyError::DnsError,
+                };
+                Self::Failed(Failure::new(kind, error.to_string()))
+            }
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        Self::Trouble(Trouble::from(&error))
+    }
+}
+
+fn deny(denial: &Denial, place: &str, refusal: &Refusal) -> Answer {
+    let action = &denial.action;
+    let status = StatusCode::from_u16(action.status).unwrap_or(StatusCode::FORBIDDEN);
+    let mut answer = Answer::new(refusal.error(), format!("{place} is not allowed"))
+        .status(status)
+        .detail(refusal.reason());
+    answer.rule = Some(denial.rule.name.to_string());
+    answer.remedy = action.message.clone();
+    if denial.reason == Reason::Rate {
+        answer = answer.retry_after(1);
+    }
+    match &action.redirect {
+        Some(to) => answer.status(StatusCode::FOUND).location(to),
+        None => answer,
+    }
+}
+
+fn describe(denial: &Denial) -> String {
+    let rule = &denial.rule.name;
+    match &denial.reason {
+        Reason::Rule => format!("rule \"{rule}\" denies it"),
+        Reason::Default => "no rule allows it".to_owned(),
+        Reason::Guarded(ip, class) => format!("{ip} is a {class} address, and no rule names it"),
+        Reason::OwnListener(address) => format!("{address} is this proxy itself"),
+        Reason::Address(ip) => format!("no rule allows the address {ip}"),
+        Reason::Rate => format!("more requests than rule \"{rule}\" allows in this time"),
+    }
+}

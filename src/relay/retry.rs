@@ -1,0 +1,91 @@
+//! Sends a request, again where that is safe: over a fresh connection after a kept one turned out to be closed.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use http_body::Body as HttpBody;
+
+use super::recording::Recording;
+use super::{Destination, Refusal};
+use crate::message::http1::framing::Length;
+use crate::message::{Body, Interim};
+use crate::policy::Permit;
+use crate::pool::{Key, Outgoing, Pool, Received, Retry, Trouble};
+
+/// Where and with what permission a request is sent.
+pub(super) struct Sending<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) permit: &'a Permit,
+    pub(super) to: &'a Destination,
+    pub(super) host: &'a str,
+    pub(super) interim: &'a Interim,
+}
+
+impl Sending<'_> {
+    /// Sends until a response head comes, at most once over a kept connection and once over a fresh one.
+    pub(super) async fn send(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        mut body: Body,
+        recording: &mut Recording,
+    ) -> Result<Received, Refusal> {
+        let outgoing = Outgoing {
+            method,
+            target: &self.to.path,
+            host: self.host,
+            headers,
+            length: length_of(&body),
+        };
+        let key = Key {
+            secure: self.to.secure,
+            authority: self.to.authority.clone(),
+        };
+        // RFC 9110 §9.2.2: what is not idempotent must not be sent twice, so it gets a connection that was just in use.
+        let idempotent = method.is_idempotent();
+        let mut fresh = Some(if idempotent { Duration::MAX } else { JUST_USED });
+        loop {
+            let lease = self
+                .pool
+                .lease(self.permit, &key, fresh)
+                .await
+                .map_err(Refusal::Failed)?;
+            let reused = lease.reused;
+            recording.origin(lease.connection.peer());
+            recording.edit(|record| {
+                record.reused = reused;
+                record.connect = lease.connect;
+                record.tls = lease.tls;
+            });
+            let sent = lease
+                .connection
+                .send(self.pool, key.clone(), outgoing, body, reused, self.interim)
+                .await;
+            match sent {
+                Ok(received) => return Ok(received),
+                Err(Trouble::Client(error)) => return Err(error.into()),
+                Err(Trouble::Origin(failure, Some(again)))
+                    if failure.retry.allows(reused)
+                        && reused
+                        && (idempotent || failure.retry == Retry::Yes) =>
+                {
+                    body = again;
+                    fresh = None;
+                }
+                Err(Trouble::Origin(failure, _)) => return Err(Refusal::Failed(failure)),
+            }
+        }
+    }
+}
+
+/// The framing towards the origin: a known size stays known.
+fn length_of(body: &Body) -> Length {
+    match (body, body.size_hint().exact()) {
+        (Body::Empty, _) | (_, Some(0)) => Length::Empty,
+        (Body::Full(_) | Body::Stream(_), Some(size)) => Length::Sized(size),
+        (Body::Full(_) | Body::Stream(_), None) => Length::Chunked,
+    }
+}
+
+/// How lately a connection must have been used for a request that can not be sent twice.
+const JUST_USED: Duration = Duration::from_secs(1);

@@ -1,0 +1,263 @@
+//! One tunnel: dialled before it is granted, carried until a side, a limit, an operator or a changed policy ends it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::parts::{Parts, Service};
+use super::recording::Recording;
+use super::{Caller, Refusal, Relay, throttle};
+use crate::addr::Authority;
+use crate::auth::Credentials;
+use crate::gate::Intent;
+use crate::message::Body;
+use crate::policy::Scheme;
+use crate::report::FlowKind;
+use crate::settings::ByteSize;
+use crate::stream::{Ended, Limits, Stream, Traffic, duplex};
+
+/// What a client offers when it asks for a tunnel.
+#[derive(Debug)]
+pub struct Offer {
+    /// Where it wants to go.
+    pub authority: Authority,
+    /// The fields of a CONNECT request; `None` for SOCKS.
+    pub headers: Option<HeaderMap>,
+    /// Credentials of the protocol's own (SOCKS5); those of HTTP stand in the fields.
+    pub credentials: Option<Credentials>,
+}
+
+/// A tunnel whose origin side is ready.
+#[derive(Debug)]
+pub struct Opening {
+    /// Our own address on the origin's side, for protocols that tell it.
+    pub local: Option<SocketAddr>,
+    tunnel: Tunnel,
+}
+
+/// A tunnel that was refused: the record is still open, so that the mode can say how it answered.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    recording: Recording,
+    authority: Authority,
+    headers: Option<HeaderMap>,
+}
+
+impl Relay {
+    /// Decides and dials. The client is told nothing yet, so that the answer can tell the truth.
+    ///
+    /// Waits at most for look-up and connection. Dropping the future ends it; the record says so.
+    pub async fn open(&self, caller: &Caller, offer: Offer) -> Result<Opening, Box<Refused>> {
+        let mut recording = Recording::begin(&self.parts, caller);
+        let Offer {
+            authority,
+            headers,
+            credentials,
+        } = offer;
+        match self
+            .try_open(
+                caller,
+                &authority,
+                headers.as_ref(),
+                credentials,
+                &mut recording,
+            )
+            .await
+        {
+            Ok((origin, peer, bandwidth)) => {
+                recording.origin(peer);
+                let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
+                let tunnel = Tunnel {
+                    parts: self.parts.clone(),
+                    service: caller.service.clone(),
+                    recording,
+                    origin,
+                    bandwidth,
+                    headers,
+                };
+                Ok(Opening { local, tunnel })
+            }
+            Err(refusal) => {
+                recording.note_refusal(&refusal);
+                Err(Box::new(Refused {
+                    refusal,
+                    recording,
+                    authority,
+                    headers,
+                }))
+            }
+        }
+    }
+
+    async fn try_open(
+        &self,
+        caller: &Caller,
+        authority: &Authority,
+        headers: Option<&HeaderMap>,
+        credentials: Option<Credentials>,
+        recording: &mut Recording,
+    ) -> Result<(Stream, SocketAddr, Option<ByteSize>), Refusal> {
+        if let Some(headers) = headers {
+            recording.note_request(&Method::CONNECT, headers, None);
+        }
+        recording.edit(|record| record.authority = Some(authority.clone()));
+        let credentials = match headers {
+            Some(headers) => self.credentials(caller, headers)?,
+            None => credentials,
+        };
+        let principal = self.identify(caller, credentials.as_ref()).await?;
+        let intent = Intent {
+            listener: caller.service.name.clone(),
+            client: caller.client,
+            principal,
+            authority: authority.clone(),
+            scheme: Scheme::Tunnel,
+            method: headers.map(|_| Method::CONNECT),
+            path: None,
+            now: recording.time(),
+        };
+        recording.note_intent(intent, FlowKind::Tunnel);
+        let permit = self.permit(caller, recording, headers).await?;
+        let start = tokio::time::Instant::now();
+        let (stream, peer) = self
+            .parts
+            .pool
+            .dial(&permit)
+            .await
+            .map_err(Refusal::Failed)?;
+        recording.edit(|record| record.connect = Some(start.elapsed()));
+        Ok((stream, peer, permit.obligations().bandwidth))
+    }
+}
+
+impl Opening {
+    /// Carries bytes until the tunnel ends. `status` is what the client was told, for the record.
+    pub async fn carry(mut self, client: Stream, status: Option<StatusCode>) {
+        self.tunnel
+            .recording
+            .edit(|record| record.status = status.map(|status| status.as_u16()));
+        self.tunnel.carry(client).await;
+    }
+}
+
+impl Refused {
+    /// The answer to an HTTP client; writes the record.
+    pub fn into_response(self) -> http::Response<Body> {
+        self.recording
+            .refuse(&self.refusal, Some(&self.authority), self.headers.as_ref())
+    }
+
+    /// Writes the record where the protocol has an answer of its own.
+    pub fn record(mut self) {
+        self.recording.finish();
+    }
+}
+
+/// A tunnel with all it needs: after CONNECT, SOCKS or a protocol switch.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    pub(super) parts: Rc<Parts>,
+    pub(super) service: Arc<Service>,
+    pub(super) recording: Recording,
+    pub(super) origin: Stream,
+    pub(super) bandwidth: Option<ByteSize>,
+    pub(super) headers: Option<HeaderMap>,
+}
+
+impl Tunnel {
+    pub(super) async fn carry(self, client: Stream) {
+        let Self {
+            parts,
+            service,
+            recording,
+            origin,
+            bandwidth,
+            headers,
+        } = self;
+        let limits = Limits {
+            idle: service.limits.tunnel_idle,
+            total: service.limits.tunnel_total,
+        };
+        let Some(flow) = recording.flow().cloned() else {
+            return;
+        };
+        flow.state.set("relaying");
+        let (client, origin) = match bandwidth {
+            Some(rate) => (
+                throttle::stream(client, rate),
+                throttle::stream(origin, rate),
+            ),
+            None => (client, origin),
+        };
+        let mut reason = None;
+        let peer = flow.origin.get();
+        let ending = {
+            let ends = async {
+                reason = Some(tokio::select! {
+                    // Whichever ends the tunnel first; the other holds nothing.
+                    reason = flow.killed() => reason.to_string(),
+                    reason = no_longer_permitted(&parts, &service, &recording, headers.as_ref(), peer) => reason,
+                });
+            };
+            carry_bytes(client, origin, &limits, &flow.traffic, ends).await
+        };
+        match ending {
+            Ended::Closed { .. } => finish(recording),
+            Ended::Killed => {
+                recording.cut(reason.unwrap_or_else(|| "ended by the proxy".to_owned()))
+            }
+            Ended::Idle => recording.cut("no byte moved within the idle limit"),
+            Ended::Total => recording.cut("the limit of a tunnel's life was reached"),
+            Ended::ClientReset(_) => recording.cut("the client broke the connection"),
+            Ended::OriginReset(_) => recording.cut("the origin broke the connection"),
+        }
+    }
+}
+
+async fn carry_bytes(
+    client: Stream,
+    origin: Stream,
+    limits: &Limits,
+    traffic: &Traffic,
+    ends: impl Future<Output = ()>,
+) -> Ended {
+    duplex(client, origin, limits, traffic, ends).await
+}
+
+fn finish(mut recording: Recording) {
+    recording.finish();
+}
+
+/// Waits until a changed policy does not permit what it permitted when the tunnel was opened.
+async fn no_longer_permitted(
+    parts: &Parts,
+    service: &Arc<Service>,
+    recording: &Recording,
+    headers: Option<&HeaderMap>,
+    peer: Option<SocketAddr>,
+) -> String {
+    let mut generation = parts.generation();
+    loop {
+        let (Some(intent), Some(peer)) = (recording.intent(), peer) else {
+            return std::future::pending().await;
+        };
+        if generation.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let Some(service) = parts.service(&service.name) else {
+            return "its listener is gone".to_owned();
+        };
+        let intent = Intent {
+            now: jiff::Timestamp::now(),
+            ..intent.clone()
+        };
+        if let Err(denial) = service.gate.still_permits(&intent, headers, peer) {
+            return format!("no longer allowed: {}", Refusal::Denied(denial).reason());
+        }
+    }
+}

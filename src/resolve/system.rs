@@ -1,0 +1,336 @@
+//! Asks name servers over UDP, and over TCP where an answer does not fit.
+
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::system_conf::parse_resolv_conf;
+use tokio::time::{Instant, timeout};
+
+use super::{Answer, Families, ResolveError, Resolver, Settings};
+use crate::fault::Fault;
+
+/// Whom to ask, and under which domains to search.
+#[derive(Debug, Clone)]
+pub struct NameServers {
+    servers: Vec<SocketAddr>,
+    search: Vec<Name>,
+    ndots: usize,
+}
+
+impl NameServers {
+    /// The settings' servers, or the system's. Reads `/etc/resolv.conf` only where something is taken from it.
+    ///
+    /// Errors: that file can not be understood.
+    pub fn load(settings: &Settings) -> Result<Self, Fault> {
+        let mut named = Self {
+            servers: settings.servers.clone(),
+            search: Vec::new(),
+            ndots: 1,
+        };
+        if !named.servers.is_empty() && !settings.search {
+            return Ok(named);
+        }
+        let text = std::fs::read(RESOLV_CONF).unwrap_or_default();
+        let system = Self::parse(&text).map_err(|error| {
+            Fault::new(
+                format!("{RESOLV_CONF} can not be used: {error}"),
+                "name the servers: [dns] servers = [\"192.0.2.53\"]",
+            )
+        })?;
+        if named.servers.is_empty() {
+            named.servers = system.servers;
+        }
+        if settings.search {
+            named.search = system.search;
+            named.ndots = system.ndots;
+        }
+        Ok(named)
+    }
+
+    /// Reads the form of resolv.conf(5); where it names no server, the one of this machine is asked, as that page says.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, NetError> {
+        let named = String::from_utf8_lossy(text)
+            .lines()
+            .any(|line| line.trim_start().starts_with("nameserver"));
+        let fallback = [text, b"\nnameserver 127.0.0.1\n"].concat();
+        let (config, options) = parse_resolv_conf(if named { text } else { &fallback })?;
+        let mut search = config.search().to_vec();
+        search.iter_mut().for_each(|domain| domain.set_fqdn(true));
+        let server = |server: &NameServerConfig| SocketAddr::new(server.ip, 53);
+        Ok(Self {
+            servers: config.name_servers().iter().map(server).collect(),
+            search,
+            ndots: options.ndots,
+        })
+    }
+
+    /// The absolute names to ask for in turn.
+    pub(super) fn candidates(&self, name: &str) -> Result<Vec<Name>, ResolveError> {
+        let labels = name.split('.').map(str::as_bytes);
+        let mut absolute = Name::from_labels(labels).map_err(|_| ResolveError::InvalidName)?;
+        absolute.set_fqdn(true);
+        let mut names: Vec<Name> = Vec::new();
+        for domain in &self.search {
+            let mut relative = absolute.clone();
+            relative.set_fqdn(false);
+            names.extend(relative.append_domain(domain));
+        }
+        let dots = usize::from(absolute.num_labels()).saturating_sub(1);
+        let place = if dots >= self.ndots { 0 } else { names.len() };
+        names.insert(place, absolute);
+        Ok(names)
+    }
+}
+
+/// A client of name servers for one worker, without a cache.
+///
+/// Servers are asked one after another, beginning with the one that answered last, so that a dead one costs its share of the
+/// limit once. Ports, identifiers and the letters' case are random (RFC 5452 §9).
+pub struct SystemResolver {
+    servers: Vec<TokioResolver>,
+    names: NameServers,
+    families: Families,
+    attempts: u32,
+    limit: Duration,
+    /// The server that answered last.
+    preferred: Cell<usize>,
+}
+
+impl SystemResolver {
+    /// Opens no socket yet.
+    pub fn new(settings: &Settings, names: &NameServers) -> Self {
+        let tries = u32::try_from(names.servers.len())
+            .unwrap_or(u32::MAX)
+            .saturating_mul(settings.attempts)
+            .max(1);
+        let share = (settings.timeout / tries).max(SHORTEST_TRY.min(settings.timeout));
+        Self {
+            servers: names.servers.iter().map(|at| client(*at, share)).collect(),
+            names: names.clone(),
+            families: settings.families,
+            attempts: settings.attempts,
+            limit: settings.timeout,
+            preferred: Cell::new(0),
+        }
+    }
+
+    async fn search(&self, name: &str) -> Result<Answer, ResolveError> {
+        let mut outcome = Err(ResolveError::InvalidName);
+        for name in self.names.candidates(name)? {
+            outcome = self.ask_families(&name).await;
+            if !outcome.as_ref().is_err_and(ResolveError::is_negative) {
+                break;
+            }
+        }
+        let found = outcome?;
+        Answer::new(found.addresses, found.ttl).ok_or(ResolveError::NoAddresses {
+            ttl: Duration::ZERO,
+        })
+    }
+
+    async fn ask_families(&self, name: &Name) -> Result<Found, ResolveError> {
+        match self.families {
+            Families::Ipv4 => return self.ask(name, RecordType::A).await,
+            Families::Ipv6 => return self.ask(name, RecordType::AAAA).await,
+            Families::Both => {}
+        }
+        let asked = Instant::now();
+        let v6 = Box::pin(self.ask(name, RecordType::AAAA));
+        let v4 = Box::pin(self.ask(name, RecordType::A));
+        let (Either::Left((first, rest)) | Either::Right((first, rest))) = select(v6, v4).await;
+        let second = if first.is_ok() {
+            let late = timeout(RESOLUTION_DELAY.max(asked.elapsed()), rest).await;
+            late.unwrap_or(Err(ResolveError::Timeout))
+        } else {
+            rest.await
+        };
+        merge(first, second)
+    }
+
+    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Found, ResolveError> {
+        let mut failure = ResolveError::Timeout;
+        let (count, first) = (self.servers.len(), self.preferred.get());
+        for turn in 0..count * self.attempts as usize {
+            let at = (first + turn) % count;
+            let Some(server) = self.servers.get(at) else {
+                break;
+            };
+            let outcome = match server.lookup(name.clone(), kind).await {
+                Ok(lookup) => follow(name, lookup.answers()),
+                Err(error) => Err(classify(error)),
+            };
+            match outcome {
+                Err(error) if !error.is_negative() => {
+                    tracing::debug!(%name, %kind, server = at, %error, "name server failed");
+                    if error != ResolveError::Timeout {
+                        failure = error;
+                    }
+                }
+                outcome => {
+                    self.preferred.set(at);
+                    return outcome;
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+impl Resolver for SystemResolver {
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, ResolveError>> + 'a>> {
+        Box::pin(async move {
+            let outcome = timeout(self.limit, self.search(name)).await;
+            outcome.unwrap_or(Err(ResolveError::Timeout))
+        })
+    }
+}
+
+struct Found {
+    addresses: Vec<IpAddr>,
+    ttl: Duration,
+}
+
+/// What both families said. A family that failed takes nothing from the other's addresses, but it makes the answer one to ask for
+/// again soon; and where no addresses are, a failure must not pass for "there are none".
+fn merge(
+    first: Result<Found, ResolveError>,
+    second: Result<Found, ResolveError>,
+) -> Result<Found, ResolveError> {
+    use ResolveError::{NoAddresses, NotFound};
+    match (first, second) {
+        (Ok(mut found), Ok(more)) => {
+            found.addresses.extend(more.addresses);
+            found.ttl = found.ttl.min(more.ttl);
+            Ok(found)
+        }
+        (Ok(mut found), Err(error)) | (Err(error), Ok(mut found)) => {
+            if !error.is_negative() {
+                found.ttl = found.ttl.min(PARTIAL_TTL);
+            }
+            Ok(found)
+        }
+        (Err(NotFound { ttl: a }), Err(NotFound { ttl: b })) => Err(NotFound { ttl: a.min(b) }),
+        (
+            Err(NotFound { ttl: a } | NoAddresses { ttl: a }),
+            Err(NotFound { ttl: b } | NoAddresses { ttl: b }),
+        ) => Err(NoAddresses { ttl: a.min(b) }),
+        (Err(negative), Err(failure)) if negative.is_negative() => Err(failure),
+        (Err(failure), Err(_)) => Err(failure),
+    }
+}
+
+/// The addresses at the end of the chain of aliases that begins at the asked name. Records that hang on no link of it are somebody's
+/// attempt to slip something in.
+fn follow(asked: &Name, answers: &[Record]) -> Result<Found, ResolveError> {
+    let mut owner = asked;
+    let mut seconds = u32::MAX;
+    for _ in 0..LONGEST_CHAIN {
+        let alias = answers.iter().find_map(|record| {
+            let RData::CNAME(target) = &record.data else {
+                return None;
+            };
+            (record.name == *owner).then_some((&target.0, record.ttl))
+        });
+        let Some((target, ttl)) = alias else { break };
+        (owner, seconds) = (target, seconds.min(ttl));
+    }
+    let mut addresses = Vec::new();
+    for record in answers.iter().filter(|record| record.name == *owner) {
+        if let Some(ip) = record.data.ip_addr() {
+            addresses.push(ip);
+            seconds = seconds.min(record.ttl);
+        }
+    }
+    let ttl = Duration::from_secs(seconds.into());
+    if addresses.is_empty() {
+        // A chain that leads nowhere has no SOA to say how long that holds.
+        let ttl = Duration::ZERO;
+        return Err(ResolveError::NoAddresses { ttl });
+    }
+    Ok(Found { addresses, ttl })
+}
+
+fn classify(error: NetError) -> ResolveError {
+    if let NetError::Dns(DnsError::NoRecordsFound(none)) = &error {
+        // Without an SOA record a negative answer is not to be kept (RFC 2308 §5).
+        let ttl = Duration::from_secs(none.negative_ttl.unwrap_or(0).into());
+        if none.response_code == ResponseCode::NXDomain {
+            return ResolveError::NotFound { ttl };
+        }
+        if none.response_code == ResponseCode::NoError {
+            return ResolveError::NoAddresses { ttl };
+        }
+    }
+    if let NetError::Timeout = error {
+        return ResolveError::Timeout;
+    }
+    let rcode = if let NetError::Dns(DnsError::ResponseCode(code)) = &error {
+        Some(Arc::from(format!("{code:?}").to_ascii_uppercase()))
+    } else {
+        None
+    };
+    ResolveError::ServerFailure {
+        rcode,
+        detail: error.to_string().into(),
+    }
+}
+
+fn client(server: SocketAddr, limit: Duration) -> TokioResolver {
+    let at_port = |mut connection: ConnectionConfig| {
+        connection.port = server.port();
+        connection
+    };
+    let connections = vec![
+        at_port(ConnectionConfig::udp()),
+        at_port(ConnectionConfig::tcp()),
+    ];
+    let server = NameServerConfig::new(server.ip(), true, connections);
+    let config = ResolverConfig::from_name_servers(vec![server]);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    tune(builder.options_mut(), limit);
+    builder
+        .build()
+        .expect("only the set-up of TLS can fail, and there is none here")
+}
+
+fn tune(options: &mut ResolverOpts, limit: Duration) {
+    options.timeout = limit;
+    // Attempts, cache and hosts file are ours.
+    options.attempts = 0;
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.edns0 = true;
+    options.case_randomization = true;
+    options.preserve_intermediates = true;
+    options.max_active_requests = 1_024;
+}
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// How long the second family is waited for once the first is there (RFC 8305 §3), or as long as the first took if that is longer:
+/// a server that is slow for one is slow for both. A busy test machine may take longer than a network does.
+const RESOLUTION_DELAY: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 50 });
+
+/// How long an answer is kept at most that lacks a family because its question failed.
+const PARTIAL_TTL: Duration = Duration::from_secs(10);
+
+/// No server is given up earlier, however many there are.
+const SHORTEST_TRY: Duration = Duration::from_millis(500);
+
+/// Aliases followed in one answer.
+const LONGEST_CHAIN: usize = 16;
