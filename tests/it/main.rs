@@ -18,6 +18,7 @@ mod floors;
 mod forward;
 mod framing;
 mod hostile;
+mod lifecycle;
 mod policy_spellings;
 mod socks;
 mod support;

@@ -38,7 +38,7 @@ fn bytes_sent_before_the_reply_belong_to_the_tunnel() {
     let origin = Origin::echo();
     let egret = Egret::start(&Config::loopback());
     let mut wire = egret.connect();
-    let mut all = vec![5, 1, 0, 5, 1, 0];
+    let mut all = vec![5, 1, 0, 5, 1];
     all.extend(ipv4(origin.address));
     all.extend(b"early");
     wire.send(&all);

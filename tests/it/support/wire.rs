@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 
@@ -197,13 +197,16 @@ impl Wire {
         }
     }
 
-    /// Reads and drops everything to the end, where megabytes come; gives their number.
+    /// Reads and drops everything to the end, where megabytes come; gives their number. Panics where it does not end
+    /// within a minute.
     pub(crate) fn drain(&mut self) -> u64 {
         let mut total = self.buffer.len() as u64;
         self.buffer.clear();
         let mut block = vec![0; 1 << 16];
+        let until = Instant::now() + PATIENCE * 6;
         while let Ok(read @ 1..) = self.stream.read(&mut block) {
             total += read as u64;
+            assert!(Instant::now() < until, "bytes come without an end");
         }
         total
     }
