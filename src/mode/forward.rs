@@ -93,7 +93,7 @@ impl Handler for Client {
                 .refuse_with(
                     &caller,
                     &request,
-                    &Refusal::Misdirected("this method is not accepted on this port"),
+                    &Refusal::Trouble(Trouble::Protocol),
                 ),
             Err(error) => self.refuse_with(&caller, &request, &Refusal::Target(error)),
         }
