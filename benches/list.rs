@@ -1,10 +1,9 @@
 //! A list of a million names: how long it takes to load, what it occupies, how long a look-up takes.
 //! The names are made from a seed. `cargo bench --bench list`
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +82,7 @@ fn look_up<'a>(
     let mut left = usize::try_from(rounds).expect("it fits");
     while left > 0 {
         let chunk = chunks.next().expect("a cycle has no end");
-        let chunk = &chunk[..left.min(chunk.len())];
+        let (chunk, _) = chunk.split_at(left.min(chunk.len()));
         let read = |host: &Host| host.name().map(|name| name.bytes().max());
         black_box(chunk.iter().map(read).max());
         let started = Instant::now();
@@ -131,7 +130,8 @@ fn names(count: usize) -> Vec<String> {
         (0..length).for_each(|_| name.push(random.letter()));
         let ending = ["com", "net", "org", "io", "example", "co.uk"];
         // The number makes it distinct.
-        let _ = write!(name, "{n:x}.{}", ending[random.below(ending.len())]);
+        let ending = ending.get(random.below(ending.len()));
+        name += &format!("{n:x}.{}", ending.expect("it is below their number"));
         name
     };
     (0..count).map(name).collect()
