@@ -188,8 +188,14 @@ fn preferred_form(asked: &HeaderMap) -> Form {
 
 /// A client that asks for plain JSON gets that; the members are those of problem details either way.
 fn json_kind(asked: Option<&HeaderMap>) -> &'static str {
-    let accept = asked.and_then(|asked| asked.get(ACCEPT)?.to_str().ok()).unwrap_or_default();
-    if accept.contains("application/problem+json") { "application/problem+json" } else { "application/json" }
+    let accept = asked
+        .and_then(|asked| asked.get(ACCEPT)?.to_str().ok())
+        .unwrap_or_default();
+    if accept.contains("application/problem+json") {
+        "application/problem+json"
+    } else {
+        "application/json"
+    }
 }
 
 /// A value that may hold a peer's text, on one line and without control characters.
@@ -233,10 +239,7 @@ mod tests {
             ),
             ("application/json", "application/json"),
             ("application/problem+json", "application/problem+json"),
-            (
-                "text/html;q=0.1, application/json",
-                "application/json",
-            ),
+            ("text/html;q=0.1, application/json", "application/json"),
             ("*/*", "text/plain; charset=utf-8"),
             ("", "text/plain; charset=utf-8"),
         ] {

@@ -53,7 +53,9 @@ pub fn has_no_body(method: &Method, status: StatusCode) -> bool {
 pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HeadError> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::HTTP_11 => Err(HeadError::Malformed("the Host field is missing")),
+        (None, _) if version == Version::HTTP_11 => {
+            Err(HeadError::Malformed("the Host field is missing"))
+        }
         (None, _) => Ok(()),
         (Some(_), Some(_)) => Err(HeadError::Malformed("there is more than one Host field")),
         (Some(host), None) if is_host(host) => Ok(()),
@@ -63,7 +65,10 @@ pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HeadError
 
 /// An empty Host is what a client sends whose target has no authority (§3.2).
 fn is_host(value: &HeaderValue) -> bool {
-    value.is_empty() || value.to_str().is_ok_and(|text| Authority::parse(text, Some(80)).is_ok())
+    value.is_empty()
+        || value
+            .to_str()
+            .is_ok_and(|text| Authority::parse(text, Some(80)).is_ok())
 }
 
 fn declared(version: Version, headers: &HeaderMap) -> Result<Option<Length>, HeadError> {

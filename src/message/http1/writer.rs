@@ -89,7 +89,11 @@ impl Writer {
         half: &mut WriteHalf,
     ) -> Poll<Result<(), WriteError>> {
         loop {
-            let waiting = match self.failed.take().map_or_else(|| self.gather(cx, body), Err) {
+            let waiting = match self
+                .failed
+                .take()
+                .map_or_else(|| self.gather(cx, body), Err)
+            {
                 Ok(waiting) => waiting,
                 // What came before the failure still goes out: the peer may have asked for just that.
                 Err(error) => {
