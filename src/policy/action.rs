@@ -9,6 +9,7 @@ use http::HeaderValue;
 use super::rule::Action;
 use super::verdict::{DenyAction, Obligations};
 use crate::fault::{Fault, Faults};
+use crate::filter;
 use crate::settings::{ByteSize, Kind, Located, Table, Value};
 
 /// Reads the one action of a rule.
@@ -94,11 +95,13 @@ fn read_obligations(table: Table, faults: &Faults) -> Obligations {
         size
     });
     let intercept = table.take_or("intercept", false, faults);
+    let filters = filter::table::read(&table, faults);
     table.finish(faults);
     Obligations {
         intercept,
         rate,
         bandwidth,
+        filters,
     }
 }
 

@@ -284,6 +284,7 @@ impl Explanation {
             intercept,
             rate,
             bandwidth,
+            filters,
         } = obligations;
         let intercept = intercept.then(|| "intercept = true".to_owned());
         let rate = rate.map(|rate| {
@@ -292,7 +293,12 @@ impl Explanation {
             format!("rate = {text} each second")
         });
         let bandwidth = bandwidth.map(|size| format!("bandwidth = {size} each second"));
-        self.obligations = [intercept, rate, bandwidth].into_iter().flatten().collect();
+        let filters = filters.names().map(str::to_owned);
+        self.obligations = [intercept, rate, bandwidth]
+            .into_iter()
+            .flatten()
+            .chain(filters)
+            .collect();
     }
 
     fn deny(&mut self, denial: &Denial) {

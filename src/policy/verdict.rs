@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::addr::AddrClass;
 use crate::fault::Location;
+use crate::filter::Filters;
 use crate::settings::ByteSize;
 
 /// Which rule decided.
@@ -28,6 +29,8 @@ pub struct Obligations {
     pub rate: Option<f64>,
     /// At most so many bytes per second each way, for each exchange or tunnel.
     pub bandwidth: Option<ByteSize>,
+    /// Changes to requests and responses.
+    pub filters: Filters,
 }
 
 /// Allowed by name: may be resolved; may be answered from cache if settled.

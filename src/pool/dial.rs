@@ -13,36 +13,72 @@ use tokio::time::{Sleep, sleep, timeout};
 use super::Failure;
 use crate::message::ProxyError;
 use crate::policy::Permit;
+use crate::upstream::balance::Balancer;
+
+/// The addresses of a permit in the order in which they are tried. Made from a permit alone.
+#[derive(Debug)]
+pub(super) struct InTurn<'a> {
+    addresses: &'a [SocketAddr],
+    first: usize,
+}
+
+impl<'a> InTurn<'a> {
+    /// Lets the balancer choose among the addresses of the family that is preferred.
+    pub(super) fn new(permit: &'a Permit, balancer: &dyn Balancer) -> Self {
+        let addresses = permit.addresses();
+        let Some(preferred) = addresses.first().filter(|_| addresses.len() > 1) else {
+            return Self {
+                addresses,
+                first: 0,
+            };
+        };
+        let equal = || {
+            addresses
+                .iter()
+                .enumerate()
+                .filter(|(_, address)| address.is_ipv4() == preferred.is_ipv4())
+        };
+        let first = equal()
+            .nth(balancer.pick(equal().count()))
+            .map_or(0, |(place, _)| place);
+        Self { addresses, first }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = SocketAddr> {
+        let front = self.addresses.get(self.first).copied();
+        let rest = self
+            .addresses
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| *place != self.first)
+            .map(|(_, address)| *address);
+        front.into_iter().chain(rest)
+    }
+}
 
 /// Connects to one of a permit's addresses within `limit`. Several addresses race with a head start each (RFC 8305 §5).
 /// Dropping the future drops every attempt.
 pub(super) async fn dial(
-    permit: &Permit,
+    places: &InTurn<'_>,
     limit: Duration,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
-    let attempts = match permit.addresses() {
-        [] => {
-            return Err(Failure::new(
-                ProxyError::DnsError,
-                "the name has no address",
-            ));
-        }
-        [only] => timeout(limit, connect(*only)).await,
-        several => timeout(limit, race(several)).await,
+    let Some(first) = places.iter().next() else {
+        return Err(Failure::new(
+            ProxyError::DnsError,
+            "the name has no address",
+        ));
     };
-    let place = |address: Option<SocketAddr>| {
-        address.map_or_else(|| "the origin".to_owned(), |a| a.to_string())
+    let attempts = match places.addresses {
+        [only] => timeout(limit, connect(*only)).await,
+        _several => timeout(limit, race(places.iter().collect())).await,
     };
     match attempts {
         Ok(Ok(connected)) => Ok(connected),
         Ok(Err((error, address))) => Err(Failure::dial(&error, address)),
-        Err(_) => {
-            let detail = format!(
-                "{} did not answer within {limit:?}",
-                place(permit.addresses().first().copied())
-            );
-            Err(Failure::new(ProxyError::ConnectionTimeout, detail))
-        }
+        Err(_) => Err(Failure::new(
+            ProxyError::ConnectionTimeout,
+            format!("{first} did not answer within {limit:?}"),
+        )),
     }
 }
 
@@ -61,10 +97,10 @@ type Attempt =
 
 /// Happy Eyeballs: the next address is tried after a delay, or at once when one failed; the first to connect wins.
 async fn race(
-    addresses: &[SocketAddr],
+    addresses: Vec<SocketAddr>,
 ) -> Result<(TcpStream, SocketAddr), (io::Error, SocketAddr)> {
-    let mut waiting = addresses.iter().copied();
     let mut attempts: Vec<Attempt> = Vec::with_capacity(addresses.len());
+    let mut waiting = addresses.into_iter();
     let mut delay: Pin<Box<Sleep>> = Box::pin(sleep(ATTEMPT_DELAY));
     let mut last_error = None;
     if let Some(first) = waiting.next() {

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::message::http1::HeadLimits;
 use crate::policy::Permit;
 use crate::stream::Stream;
+use crate::upstream::balance::Balancer;
 
 /// One worker's connections to origins. Clones share them.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ pub struct Pool(Rc<Inner>);
 struct Inner {
     idle: idle::Idle,
     origin: RefCell<Origin>,
+    balancer: RefCell<Rc<dyn Balancer>>,
 }
 
 /// What a reload may change.
@@ -63,14 +65,17 @@ pub struct Lease {
 impl Pool {
     /// An empty pool.
     pub fn new(origin: Origin) -> Self {
+        let balancer = RefCell::new((origin.settings.balance.build)());
         Self(Rc::new(Inner {
             idle: idle::Idle::default(),
             origin: RefCell::new(origin),
+            balancer,
         }))
     }
 
     /// Takes new settings. Idle connections were made under the old trust, so they go.
     pub fn replace(&self, origin: Origin) {
+        *self.0.balancer.borrow_mut() = (origin.settings.balance.build)();
         *self.0.origin.borrow_mut() = origin;
         self.0.idle.clear();
     }
@@ -89,7 +94,7 @@ impl Pool {
     ///
     /// Errors: refused, unroutable, timed out. Dropping the future abandons every attempt.
     pub async fn dial(&self, permit: &Permit) -> Result<(Stream, SocketAddr), Failure> {
-        let (tcp, peer) = dial::dial(permit, self.settings().connect).await?;
+        let (tcp, peer) = dial::dial(&self.in_turn(permit), self.settings().connect).await?;
         Ok((Stream::from_tcp(tcp), peer))
     }
 
@@ -115,7 +120,7 @@ impl Pool {
             });
         }
         let start = Instant::now();
-        let (tcp, peer) = dial::dial(permit, settings.connect).await?;
+        let (tcp, peer) = dial::dial(&self.in_turn(permit), settings.connect).await?;
         let connect = start.elapsed();
         if !key.secure {
             let connection = Connection::new(Stream::from_tcp(tcp), peer);
@@ -135,6 +140,11 @@ impl Pool {
             connect: Some(connect),
             tls: Some(tls),
         })
+    }
+
+    /// The permit with the address in front whose turn it is, among those of the first one's family.
+    fn in_turn<'a>(&self, permit: &'a Permit) -> dial::InTurn<'a> {
+        dial::InTurn::new(permit, &**self.0.balancer.borrow())
     }
 
     /// Drops idle connections that are too old or were closed by their origins.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::fault::Faults;
 use crate::settings::Table;
+use crate::upstream::balance::table::{DEFAULT as DEFAULT_BALANCE, Entry};
 
 /// Settings of the origin side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Longest wait for a connection, name look-up not included.
     pub connect: Duration,
@@ -20,6 +21,8 @@ pub struct Settings {
     pub idle_per_origin: usize,
     /// Unused connections for each worker.
     pub idle_total: usize,
+    /// Which of a name's addresses is tried first.
+    pub balance: &'static Entry,
 }
 
 impl Default for Settings {
@@ -31,6 +34,7 @@ impl Default for Settings {
             idle: Duration::from_secs(30),
             idle_per_origin: 128,
             idle_total: 4096,
+            balance: DEFAULT_BALANCE,
         }
     }
 }
@@ -46,6 +50,7 @@ impl Settings {
             idle: table.take_or("idle", default.idle, faults),
             idle_per_origin: table.take_or("idle-per-origin", default.idle_per_origin, faults),
             idle_total: table.take_or("idle-total", default.idle_total, faults),
+            balance: table.take_or("balance", default.balance, faults),
         };
         table.finish(faults);
         settings

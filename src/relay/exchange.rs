@@ -69,6 +69,7 @@ impl Relay {
         recording.note_intent(intent, FlowKind::Exchange);
         let permit = self.permit(caller, recording, Some(&head.headers)).await?;
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
+        permit.obligations().filters.on_request(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
         if let Some(asked) = &asked {
             asked.restore(&mut head.headers);
@@ -121,9 +122,15 @@ impl Relay {
             .map_err(Refusal::Denied)?;
         recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
         recording.edit(|record| record.dns = vetted.dns);
-        if vetted.permit.obligations().intercept {
-            return Err(Refusal::Misdirected(
-                "the rule asks for interception, which this listener does not do",
+        let obligations = vetted.permit.obligations();
+        if obligations.intercept {
+            return Err(Refusal::Unmet(
+                "the rule asks for interception, which this version does not do",
+            ));
+        }
+        if !obligations.filters.is_empty() && intent.scheme == Scheme::Tunnel {
+            return Err(Refusal::Unmet(
+                "the rule changes fields, which are not seen in a tunnel",
             ));
         }
         Ok(vetted.permit)
@@ -146,6 +153,10 @@ impl Relay {
         }
         let version = response.version();
         hop::strip(response.headers_mut());
+        permit
+            .obligations()
+            .filters
+            .on_response(response.headers_mut());
         caller.service.via.append(response.headers_mut(), version);
         let throttle = permit.obligations().bandwidth;
         let response = match throttle {

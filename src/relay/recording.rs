@@ -204,7 +204,7 @@ impl Recording {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(denial.rule.name.clone());
                 }
-                Refusal::Challenge(_) => record.verdict = Verdict::Deny,
+                Refusal::Challenge(_) | Refusal::Unmet(_) => record.verdict = Verdict::Deny,
                 Refusal::Busy
                 | Refusal::Failed(_)
                 | Refusal::Trouble(_)

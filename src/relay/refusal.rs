@@ -25,6 +25,8 @@ pub enum Refusal {
     Busy,
     /// The network did not do it.
     Failed(Failure),
+    /// A rule allows it only with something done to it that can not be done.
+    Unmet(&'static str),
     /// The client's own request broke, or is no request.
     Trouble(Trouble),
     /// The target is invalid.
@@ -45,7 +47,7 @@ impl Refusal {
                 }
                 Reason::Rule | Reason::Default | Reason::Rate => ProxyError::RequestDenied,
             },
-            Self::Challenge(_) => ProxyError::RequestDenied,
+            Self::Challenge(_) | Self::Unmet(_) => ProxyError::RequestDenied,
             Self::Busy => ProxyError::ConnectionLimit,
             Self::Failed(failure) => failure.error,
             Self::Trouble(Trouble::Connections) => ProxyError::ConnectionLimit,
@@ -63,7 +65,7 @@ impl Refusal {
             Self::Failed(failure) => failure.detail.clone().into(),
             Self::Trouble(trouble) => trouble.to_string().into(),
             Self::Target(error) => error.to_string().into(),
-            Self::Misdirected(reason) => (*reason).into(),
+            Self::Misdirected(reason) | Self::Unmet(reason) => (*reason).into(),
             Self::Ended(reason) => reason.clone().into(),
         }
     }
@@ -88,6 +90,7 @@ impl Refusal {
                 answer
             }
             Self::Busy => answer("The proxy is busy").retry_after(1),
+            Self::Unmet(_) => answer(&format!("{place} is not allowed")),
             Self::Failed(_) | Self::Ended(_) => answer(&format!("{place} failed")),
             Self::Trouble(trouble) => {
                 let answer = answer("The request was refused").status(trouble.status());

@@ -1,0 +1,65 @@
+//! Changes to messages that a rule asks for, one file each.
+//! Decides nothing (policy) and knows no connection.
+//! Start at [`Filter`]; [`table::FILTERS`] lists them.
+
+mod headers;
+pub mod table;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+/// Changes a request on its way to the origin, and its response on the way back.
+pub trait Filter: Debug + Send + Sync {
+    /// Its key in a rule.
+    fn name(&self) -> &'static str;
+
+    /// Changes the fields of a request. Hop-by-hop fields are gone already.
+    fn on_request(&self, headers: &mut HeaderMap);
+
+    /// Changes the fields of a response. Hop-by-hop fields are gone already.
+    fn on_response(&self, headers: &mut HeaderMap);
+}
+
+/// The filters of a rule, in the order of the table.
+#[derive(Debug, Clone, Default)]
+pub struct Filters(Vec<Arc<dyn Filter>>);
+
+impl Filters {
+    /// These filters.
+    pub fn new(filters: Vec<Arc<dyn Filter>>) -> Self {
+        Self(filters)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Their keys.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|filter| filter.name())
+    }
+
+    /// Runs all on a request.
+    pub fn on_request(&self, headers: &mut HeaderMap) {
+        for filter in &self.0 {
+            filter.on_request(headers);
+        }
+    }
+
+    /// Runs all on a response, the last one first: each sees what those after it made of the request's answer.
+    pub fn on_response(&self, headers: &mut HeaderMap) {
+        for filter in self.0.iter().rev() {
+            filter.on_response(headers);
+        }
+    }
+}
+
+/// The same filters, not filters that do the same.
+impl PartialEq for Filters {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+}
