@@ -363,7 +363,7 @@ fn piecewise<T: PartialEq + std::fmt::Debug>(
                 (1..=used - end).contains(&more),
                 "{more} at {end} of {used}"
             ),
-            other => panic!("{other:?} at {end} of {used}"),
+            other @ (Look::Done(..) | Look::Bad) => panic!("{other:?} at {end} of {used}"),
         }
     }
     let exact = parse(data.get(..used).unwrap_or_default());
