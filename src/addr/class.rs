@@ -149,8 +149,9 @@ fn of_v6(ip: Ipv6Addr) -> AddrClass {
     }
 }
 
-/// The IPv4 address inside an IPv6 one, where a transition mechanism would take the packet there.
-fn wrapped_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+/// The IPv4 address inside an IPv6 one, where a transition mechanism would take the packet there: mapped, compatible, NAT64,
+/// 6to4, Teredo, ISATAP.
+pub fn wrapped_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match ip.segments() {
         // Unspecified and loopback are themselves.

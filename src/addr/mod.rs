@@ -8,7 +8,7 @@ mod host;
 mod pattern;
 
 pub use authority::Authority;
-pub use class::AddrClass;
+pub use class::{AddrClass, wrapped_v4};
 pub use host::Host;
 pub use pattern::HostPattern;
 

@@ -24,7 +24,7 @@ use args::Command;
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let config = cli.config.clone();
-    let command = cli.command.unwrap_or_else(|| Command::Run(cli.run));
+    let command = cli.command.unwrap_or(Command::Run(cli.run));
     match command {
         Command::Run(run) => {
             log_to_stderr();

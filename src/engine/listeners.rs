@@ -1,5 +1,6 @@
 //! The sockets of the process: bound before anyone is told, one for each worker, kept over reloads where the address stays.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -102,15 +103,24 @@ fn open(address: SocketAddr, workers: usize) -> std::io::Result<(SocketAddr, Vec
 }
 
 fn cannot_bind(at: &Location, address: SocketAddr, error: &std::io::Error) -> Fault {
-    let remedy = match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "another process listens there: stop it, or choose another port"
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need the capability CAP_NET_BIND_SERVICE"
-        }
-        std::io::ErrorKind::AddrNotAvailable => "the address is not one of this machine's",
-        _ => "choose another address",
-    };
+    let known = [
+        (
+            ErrorKind::AddrInUse,
+            "another process listens there: stop it, or choose another port",
+        ),
+        (
+            ErrorKind::PermissionDenied,
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        ),
+        (
+            ErrorKind::AddrNotAvailable,
+            "the address is not one of this machine's",
+        ),
+    ];
+    let remedy = known
+        .iter()
+        .find(|(kind, _)| *kind == error.kind())
+        .map_or("choose another address", |(_, remedy)| remedy);
+
     Fault::at(at, format!("cannot listen on {address}: {error}"), remedy)
 }

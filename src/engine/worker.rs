@@ -22,6 +22,9 @@ use crate::pool::Pool;
 use crate::relay::{Caller, Parts, Relay};
 use crate::report::{Protocol, Reporter};
 
+/// A question to a worker's parts, answered on its thread.
+type Question = Box<dyn FnOnce(&Rc<Parts>) + Send>;
+
 /// What a worker is told.
 pub(super) enum Command {
     /// Follow this from now on.
@@ -33,7 +36,7 @@ pub(super) enum Command {
     /// Let open tunnels be judged again.
     JudgeAgain,
     /// Answer a question.
-    Ask(Box<dyn FnOnce(&Rc<Parts>) + Send>),
+    Ask(Question),
     /// Accept nothing more; end when everything has ended, or when the time is over.
     Drain(Duration),
 }

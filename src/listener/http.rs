@@ -60,7 +60,8 @@ impl Trouble {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Malformed(error) => error.status(),
-            Self::Truncated | Self::Protocol => StatusCode::BAD_REQUEST,
+            Self::Truncated => StatusCode::BAD_REQUEST,
+            Self::Protocol => StatusCode::FORBIDDEN,
             Self::SlowHead | Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Connections => StatusCode::SERVICE_UNAVAILABLE,

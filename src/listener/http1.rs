@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use bytes::BytesMut;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -263,9 +263,15 @@ impl<H: Handler> Server<'_, H> {
             return;
         }
         let limit = self.limits.body_idle.min(LINGER);
-        let discard = std::future::poll_fn(|cx: &mut Context<'_>| {
-            self.inbound.poll_discard(cx, LINGER_BYTES)
-        });
+        let discard = async {
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                match std::future::poll_fn(|cx| self.inbound.poll_discard(cx)).await {
+                    0 => return,
+                    read => left = left.saturating_sub(read),
+                }
+            }
+        };
         let _ = tokio::time::timeout(limit, discard).await;
     }
 

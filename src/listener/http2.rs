@@ -108,35 +108,16 @@ async fn exchange<H: Handler>(
     } else {
         Body::stream(receive)
     };
-    let interim = Interim::default();
     let exchange = Exchange {
         target,
-        interim: interim.clone(),
+        interim: Interim::default(),
         version: Version::HTTP_2,
     };
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = join_cookies(head.headers);
-    let handled = {
-        let mut handling = pin!(handler.handle(request, exchange));
-        std::future::poll_fn(|cx| {
-            let handled = handling.as_mut().poll(cx);
-            while let Some((status, headers)) = interim.pop() {
-                let mut response = Response::new(());
-                *response.status_mut() = status;
-                *response.headers_mut() = headers;
-                // An interim response that can not be sent is no loss: the final one follows.
-                let _ = respond.send_informational(response);
-            }
-            match handled {
-                Poll::Ready(reply) => Poll::Ready(Some(reply)),
-                // The client gave this stream up.
-                Poll::Pending => respond.poll_reset(cx).map(|_| None),
-            }
-        })
-        .await
-    };
+    let handled = handle(request, exchange, &mut respond, handler).await;
     let Some(mut reply) = handled else { return };
     let takeover = reply.takeover.take();
     let Some(sending) = send(reply, &mut respond, &head.method, limits).await else {
@@ -150,6 +131,32 @@ async fn exchange<H: Handler>(
         }))
         .await;
     }
+}
+
+/// Runs the handler, passing its interim responses on. `None` where the client gave this stream up.
+async fn handle<H: Handler>(
+    request: Request<Body>,
+    exchange: Exchange,
+    respond: &mut SendResponse<Bytes>,
+    handler: &H,
+) -> Option<Reply> {
+    let interim = exchange.interim.clone();
+    let mut handling = pin!(handler.handle(request, exchange));
+    std::future::poll_fn(|cx| {
+        let handled = handling.as_mut().poll(cx);
+        while let Some((status, headers)) = interim.pop() {
+            let mut response = Response::new(());
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            // An interim response that can not be sent is no loss: the final one follows.
+            let _ = respond.send_informational(response);
+        }
+        match handled {
+            Poll::Ready(reply) => Poll::Ready(Some(reply)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        }
+    })
+    .await
 }
 
 /// What HTTP/2 leaves to the application to check (RFC 9113 §8.2, §8.3); the target in HTTP/1's form.

@@ -77,9 +77,9 @@ impl Inbound {
         self.is_whole() && self.reader.borrow_mut().is_broken(cx)
     }
 
-    /// Reads and throws away until the client closes or `most` bytes were read.
-    pub(super) fn poll_discard(&self, cx: &mut Context<'_>, most: usize) -> Poll<()> {
-        self.reader.borrow_mut().poll_discard(cx, most)
+    /// Reads once and throws away what came; 0 at the end.
+    pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<usize> {
+        self.reader.borrow_mut().poll_discard(cx)
     }
 
     pub(super) fn into_parts(self) -> (ReadHalf, BytesMut) {

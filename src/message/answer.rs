@@ -81,7 +81,7 @@ impl Answer {
         let form = asked.map_or(Form::Text, preferred_form);
         let (kind, text) = match form {
             Form::Text => ("text/plain; charset=utf-8", self.text(id)),
-            Form::Json => ("application/problem+json", self.json(id)),
+            Form::Json => (json_kind(asked), self.json(id)),
             Form::Html => ("text/html; charset=utf-8", self.html(id)),
         };
         let mut response = Response::new(Body::from(Bytes::from(text)));
@@ -186,6 +186,18 @@ fn preferred_form(asked: &HeaderMap) -> Form {
     }
 }
 
+/// A client that asks for plain JSON gets that; the members are those of problem details either way.
+fn json_kind(asked: Option<&HeaderMap>) -> &'static str {
+    let accept = asked
+        .and_then(|asked| asked.get(ACCEPT)?.to_str().ok())
+        .unwrap_or_default();
+    if accept.contains("application/problem+json") {
+        "application/problem+json"
+    } else {
+        "application/json"
+    }
+}
+
 /// A value that may hold a peer's text, on one line and without control characters.
 fn one_line(text: &str) -> String {
     text.chars()
@@ -225,11 +237,9 @@ mod tests {
                 "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8",
                 "text/html; charset=utf-8",
             ),
-            ("application/json", "application/problem+json"),
-            (
-                "text/html;q=0.1, application/json",
-                "application/problem+json",
-            ),
+            ("application/json", "application/json"),
+            ("application/problem+json", "application/problem+json"),
+            ("text/html;q=0.1, application/json", "application/json"),
             ("*/*", "text/plain; charset=utf-8"),
             ("", "text/plain; charset=utf-8"),
         ] {

@@ -24,7 +24,6 @@ pub enum ProxyError {
     RequestDenied,
     ResponseIncomplete,
     ResponseHeadSize,
-    ResponseTimeout,
     UpgradeFailed,
     ProtocolError,
     InternalError,
@@ -68,7 +67,6 @@ impl ProxyError {
             Self::ResponseHeadSize => {
                 ("http_response_header_section_size", StatusCode::BAD_GATEWAY)
             }
-            Self::ResponseTimeout => ("http_response_timeout", StatusCode::GATEWAY_TIMEOUT),
             Self::UpgradeFailed => ("http_upgrade_failed", StatusCode::BAD_GATEWAY),
             Self::ProtocolError => ("http_protocol_error", StatusCode::BAD_GATEWAY),
             Self::InternalError => ("proxy_internal_error", StatusCode::INTERNAL_SERVER_ERROR),

@@ -89,12 +89,9 @@ impl Handler for Client {
             Ok(Target::Origin(_)) => {
                 self.refuse_with(&caller, &request, &Refusal::Misdirected(NOT_FOR_A_PROXY))
             }
-            Ok(Target::Authority(_) | Target::Absolute { .. } | Target::Asterisk) => self
-                .refuse_with(
-                    &caller,
-                    &request,
-                    &Refusal::Misdirected("this method is not accepted on this port"),
-                ),
+            Ok(Target::Authority(_) | Target::Absolute { .. } | Target::Asterisk) => {
+                self.refuse_with(&caller, &request, &Refusal::Trouble(Trouble::Protocol))
+            }
             Err(error) => self.refuse_with(&caller, &request, &Refusal::Target(error)),
         }
     }

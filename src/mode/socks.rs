@@ -264,7 +264,6 @@ fn reply_of(refusal: &Refusal) -> v5::Reply {
         | ProxyError::RequestError
         | ProxyError::ResponseIncomplete
         | ProxyError::ResponseHeadSize
-        | ProxyError::ResponseTimeout
         | ProxyError::UpgradeFailed
         | ProxyError::ProtocolError
         | ProxyError::InternalError => v5::Reply::GeneralFailure,

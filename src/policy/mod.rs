@@ -7,7 +7,7 @@
 //! An address that is not public ([`AddrClass`](crate::addr::AddrClass)), or that is one of the proxy's own listeners,
 //! is opened only by an allow rule that *names* it: by a condition `address` (outside of `not`) that holds by a network
 //! (not by one of everything, `/0`), by the word of the address's class, or by a list that has it. The word `public`
-//! names nothing. Any other allow rule does not hold for such an address, and the walk goes on. Neither
+//! names nothing. A listener of the proxy's own is opened only by its very address. Any other allow rule does not hold for such an address, and the walk goes on. Neither
 //! `default = "allow"` nor report mode opens what is guarded.
 //!
 //! # What is not known

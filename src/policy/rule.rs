@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Facts;
 use super::condition::{Condition, Truth, Waits};
-use super::verdict::{DenyAction, Obligations, RuleRef};
+use super::verdict::{DenyAction, Obligations, Reason, RuleRef};
 
 /// One rule.
 #[derive(Debug)]
@@ -49,6 +49,22 @@ impl Rule {
     pub(super) fn names(&self, ip: IpAddr) -> bool {
         let mut demanded = self.clauses.iter().filter(|clause| !clause.negated);
         demanded.any(|clause| clause.condition.names(ip))
+    }
+
+    /// Whether the rule opens an address that is guarded for this reason. A listener of the proxy's own is not opened by
+    /// a network that happens to hold it: whoever allows a network does not mean the proxy itself.
+    pub(super) fn opens(&self, ip: IpAddr, guard: &Reason) -> bool {
+        match guard {
+            Reason::OwnListener(_) => {
+                let mut demanded = self.clauses.iter().filter(|clause| !clause.negated);
+                demanded.any(|clause| clause.condition.names_exactly(ip))
+            }
+            Reason::Guarded(..)
+            | Reason::Rule
+            | Reason::Default
+            | Reason::Address(_)
+            | Reason::Rate => self.names(ip),
+        }
     }
 
     /// `allow` or `deny`.

@@ -167,7 +167,10 @@ impl<'a> Walk<'a> {
                 Truth::Unknown | Truth::No => return Held::No,
             }
         }
-        let stopped = self.guard.as_ref().is_some_and(|(ip, _)| !rule.names(*ip));
+        let stopped = self
+            .guard
+            .as_ref()
+            .is_some_and(|(ip, reason)| !rule.opens(*ip, reason));
         match held {
             Held::Yes | Held::Open if allows && stopped => Held::Guarded,
             Held::Yes | Held::Open | Held::No | Held::Guarded => held,

@@ -55,25 +55,48 @@ impl Failure {
 
     /// A failed dial.
     pub fn dial(error: &io::Error, address: impl std::fmt::Display) -> Self {
-        let (kind, what) = match error.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                (ProxyError::ConnectionRefused, "refused the connection")
-            }
-            io::ErrorKind::TimedOut => (ProxyError::ConnectionTimeout, "did not answer"),
-            io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::AddrNotAvailable => {
-                (ProxyError::Unroutable, "is not reachable from here")
-            }
-            io::ErrorKind::PermissionDenied => (
+        use io::ErrorKind as Kind;
+        let known = [
+            (
+                Kind::ConnectionRefused,
+                ProxyError::ConnectionRefused,
+                "refused the connection",
+            ),
+            (
+                Kind::TimedOut,
+                ProxyError::ConnectionTimeout,
+                "did not answer",
+            ),
+            (
+                Kind::HostUnreachable,
+                ProxyError::Unroutable,
+                "is not reachable from here",
+            ),
+            (
+                Kind::NetworkUnreachable,
+                ProxyError::Unroutable,
+                "is not reachable from here",
+            ),
+            (
+                Kind::AddrNotAvailable,
+                ProxyError::Unroutable,
+                "is not reachable from here",
+            ),
+            (
+                Kind::PermissionDenied,
                 ProxyError::Unroutable,
                 "is not reachable from here (a local firewall?)",
             ),
-            _ => (
+        ];
+        let found = known.into_iter().find(|(kind, ..)| *kind == error.kind());
+        let (kind, what) = found.map_or(
+            (
                 ProxyError::DestinationUnavailable,
                 "could not be connected to",
             ),
-        };
+            |(_, kind, what)| (kind, what),
+        );
+
         Self::new(kind, format!("{address} {what}"))
     }
 }

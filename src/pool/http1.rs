@@ -170,7 +170,7 @@ impl Connection {
             }
             ready!(deadline.poll_expired(cx));
             Poll::Ready(Err(Stop::Origin(Failure::new(
-                ProxyError::ResponseTimeout,
+                ProxyError::ConnectionReadTimeout,
                 "the origin did not answer in time",
             ))))
         })

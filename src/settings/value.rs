@@ -150,19 +150,19 @@ impl FromValue for Value {
 
 impl FromValue for String {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
-        match value.kind {
-            Kind::Text(text) => Some(text),
-            _ => value.mismatch("a string", faults),
-        }
+        let Kind::Text(text) = value.kind else {
+            return value.mismatch("a string", faults);
+        };
+        Some(text)
     }
 }
 
 impl FromValue for bool {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
-        match value.kind {
-            Kind::Bool(flag) => Some(flag),
-            _ => value.mismatch("true or false", faults),
-        }
+        let Kind::Bool(flag) = value.kind else {
+            return value.mismatch("true or false", faults);
+        };
+        Some(flag)
     }
 }
 
@@ -191,7 +191,7 @@ impl FromValue for Duration {
 
 impl FromValue for ByteSize {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
-        from_text(value, "a size such as \"64KiB\"", ByteSize::parse, faults)
+        from_text(value, "a size such as \"64KiB\"", Self::parse, faults)
     }
 }
 
@@ -199,8 +199,8 @@ impl FromValue for IpNet {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
         let parse = |text: &str| {
             let net = text
-                .parse::<IpNet>()
-                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+                .parse::<Self>()
+                .or_else(|_| text.parse::<std::net::IpAddr>().map(Self::from));
             net.map(|net| net.trunc()).map_err(|_| {
                 format!("\"{text}\" is neither an address nor a network such as \"10.0.0.0/8\"")
             })
@@ -219,25 +219,25 @@ impl FromValue for PathBuf {
 
 impl FromValue for Table {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
-        match value.kind {
-            Kind::Table(table) => Some(table),
-            _ => value.mismatch("a table", faults),
-        }
+        let Kind::Table(table) = value.kind else {
+            return value.mismatch("a table", faults);
+        };
+        Some(table)
     }
 }
 
 /// One value or an array of them: `port = 443`, `port = [80, 443]`.
 impl<T: FromValue> FromValue for Vec<T> {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
-        match value.kind {
-            Kind::List(items) => Some(
-                items
-                    .into_iter()
-                    .filter_map(|item| T::from_value(item, faults))
-                    .collect(),
-            ),
-            _ => T::from_value(value, faults).map(|one| vec![one]),
-        }
+        let Kind::List(items) = value.kind else {
+            return T::from_value(value, faults).map(|one| vec![one]);
+        };
+        Some(
+            items
+                .into_iter()
+                .filter_map(|item| T::from_value(item, faults))
+                .collect(),
+        )
     }
 }
 

@@ -72,6 +72,8 @@ fn a_denied_name_is_never_resolved() {
     let mut wire = egret.connect();
     wire.send(connect(&format!("allowed.test:{}", origin.port())).as_bytes());
     assert_eq!(wire.response("CONNECT").status, 200);
+    wire.send(b"through");
+    assert_eq!(wire.exact(7), b"through");
     let asked = dns.asked();
     assert!(asked.iter().any(|name| name == "allowed.test"), "{asked:?}");
     assert!(
@@ -88,7 +90,7 @@ fn a_rejected_connect_closes_the_connection() {
     let egret = Egret::start(&Config::loopback());
     let mut wire = egret.connect();
     let smuggled = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", origin.url("/"));
-    let _ = wire.try_send(format!("{}{smuggled}", connect("denied.test:443")).as_bytes());
+    let _ = wire.try_send(format!("{}{smuggled}", connect("10.0.0.1:443")).as_bytes());
     let all = wire.read_to_any_end();
     assert!(
         all.starts_with(b"HTTP/1.1 403 "),
@@ -109,7 +111,7 @@ fn failures_are_told_by_status_and_proxy_status() {
     let dns = Dns::changing(&[("empty.test", vec![vec![]])]);
     let config = Config::loopback()
         .rule("name = \"tests\"\nallow = {}\nhost = \"*.test\"")
-        .limits("connect = \"1s\"")
+        .more("[pool]\nconnect = \"1s\"")
         .dns(&dns);
     let egret = Egret::start(&config);
     let cases = [

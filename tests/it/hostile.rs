@@ -45,7 +45,7 @@ fn a_header_that_drips_gets_408() {
 #[test]
 fn a_body_that_stops_is_cut_off() {
     let origin = Origin::http(|_| ok(b""));
-    let egret = Egret::start(&Config::loopback().limits("idle = \"1s\""));
+    let egret = Egret::start(&Config::loopback().limits("body-idle = \"1s\""));
     for framing in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
         let mut wire = egret.connect();
         let head = format!(
@@ -133,7 +133,7 @@ fn an_origin_that_says_nothing_is_504() {
     let origin = Origin::scripted(|wire| {
         wire.drain();
     });
-    let egret = Egret::start(&Config::loopback().limits("response = \"1s\""));
+    let egret = Egret::start(&Config::loopback().more("[pool]\nresponse = \"1s\""));
     let answer = egret.ask(&format!(
         "GET {} HTTP/1.1\r\nHost: a\r\n\r\n",
         origin.url("/")

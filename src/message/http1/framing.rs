@@ -1,9 +1,10 @@
 //! How long a message body is (RFC 9112 §6), decided once, strictly, for both sides.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::HeadError;
+use crate::addr::Authority;
 
 /// The length of a body on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +49,26 @@ pub fn has_no_body(method: &Method, status: StatusCode) -> bool {
         || status == StatusCode::NOT_MODIFIED
 }
 
-/// Demands exactly one Host in HTTP/1.1 and at most one in HTTP/1.0 (RFC 9112 §3.2).
+/// Demands exactly one Host in HTTP/1.1 and at most one in HTTP/1.0, and that it could be one (RFC 9112 §3.2).
 pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HeadError> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_11 => {
             Err(HeadError::Malformed("the Host field is missing"))
         }
+        (None, _) => Ok(()),
         (Some(_), Some(_)) => Err(HeadError::Malformed("there is more than one Host field")),
-        (None | Some(_), _) => Ok(()),
+        (Some(host), None) if is_host(host) => Ok(()),
+        (Some(_), None) => Err(HeadError::Malformed("the Host field is not a host")),
     }
+}
+
+/// An empty Host is what a client sends whose target has no authority (§3.2).
+fn is_host(value: &HeaderValue) -> bool {
+    value.is_empty()
+        || value
+            .to_str()
+            .is_ok_and(|text| Authority::parse(text, Some(80)).is_ok())
 }
 
 fn declared(version: Version, headers: &HeaderMap) -> Result<Option<Length>, HeadError> {

@@ -48,7 +48,11 @@ pub fn parse_request(
     };
     let mut at = 0;
     let line = fields::next_line(&head, &mut at)?.unwrap_or_default();
-    let (method, target, version) = split_request_line(line)?;
+    let RequestLine {
+        method,
+        target,
+        version,
+    } = split_request_line(line)?;
     let method = Method::from_bytes(method)
         .map_err(|_| HeadError::Malformed("the method is not a token"))?;
     let target = head.slice_ref(target);
@@ -113,8 +117,14 @@ fn take_head(
     Ok(Some(buf.split_to(end).freeze()))
 }
 
+struct RequestLine<'a> {
+    method: &'a [u8],
+    target: &'a [u8],
+    version: &'a [u8],
+}
+
 /// Exactly one SP between the three parts: other blanks are where parsers disagree (RFC 9112 §3).
-fn split_request_line(line: &[u8]) -> Result<(&[u8], &[u8], &[u8]), HeadError> {
+fn split_request_line(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
     let malformed = HeadError::Malformed("the request line is malformed");
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -127,7 +137,11 @@ fn split_request_line(line: &[u8]) -> Result<(&[u8], &[u8], &[u8]), HeadError> {
             "the request target contains a character that is not allowed",
         ));
     }
-    Ok((method, target, version))
+    Ok(RequestLine {
+        method,
+        target,
+        version,
+    })
 }
 
 fn parse_version(text: &[u8]) -> Result<Version, HeadError> {

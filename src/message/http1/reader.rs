@@ -131,17 +131,13 @@ impl Reader {
             && matches!(self.poll_fill_head(cx), Poll::Ready(Err(_)))
     }
 
-    /// Reads and throws away until the peer closes or `most` bytes were read.
-    pub fn poll_discard(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<()> {
-        let mut read = 0;
-        while !self.closed && read < most {
-            self.buf.clear();
-            match ready!(self.poll_fill_head(cx)) {
-                Ok(count) => read += count,
-                Err(_) => return Poll::Ready(()),
-            }
+    /// Reads once and throws away what came; the number of bytes, 0 at the end of the stream or where it broke.
+    pub fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        self.buf.clear();
+        if self.closed {
+            return Poll::Ready(0);
         }
-        Poll::Ready(())
+        self.poll_fill_head(cx).map(|read| read.unwrap_or(0))
     }
 
     fn poll_more_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {

@@ -29,6 +29,7 @@ pub struct Writer {
     stall: LazyDeadline,
     stall_limit: Duration,
     stalled: bool,
+    failed: Option<WriteError>,
     written: u64,
 }
 
@@ -63,6 +64,7 @@ impl Writer {
             stall: LazyDeadline::new(),
             stall_limit,
             stalled: false,
+            failed: None,
             written: 0,
         };
         writer.push(head.freeze());
@@ -87,7 +89,21 @@ impl Writer {
         half: &mut WriteHalf,
     ) -> Poll<Result<(), WriteError>> {
         loop {
-            let waiting = self.gather(cx, body)?;
+            let waiting = match self
+                .failed
+                .take()
+                .map_or_else(|| self.gather(cx, body), Err)
+            {
+                Ok(waiting) => waiting,
+                // What came before the failure still goes out: the peer may have asked for just that.
+                Err(error) => {
+                    if self.poll_flush(cx, half)?.is_pending() {
+                        self.failed = Some(error);
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(Err(error));
+                }
+            };
             ready!(self.poll_flush(cx, half))?;
             if self.ended {
                 return Poll::Ready(Ok(()));

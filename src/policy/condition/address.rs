@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::{Condition, Entry, Facts, Ground, ListRef, Truth, Waits, as_network, canonical};
-use crate::addr::AddrClass;
+use crate::addr::{AddrClass, wrapped_v4};
 use crate::fault::nearest;
 use crate::settings::{Located, Value};
 
@@ -69,9 +69,17 @@ impl Condition for Addresses {
         let Some(ip) = facts.address().map(|ip| ip.to_canonical()) else {
             return Truth::Unknown;
         };
-        let found = self.nets.iter().any(|net| net.contains(&ip))
-            || self.classes.contains(&AddrClass::of(ip))
-            || self.lists.iter().any(|list| list.lookup.has_address(ip));
+        // A packet to an address that wraps another ends at the other one: a rule on that one is meant too.
+        let wrapped = match ip {
+            IpAddr::V6(ip) => wrapped_v4(ip).map(IpAddr::V4),
+            IpAddr::V4(_) => None,
+        };
+        let has = |ip: IpAddr| {
+            self.nets.iter().any(|net| net.contains(&ip))
+                || self.lists.iter().any(|list| list.lookup.has_address(ip))
+        };
+        let found =
+            has(ip) || wrapped.is_some_and(has) || self.classes.contains(&AddrClass::of(ip));
         found.into()
     }
 
@@ -86,6 +94,13 @@ impl Condition for Addresses {
 
     fn waits(&self) -> Waits {
         Waits::Address
+    }
+
+    fn names_exactly(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.nets
+            .iter()
+            .any(|net| net.addr() == ip && net.prefix_len() == net.max_prefix_len())
     }
 
     fn names(&self, ip: IpAddr) -> bool {

@@ -118,6 +118,11 @@ pub trait Condition: Debug + Send + Sync {
         false
     }
 
+    /// Whether it names this very address, by itself and not as one of many: what opens a listener of the proxy's own.
+    fn names_exactly(&self, _ip: IpAddr) -> bool {
+        false
+    }
+
     /// The hosts outside of which it can not hold, where these are known as exact names and suffixes.
     fn host_keys(&self) -> Option<HostKeys<'_>> {
         None

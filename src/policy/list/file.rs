@@ -1,4 +1,4 @@
-//! Reads a list's file whole, and knows whether it is still the one that was read.
+//! Reads a list's file, and knows whether it is still the one that was read.
 //! Not a watcher of the system's: an identity is compared, which works on every file system, and through renames.
 //! Start at [`read`].
 
@@ -6,6 +6,9 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use super::parse::{Loaded, parse};
+use super::report::Form;
 
 /// What tells one state of a file from another. The time of change (ctime) catches a writer that restores the time of modification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,18 +41,19 @@ impl Identity {
     }
 }
 
-/// Reads a file whole. One that is written or replaced meanwhile is read again.
+/// Reads a list's file. One that is written or replaced meanwhile is read again.
 /// Errors: a text for the operator.
-pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Identity), String> {
+pub(super) fn read(path: &Path, form: Option<Form>) -> Result<(Loaded, Identity), String> {
     for _ in 0..ATTEMPTS {
         // Asked before opening, as opening a pipe would wait for its writer.
         let before = Identity::of(path)?;
         if before.size > MAX_SIZE {
             return Err(format!("{} is larger than 1 GiB", path.display()));
         }
-        let text = read_once(path, before.size).map_err(|error| cannot_read(path, &error))?;
-        if text.len() as u64 == before.size && Identity::of(path)? == before {
-            return Ok((text, before));
+        let loaded =
+            read_once(path, before.size, form).map_err(|error| cannot_read(path, &error))?;
+        if loaded.report.bytes == before.size && Identity::of(path)? == before {
+            return Ok((loaded, before));
         }
     }
     Err(format!(
@@ -58,12 +62,9 @@ pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Identity), String> {
     ))
 }
 
-fn read_once(path: &Path, size: u64) -> std::io::Result<Vec<u8>> {
+fn read_once(path: &Path, size: u64, form: Option<Form>) -> std::io::Result<Loaded> {
     // One byte more than expected shows that the file grew.
-    let limit = size + 1;
-    let mut text = Vec::with_capacity(usize::try_from(limit).unwrap_or(0));
-    File::open(path)?.take(limit).read_to_end(&mut text)?;
-    Ok(text)
+    parse(File::open(path)?.take(size + 1), size, form)
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> String {

@@ -5,6 +5,7 @@
 mod addresses;
 mod file;
 mod keys;
+mod lines;
 mod names;
 mod parse;
 mod report;
@@ -185,8 +186,7 @@ impl Watched {
         if state.empty.as_ref() == Some(&now) && state.standing.is_some() {
             return Ok(None);
         }
-        let (text, identity) = file::read(&self.path)?;
-        let loaded = parse::parse(&text, self.form);
+        let (loaded, identity) = file::read(&self.path, self.form)?;
         if loaded.report.entries() == 0 {
             state.empty = Some(identity);
             return Err(no_entry(&self.path, &loaded.report));

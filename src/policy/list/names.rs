@@ -56,7 +56,7 @@ impl Names {
     /// An empty set with room for `entries` names of `bytes` in all.
     /// `most_specific`: the longest entry decides, as in RPZ; otherwise an exception wins over every entry.
     pub(super) fn with_capacity(entries: usize, bytes: usize, most_specific: bool) -> Self {
-        // Offset 0 is never an entry, so that slot 0 can mean "empty".
+        // Offset 0 is never an entry, so that slot 0 can mean "empty"; read as one, its name is empty.
         let mut arena = Vec::with_capacity((bytes + HEADER * entries).min(MAX_ARENA) + 1);
         arena.push(0);
         let offset_bits = bits_for(arena.capacity());
@@ -107,7 +107,7 @@ impl Names {
                 *free = Candidate {
                     start,
                     hash,
-                    matches: 0,
+                    worth: false,
                 };
                 filled += 1;
             }
@@ -126,10 +126,10 @@ impl Names {
         for candidate in batch.iter_mut() {
             let bucket = self.buckets.get(self.home(candidate.hash));
             let wanted = self.slot(candidate.hash, 0);
-            candidate.matches =
-                bucket.map_or(0, |bucket| bucket.matches(wanted, self.offset_mask()));
+            candidate.worth =
+                bucket.is_some_and(|bucket| bucket.worth_a_look(wanted, self.offset_mask()));
         }
-        for candidate in batch.iter().filter(|candidate| candidate.matches != 0) {
+        for candidate in batch.iter().filter(|candidate| candidate.worth) {
             let suffix = name.get(candidate.start..).unwrap_or_default();
             let Ok(offset) = self.probe(candidate.hash, suffix) else {
                 continue;
@@ -216,14 +216,11 @@ impl Names {
             let Some(bucket) = self.buckets.get(at) else {
                 return Err(at);
             };
-            let mut matches = bucket.matches(wanted, mask) & !Bucket::ROOM;
-            while matches != 0 {
-                let slot = bucket.0.get(matches.trailing_zeros() as usize);
-                let offset = slot.map_or(0, |slot| (slot & mask) as usize);
+            for slot in bucket.0.iter().filter(|slot| **slot & !mask == wanted) {
+                let offset = (slot & mask) as usize;
                 if self.name_at(offset) == name {
                     return Ok(offset);
                 }
-                matches &= matches - 1;
             }
             if bucket.has_room() {
                 return Err(at);
@@ -294,7 +291,7 @@ impl Names {
 struct Candidate {
     start: usize,
     hash: u64,
-    matches: u32,
+    worth: bool,
 }
 
 #[derive(Debug, Default)]
@@ -309,18 +306,12 @@ struct Answer {
 struct Bucket([u32; 16]);
 
 impl Bucket {
-    /// A bit above those of the slots.
-    const ROOM: u32 = 1 << 16;
-
-    /// A bit for each slot with this tag, and [`Bucket::ROOM`] if the search must go on in the next bucket, as this one is full.
+    /// Whether a slot has this tag, or the search must go on in the next bucket as this one is full. May be true in vain.
     /// No branches: see [`Names::ask`].
-    fn matches(&self, wanted: u32, offset_mask: u32) -> u32 {
-        let mut matches = 0;
-        for (at, slot) in self.0.iter().enumerate() {
-            let same = (*slot & !offset_mask == wanted) & (*slot != 0);
-            matches |= u32::from(same) << at;
-        }
-        matches | (u32::from(!self.has_room()) << 16)
+    fn worth_a_look(&self, wanted: u32, offset_mask: u32) -> bool {
+        let tags = self.0.iter().map(|slot| slot & !offset_mask);
+        let tagged = tags.fold(false, |found, tag| found | (tag == wanted));
+        tagged | !self.has_room()
     }
 
     fn has_room(&self) -> bool {

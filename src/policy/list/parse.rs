@@ -2,12 +2,14 @@
 //! Not the reading of the file, and not response policy zones (rpz), which have a grammar of their own.
 //! Start at [`parse`].
 
+use std::io::{self, Read};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use memchr::{memchr, memchr_iter};
 
 use super::addresses::{Addresses, AddressesBuilder};
+use super::lines::Lines;
 use super::names::{Names, Scope};
 use super::report::{Form, ListReport};
 use super::rpz::Zone;
@@ -21,19 +23,18 @@ pub(super) struct Loaded {
     pub(super) report: std::sync::Arc<ListReport>,
 }
 
-/// Reads a whole text. Never fails: a line that says nothing is skipped and counted.
-pub(super) fn parse(text: &[u8], form: Option<Form>) -> Loaded {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let form = form.unwrap_or_else(|| recognise(text));
-    let lines = memchr_iter(b'\n', text).count() + 1;
-    let mut entries = Entries::new(form, lines, text.len());
+/// Reads a text of about `size` bytes to its end. A line that says nothing is skipped and counted. Errors: those of the source.
+pub(super) fn parse(source: impl Read, size: u64, form: Option<Form>) -> io::Result<Loaded> {
+    let mut lines = Lines::new(source)?;
+    let form = form.unwrap_or_else(|| recognise(lines.unread()));
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let mut entries = Entries::new(form, expected_lines(lines.unread(), size), size);
     let mut zone = Zone::default();
-    for (number, line) in (1..).zip(Lines(Some(text))) {
-        if line.len() > MAX_LINE {
-            entries.report.skip(number, "it is longer than 1 KiB");
-            continue;
-        }
+    let mut number = 0;
+    while let Some(line) = lines.advance()? {
+        number += 1;
         let read = match form {
+            _ if line.len() > MAX_LINE => Err("it is longer than 1 KiB"),
             Form::Names | Form::Inline => plain_line(line, &mut entries),
             Form::Hosts => hosts_line(line, &mut entries),
             Form::AdBlock => adblock_line(line, &mut entries),
@@ -45,9 +46,21 @@ pub(super) fn parse(text: &[u8], form: Option<Form>) -> Loaded {
         }
     }
     if let Err(why) = zone.end() {
-        entries.report.skip(lines as u64, why);
+        entries.report.skip(number, why);
     }
-    entries.finish()
+    entries.report.bytes = lines.bytes();
+    Ok(entries.finish())
+}
+
+/// Lines of a text as its beginning promises: room for them is made at once.
+fn expected_lines(beginning: &[u8], size: usize) -> usize {
+    let lines = memchr_iter(b'\n', beginning).count() + 1;
+    if beginning.len() >= size {
+        return lines;
+    }
+    let lines = lines as f64 * size as f64 / beginning.len().max(1) as f64;
+    // A little more, as growing costs a pass over all names; not more than a text of empty lines deserves.
+    ((lines * 1.05) as usize).min(MAX_EXPECTED)
 }
 
 /// Why a line says nothing.
@@ -71,7 +84,7 @@ impl Entries {
         Self {
             names: Names::with_capacity(lines, bytes, form == Form::Rpz),
             addresses: AddressesBuilder::default(),
-            report: ListReport::new(form, bytes),
+            report: ListReport::new(form),
         }
     }
 
@@ -217,7 +230,8 @@ fn recognise(text: &[u8]) -> Form {
         (Form::Names, 0),
         (Form::Cidr, 0),
     ];
-    let seen = Lines(Some(text))
+    let seen = text
+        .split(|byte| *byte == b'\n')
         .filter(|line| line.len() <= MAX_LINE)
         .filter_map(looks_like);
     for form in seen.take(SAMPLE) {
@@ -322,27 +336,11 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|word| !word.is_empty())
 }
 
-/// Lines without their ends, `\n` or `\r\n`.
-struct Lines<'a>(Option<&'a [u8]>);
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let text = self.0.take()?;
-        let (line, rest) = match memchr(b'\n', text) {
-            Some(end) => (text.get(..end)?, text.get(end + 1..)),
-            None => (text, None),
-        };
-        self.0 = rest;
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
-    }
-}
-
 pub(super) const NO_HOST: &str = "it is neither a host name nor an address";
 const MAX_LINE: usize = 1024;
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
+const MAX_EXPECTED: usize = 4_000_000;
 /// Lines that are looked at to recognise a form.
 const SAMPLE: usize = 1000;
 const RECORDS: &[&[u8]] = &[b"CNAME", b"SOA", b"NS", b"A", b"AAAA", b"TXT"];

@@ -59,14 +59,14 @@ pub struct ListReport {
     /// The first of them, at most [`ListReport::SHOWN`].
     pub first_skipped: Vec<Skipped>,
     /// Bytes of the text that was read; 0 for an inline list.
-    pub bytes: usize,
+    pub bytes: u64,
 }
 
 impl ListReport {
     /// How many skipped lines are remembered with their numbers.
     pub const SHOWN: usize = 20;
 
-    pub(super) fn new(form: Form, bytes: usize) -> Self {
+    pub(super) fn new(form: Form) -> Self {
         Self {
             form,
             names: 0,
@@ -74,7 +74,7 @@ impl ListReport {
             exceptions: 0,
             skipped: 0,
             first_skipped: Vec::new(),
-            bytes,
+            bytes: 0,
         }
     }
 

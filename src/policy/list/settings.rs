@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 
 use super::file;
-use super::parse::{self, Entries, Loaded};
+use super::parse::{Entries, Loaded};
 use super::report::Form;
 use super::{List, State, Watched, no_entry};
 use crate::fault::{Fault, Faults, Location};
@@ -115,7 +115,6 @@ fn read_inline(
     let (hosts, addresses) = (hosts.unwrap_or_default(), addresses.unwrap_or_default());
     let bytes = hosts.iter().map(|host| host.value.len()).sum();
     let mut entries = Entries::new(Form::Inline, hosts.len(), bytes);
-    entries.report.bytes = 0;
     for host in hosts {
         if let Err(why) = entries.plain(host.value.as_bytes()) {
             faults.push(Fault::at(
@@ -144,7 +143,7 @@ fn read_file(
             remedy,
         ));
     };
-    let (text, identity) = match file::read(&path.value) {
+    let (loaded, identity) = match file::read(&path.value, form) {
         Ok(read) => read,
         Err(problem) => {
             fault(
@@ -154,7 +153,6 @@ fn read_file(
             return None;
         }
     };
-    let loaded = parse::parse(&text, form);
     if loaded.report.entries() == 0 {
         fault(
             no_entry(&path.value, &loaded.report),

@@ -386,7 +386,8 @@ fn no_text_whatever_makes_the_reader_panic() {
             }
         }
         for form in forms.map(Some).into_iter().chain([None]) {
-            let loaded = parse::parse(&text, form);
+            let loaded =
+                parse::parse(&text[..], text.len() as u64, form).expect("memory can be read");
             let report = &loaded.report;
             assert!(report.first_skipped.len() <= report.skipped);
             loaded.names.lists("x.a.example");

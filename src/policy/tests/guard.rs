@@ -121,7 +121,18 @@ fn the_proxys_own_listeners_are_refused_unless_they_are_named() {
         ("address = \"203.1.1.1\"", "203.1.1.1", Ok(1)),
         ("", "203.1.1.2", Ok(1)),
         ("", "127.0.0.1", Err("OwnListener(127.0.0.1:443)")),
-        ("address = \"loopback\"", "127.0.0.1", Ok(1)),
+        ("address = \"127.0.0.1/32\"", "127.0.0.1", Ok(1)),
+        // Whoever allows a whole network does not mean the proxy itself.
+        (
+            "address = \"loopback\"",
+            "127.0.0.1",
+            Err("OwnListener(127.0.0.1:443)"),
+        ),
+        (
+            "address = \"127.0.0.0/8\"",
+            "127.0.0.1",
+            Err("OwnListener(127.0.0.1:443)"),
+        ),
     ] {
         for report in ["", "report = true\n"] {
             let text = format!("{report}[[rule]]\nname = \"r\"\nallow = {{}}\n{rule}\n");
