@@ -32,10 +32,10 @@
 //! | 1 | [`settings`] from TOML to typed values |
 //! | 2 | [`message`] HTTP as an intermediary; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records |
 //! | 3 | [`policy`] rules over facts, pure; with its conditions and lists |
-//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side |
+//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
 //! | 5 | [`relay`] one exchange or one tunnel, from end to end |
 //! | 6 | [`mode`] what a client speaks, turned into an intent |
-//! | 7 | [`config`] from files to checked values; [`question`] a request that nobody has made, for `egret explain` |
+//! | 7 | [`config`] from files to checked values |
 //! | 8 | [`engine`] workers, reload, drain, admin socket |
 //! | 9 | [`cli`], and `main` |
 //!
