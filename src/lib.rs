@@ -1,4 +1,72 @@
 //! Egret: a forward proxy and secure egress gateway.
+//!
+//! A client names a destination, in HTTP, with CONNECT or over SOCKS; policy decides by name before anything is looked up, and by
+//! address before anything is dialled; what is allowed is carried, what is not is explained, and both are recorded. Not an
+//! interface for other programs: the library is there so that the tests, benches and fuzz targets reach the parts.
+//! Start here, then read [`listener`], [`mode`], [`gate`], [`relay`] and [`pool`], in this order: it is the way of a request.
+//!
+//! # The map
+//!
+//! One process has one worker thread for each core, each with a runtime of its own, its own listening sockets (`SO_REUSEPORT`)
+//! and its own pool of connections. Workers share a snapshot of what was configured, swapped whole by a reload, and nothing else
+//! that a request would wait for. The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
+//!
+//! ```text
+//! client -> listener -> mode -> relay -> pool -> origin
+//!                                 |
+//!                                gate -> policy, auth, resolve
+//! ```
+//!
+//! Calls go down, values come back. A request becomes an [`Intent`](gate::Intent), in one vocabulary for all protocols. The first
+//! moment ([`gate::Gate::admit`]) turns it into a [`Grant`](policy::Grant): allowed by name. The second ([`gate::Gate::vet`])
+//! resolves the name and turns the grant into a [`Permit`](policy::Permit), which holds the addresses that were judged.
+//! The pool dials a permit and nothing else, and only [`policy`] makes one: what was judged is what is dialled.
+//!
+//! # Floors
+//!
+//! A file imports its own module, and modules on lower floors; `tests/it/floors.rs` holds everyone to it.
+//!
+//! | floor | modules |
+//! | --: | --- |
+//! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
+//! | 1 | [`settings`] from TOML to typed values |
+//! | 2 | [`message`] HTTP as an intermediary; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records |
+//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists |
+//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
+//! | 5 | [`relay`] one exchange or one tunnel, from end to end |
+//! | 6 | [`mode`] what a client speaks, turned into an intent |
+//! | 7 | [`config`] from files to checked values |
+//! | 8 | [`engine`] workers, reload, drain, admin socket |
+//! | 9 | [`cli`], and `main` |
+//!
+//! # Words
+//!
+//! | word | what it means here |
+//! | --- | --- |
+//! | proxy, gateway, tunnel | chosen by the client; acts as the origin for it; relays without looking (RFC 9110 §3.7) |
+//! | origin | the server that can give the authoritative answer (RFC 9110 §3.6) |
+//! | client side, origin side | the two sides of the proxy; never "upstream" or "downstream", which the RFCs use for directions of messages |
+//! | authority | host and port that a request is for (RFC 3986 §3.2) |
+//! | target | what stands in the request line: origin-, absolute-, authority- or asterisk-form (RFC 9112 §3.2) |
+//! | facts | what is known of client, request, destination and time when policy decides |
+//! | rule, condition, action | a rule does its action where all its conditions hold (RFC 3198) |
+//! | verdict | allow or deny, with the rule and the reason |
+//! | obligation | what must be done if it is allowed: a rate, a bandwidth |
+//! | grant, permit | allowed by name; allowed to dial exactly these addresses |
+//! | guard | what refuses an address that is not public, unless a rule names it by address |
+//! | fault, denial, failure | the operator's mistake; policy said no; the network did not do it |
+//! | exchange, tunnel, flow | one request with its response; bytes both ways; either of them while it lives |
+//! | record | what is written of an exchange or tunnel when it has ended |
+//!
+//! # Where this differs from what one would expect
+//!
+//! * **[`settings`] has a floor of its own**, in place of serde's derive: serde stops at the first mistake, and an operator
+//!   should see all of them at once, each with line, column and remedy. Each module reads its own settings with it.
+//! * **HTTP/1 has a codec of its own** ([`message::http1`]), in place of hyper's. Looking for ambiguity ahead of another
+//!   parser makes two parsers that can disagree, which is how requests are smuggled; hyper's drops a Content-Length beside a
+//!   Transfer-Encoding before anyone sees it, answers `Expect` by itself, and can not send an interim response such as 103.
+//! * **HTTP/2 on the client's side is the `h2` crate itself**, since hyper's server has no way to send interim responses. No code
+//!   here uses hyper at the moment.
 
 pub mod addr;
 pub mod auth;
