@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Intent;
-use crate::policy::RuleRef;
+use crate::policy::{Rate, RuleRef};
 
 /// Rates of all rules, shared by the workers in shards so that they seldom meet.
 #[derive(Debug)]
@@ -40,8 +39,9 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Takes one request out of the rate; `false` if there is none left. A burst of one second's worth is let through.
-    pub fn take(&self, rule: &RuleRef, intent: &Intent, per_second: f64) -> bool {
+    /// Takes one request out of the rate; `false` if there is none left. All of a window's may come at once; then they come
+    /// evenly, or all at once again after a window's silence.
+    pub fn take(&self, rule: &RuleRef, intent: &Intent, rate: Rate) -> bool {
         let who = match &intent.principal {
             Some(principal) => Who::Principal(principal.name.clone()),
             None => Who::Client(intent.client.ip().to_canonical()),
@@ -51,12 +51,12 @@ impl Rates {
                 rule: rule.name.clone(),
                 who,
             },
-            per_second,
+            rate,
             Instant::now(),
         )
     }
 
-    fn take_at(&self, key: Key, per_second: f64, now: Instant) -> bool {
+    fn take_at(&self, key: Key, rate: Rate, now: Instant) -> bool {
         let shard = self.hasher.hash_one(&key) as usize % self.shards.len();
         let Some(Ok(mut cells)) = self.shards.get(shard).map(Mutex::lock) else {
             return false;
@@ -65,9 +65,9 @@ impl Rates {
             // Whoever is in the past has a full allowance: forgetting it changes nothing.
             cells.retain(|_, due| *due > now);
         }
-        let interval = Duration::from_secs_f64(1.0 / per_second.max(1e-6));
+        let interval = rate.window.div_f64(rate.count.max(1.0));
         let due = cells.get(&key).copied().unwrap_or(now).max(now);
-        if due.duration_since(now) > Duration::from_secs(1).saturating_sub(interval) {
+        if due.duration_since(now) > rate.window.saturating_sub(interval) {
             return false;
         }
         cells.insert(key, due + interval);
@@ -79,36 +79,31 @@ const SHARD_LIMIT: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_lets_a_second_s_worth_through_and_refills() {
+    async fn a_rate_lets_a_window_s_worth_through_and_refills() {
         let rates = Rates::default();
-        let take = || {
-            rates.take_at(
-                Key {
-                    rule: "r".into(),
-                    who: Who::Principal("a".into()),
-                },
-                5.0,
-                Instant::now(),
-            )
+        let key = |rule: &str| Key {
+            rule: rule.into(),
+            who: Who::Principal("a".into()),
         };
-        assert_eq!((0..10).filter(|_| take()).count(), 5);
+        let rate = |count: f64, seconds| Rate {
+            count,
+            window: Duration::from_secs(seconds),
+        };
+        let takes = |rule: &str, rate: Rate| {
+            (0..10)
+                .filter(|_| rates.take_at(key(rule), rate, Instant::now()))
+                .count()
+        };
+        assert_eq!(takes("second", rate(5.0, 1)), 5);
+        assert_eq!(takes("minute", rate(6.0, 60)), 6);
         tokio::time::advance(Duration::from_millis(400)).await;
-        assert_eq!((0..10).filter(|_| take()).count(), 2);
-        let slow = || {
-            rates.take_at(
-                Key {
-                    rule: "s".into(),
-                    who: Who::Principal("a".into()),
-                },
-                0.1,
-                Instant::now(),
-            )
-        };
-        assert_eq!((0..3).filter(|_| slow()).count(), 1);
+        assert_eq!(takes("second", rate(5.0, 1)), 2);
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!((0..3).filter(|_| slow()).count(), 1);
+        assert_eq!(takes("minute", rate(6.0, 60)), 1);
     }
 }

@@ -3,11 +3,12 @@
 //! Start at [`read_action`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
 use super::rule::Action;
-use super::verdict::{DenyAction, Obligations};
+use super::verdict::{DenyAction, Obligations, Rate};
 use crate::fault::{Fault, Faults};
 use crate::filter;
 use crate::settings::{ByteSize, Kind, Located, Table, Value};
@@ -106,16 +107,17 @@ fn read_obligations(table: Table, faults: &Faults) -> Obligations {
 }
 
 /// Requests per second.
-fn parse_rate(text: &str) -> Option<f64> {
+fn parse_rate(text: &str) -> Option<Rate> {
     let (count, unit) = text.split_once('/')?;
     let seconds = match unit.trim() {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
         _ => return None,
     };
     let count: f64 = count.trim().parse().ok()?;
-    (count.is_finite() && count > 0.0).then_some(count / seconds)
+    let window = Duration::from_secs(seconds);
+    (count.is_finite() && count >= 1.0).then_some(Rate { count, window })
 }
 
 fn read_denial(table: Table, faults: &Faults) -> DenyAction {

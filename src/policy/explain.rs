@@ -288,9 +288,12 @@ impl Explanation {
         } = obligations;
         let intercept = intercept.then(|| "intercept = true".to_owned());
         let rate = rate.map(|rate| {
-            let text = format!("{rate:.3}");
-            let text = text.trim_end_matches('0').trim_end_matches('.');
-            format!("rate = {text} each second")
+            let window = match rate.window.as_secs() {
+                1 => "second",
+                60 => "minute",
+                _ => "hour",
+            };
+            format!("rate = {} each {window}", rate.count)
         });
         let bandwidth = bandwidth.map(|size| format!("bandwidth = {size} each second"));
         let filters = filters.names().map(str::to_owned);

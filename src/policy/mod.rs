@@ -45,7 +45,7 @@ pub use expect::{Expectation, Outcome};
 pub use explain::{Asked, Explanation, Tested, Tried, Walked};
 pub use facts::{Facts, Scheme};
 pub use lookup::{ListLookup, Lists};
-pub use verdict::{Denial, DenyAction, Grant, Obligations, Permit, Reason, RuleRef, Verdict};
+pub use verdict::{Denial, DenyAction, Grant, Obligations, Permit, Rate, Reason, RuleRef, Verdict};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::addr::AddrClass;
 use crate::fault::Location;
@@ -20,13 +21,22 @@ pub struct RuleRef {
     pub at: Option<Location>,
 }
 
+/// So many in a time, evenly or all at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// How many.
+    pub count: f64,
+    /// In which time.
+    pub window: Duration,
+}
+
 /// What must be done if a request is allowed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Obligations {
     /// Decrypt the tunnel and decide each request inside it.
     pub intercept: bool,
-    /// At most so many requests or tunnels per second, for each principal or client address.
-    pub rate: Option<f64>,
+    /// At most so many requests or tunnels in a time, for each principal or client address.
+    pub rate: Option<Rate>,
     /// At most so many bytes per second each way, for each exchange or tunnel.
     pub bandwidth: Option<ByteSize>,
     /// Changes to requests and responses.

@@ -1,4 +1,4 @@
-//! Origin side: from a [`Permit`](crate::policy::Permit) to a ready connection, kept for the next request.
+//! Origin side: from a [`Permit`] to a ready connection, kept for the next request.
 //! Knows nothing of clients, routes or retries (relay). No permit, no connection.
 //! Start at [`Pool::lease`].
 

@@ -6,11 +6,11 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 
 use super::recording::Recording;
 use super::upgrade::{self, Asked};
-use super::{Caller, Destination, Refusal, Relay, retry};
+use super::{Caller, Destination, Refusal, Relay, retry, throttle};
 use crate::gate::Intent;
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path};
-use crate::policy::{Permit, Scheme};
+use crate::policy::{Obligations, Permit, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::FlowKind;
 
@@ -26,6 +26,7 @@ impl Relay {
     ) -> Reply {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(&to.path));
+        recording.edit(|record| record.authority = Some(to.authority.clone()));
         // What a refusal needs of the request: the client's preferences for the form of the answer.
         let asked = accept_of(request.headers());
         match self.attempt(request, caller, to, &mut recording).await {
@@ -78,7 +79,10 @@ impl Relay {
             .authority
             .without_default_port(default_port(to.secure))
             .to_string();
-        let body = recording.counted(body);
+        let body = match permit.obligations().bandwidth {
+            Some(rate) => throttle::body(recording.counted(body), rate),
+            None => recording.counted(body),
+        };
         let sending = retry::Sending {
             pool: &self.parts.pool,
             permit: &permit,
@@ -118,21 +122,11 @@ impl Relay {
                 return Err(barred.into());
             }
         };
+        check_obligations(vetted.permit.obligations(), intent.scheme)?;
         gate.charge(&vetted.permit, intent)
             .map_err(Refusal::Denied)?;
         recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
         recording.edit(|record| record.dns = vetted.dns);
-        let obligations = vetted.permit.obligations();
-        if obligations.intercept {
-            return Err(Refusal::Unmet(
-                "the rule asks for interception, which this version does not do",
-            ));
-        }
-        if !obligations.filters.is_empty() && intent.scheme == Scheme::Tunnel {
-            return Err(Refusal::Unmet(
-                "the rule changes fields, which are not seen in a tunnel",
-            ));
-        }
         Ok(vetted.permit)
     }
 
@@ -160,7 +154,7 @@ impl Relay {
         caller.service.via.append(response.headers_mut(), version);
         let throttle = permit.obligations().bandwidth;
         let response = match throttle {
-            Some(rate) => response.map(|body| super::throttle::body(body, rate)),
+            Some(rate) => response.map(|body| throttle::body(body, rate)),
             None => response,
         };
         Reply::new(recording.follow(response))
@@ -212,6 +206,21 @@ struct Sent {
     received: Received,
     asked: Option<Asked>,
     permit: Permit,
+}
+
+/// What can not be done must not be left out: then the rule does not allow.
+fn check_obligations(obligations: &Obligations, scheme: Scheme) -> Result<(), Refusal> {
+    if obligations.intercept {
+        return Err(Refusal::Unmet(
+            "the rule asks for interception, which this version does not do",
+        ));
+    }
+    if !obligations.filters.is_empty() && scheme == Scheme::Tunnel {
+        return Err(Refusal::Unmet(
+            "the rule changes fields, which are not seen in a tunnel",
+        ));
+    }
+    Ok(())
 }
 
 fn accept_of(headers: &HeaderMap) -> HeaderMap {

@@ -166,7 +166,7 @@ fn take_chunk_size(buf: &mut BytesMut, extensions: &mut usize) -> Result<Option<
     let Some(lf) = memchr::memchr(b'\n', buf) else {
         let digits = buf.iter().take_while(|b| b.is_ascii_hexdigit()).count();
         check_size_digits(digits, buf.get(digits).copied())?;
-        if buf.len() + *extensions > EXTENSION_LIMIT {
+        if buf.len().saturating_sub(digits + 1) + *extensions > EXTENSION_LIMIT {
             return Err(HeadError::Malformed(
                 "chunk extensions are larger than the limit",
             ));

@@ -12,6 +12,8 @@ pub struct Scan {
     scanned: usize,
     /// Where the current line began.
     line_start: usize,
+    /// An empty line in front was skipped: there is no second one.
+    pub(super) skipped: bool,
 }
 
 impl Scan {

@@ -39,9 +39,9 @@ pub fn parse_request(
         return Ok(None);
     }
     // One empty line before a request is ignored: old clients send one after a body (RFC 9112 §2.2).
-    if buf.starts_with(b"\r\n") {
+    if buf.starts_with(b"\r\n") && !scan.skipped {
         let _ = buf.split_to(2);
-        *scan = Scan::default();
+        scan.skipped = true;
     }
     let Some(head) = take_head(buf, scan, limits)? else {
         return Ok(None);

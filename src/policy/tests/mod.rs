@@ -10,6 +10,7 @@ mod source;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
@@ -259,8 +260,12 @@ allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s" }
         **grant.obligations(),
         Obligations {
             intercept: true,
-            rate: Some(2.0),
+            rate: Some(Rate {
+                count: 120.0,
+                window: Duration::from_secs(60)
+            }),
             bandwidth: Some(crate::settings::ByteSize::mib(10)),
+            filters: crate::filter::Filters::default(),
         }
     );
     let Verdict::Deny(denial) = policy.decide(&get("a.example:1").facts()) else {
