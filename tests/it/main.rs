@@ -20,6 +20,7 @@ mod framing;
 mod fuzz_smoke;
 mod hostile;
 mod lifecycle;
+mod obligations;
 mod policy_files;
 mod policy_spellings;
 mod socks;
