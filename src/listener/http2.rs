@@ -128,6 +128,7 @@ async fn exchange<H: Handler>(
             receive,
             send: sending,
             queued: Bytes::new(),
+            shut: false,
         }))
         .await;
     }
@@ -351,6 +352,7 @@ struct Tunnel {
     receive: Receiving,
     send: SendStream<Bytes>,
     queued: Bytes,
+    shut: bool,
 }
 
 impl AsyncRead for Tunnel {
@@ -399,14 +401,18 @@ impl AsyncWrite for Tunnel {
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A stream that is gone already is shut.
         let _ = self.send.send_data(Bytes::new(), true);
+        self.shut = true;
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        // Unless it was shut in order, the client must not take what it got for the whole (RFC 9113 §8.5).
-        self.send.send_reset(Reason::CONNECT_ERROR);
+        // Unless it was shut in order, the client must not take what it got for the whole (RFC 9113 §8.5). After a proper
+        // end no reset may follow: it could overtake what is still queued.
+        if !self.shut {
+            self.send.send_reset(Reason::CONNECT_ERROR);
+        }
     }
 }
 
