@@ -4,9 +4,14 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use tokio::sync::Notify;
+
+/// What is left of a connection's life once its negotiation is over. A future of its own, so that what the negotiation
+/// needed is given back: tunnels live long, and there are many.
+pub type Tail = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A worker's lifeline; clones share one drain signal and one count.
 #[derive(Debug, Clone, Default)]

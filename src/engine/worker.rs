@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::listeners::Key;
 use super::snapshot::Snapshot;
-use crate::lifeline::Lifeline;
+use crate::lifeline::{Lifeline, Tail};
 use crate::listener::accept::{self, Dropped, Taker, Terms};
 use crate::listener::http::Trouble;
 use crate::listener::{Accepted, Conn, Limits, ProxyHeaders};
@@ -248,11 +248,11 @@ impl Taker for Door {
         })
     }
 
-    async fn serve(&self, conn: Conn) {
+    async fn serve(&self, conn: Conn) -> Option<Tail> {
         self.mode
             .clone()
             .serve(conn, self.floor.parts.life.clone())
-            .await;
+            .await
     }
 
     fn accepted(&self) -> impl Sized + 'static {

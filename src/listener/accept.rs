@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::preface::{self, PrefaceError};
-use super::{Accepted, Admission, Conn, Limits, Protocol, ProxyHeaders};
-use crate::lifeline::Lifeline;
+use super::{Accepted, Admission, Admitted, Conn, Limits, Protocol, ProxyHeaders};
+use crate::lifeline::{Lifeline, Tail};
 use crate::stream::Stream;
 
 /// What a listener does with its connections. Asked anew for each one, so that a reload takes effect.
@@ -35,8 +35,8 @@ pub trait Taker {
     /// The terms in force.
     fn terms(&self) -> Arc<Terms>;
 
-    /// Serves a connection to its end.
-    fn serve(&self, conn: Conn) -> impl Future<Output = ()>;
+    /// Serves a connection to its end, or up to its tail.
+    fn serve(&self, conn: Conn) -> impl Future<Output = Option<Tail>>;
 
     /// A connection was accepted; what is returned lives as long as it.
     fn accepted(&self) -> impl Sized + 'static;
@@ -84,7 +84,12 @@ pub async fn run<T: Taker + 'static>(
                 let open = taker.accepted();
                 life.spawn(async move {
                     let _open = open;
-                    connection(stream, peer, &*taker).await;
+                    // Boxed, so that the room it takes is given back before the tail begins.
+                    let tail = Box::pin(connection(stream, peer, &*taker)).await;
+                    if let Some((_admitted, tail)) = tail {
+                        drop(taker);
+                        tail.await;
+                    }
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -97,14 +102,19 @@ pub async fn run<T: Taker + 'static>(
     }
 }
 
-async fn connection<T: Taker>(stream: TcpStream, peer: SocketAddr, taker: &T) {
+async fn connection<T: Taker>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    taker: &T,
+) -> Option<(Admitted, Tail)> {
     let terms = taker.terms();
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let _ = stream.set_nodelay(true);
     let mut stream = Stream::from_tcp(stream);
-    let Some(_admitted) = terms.admission.admit(peer.ip(), &terms.limits) else {
+    let Some(admitted) = terms.admission.admit(peer.ip(), &terms.limits) else {
         taker.dropped(peer, Dropped::Limit);
-        return refuse(stream, OVERLOADED).await;
+        refuse(stream, OVERLOADED).await;
+        return None;
     };
     let preface = tokio::time::timeout(
         terms.limits.first_byte,
@@ -114,11 +124,15 @@ async fn connection<T: Taker>(stream: TcpStream, peer: SocketAddr, taker: &T) {
     let preface = match preface {
         Ok(Ok(preface)) => preface,
         // Whoever connects to see whether the port is open says nothing and is no news.
-        Ok(Err(PrefaceError::Closed)) => return,
-        Ok(Err(error)) => return taker.dropped(peer, Dropped::Preface(error)),
+        Ok(Err(PrefaceError::Closed)) => return None,
+        Ok(Err(error)) => {
+            taker.dropped(peer, Dropped::Preface(error));
+            return None;
+        }
         Err(_) => {
             taker.dropped(peer, Dropped::Silent);
-            return refuse(stream, SILENT).await;
+            refuse(stream, SILENT).await;
+            return None;
         }
     };
     if !terms.accepted.takes(preface.protocol) {
@@ -126,7 +140,7 @@ async fn connection<T: Taker>(stream: TcpStream, peer: SocketAddr, taker: &T) {
         if preface.protocol == Protocol::Http1 {
             refuse(stream, NOT_ACCEPTED).await;
         }
-        return;
+        return None;
     }
     let conn = Conn {
         stream,
@@ -134,7 +148,7 @@ async fn connection<T: Taker>(stream: TcpStream, peer: SocketAddr, taker: &T) {
         listener: terms.listener.clone(),
         protocol: preface.protocol,
     };
-    taker.serve(conn).await;
+    taker.serve(conn).await.map(|tail| (admitted, tail))
 }
 
 /// Answers without having read anything, then closes so that the answer survives.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::http::{Exchange, Handler, Trouble};
 use super::inbound::Inbound;
 use super::settings::Limits;
-use crate::lifeline::Lifeline;
+use crate::lifeline::{Lifeline, Tail};
 use crate::message::http1::framing::{self, Length};
 use crate::message::http1::head::RequestHead;
 use crate::message::http1::reader::{ReadError, Reader};
@@ -22,8 +22,13 @@ use crate::message::http1::{HeadError, encode};
 use crate::message::{Body, BodyError, Interim, Reply, hop};
 use crate::stream::{LazyDeadline, Stream, WriteHalf, split};
 
-/// Serves one connection until either side closes it. Every wait for the client is bounded by `limits`.
-pub async fn serve<H: Handler>(stream: Stream, handler: &H, limits: &Limits, life: &Lifeline) {
+/// Serves one connection until either side closes it, or a tunnel is left. Every wait for the client is bounded by `limits`.
+pub async fn serve<H: Handler>(
+    stream: Stream,
+    handler: &H,
+    limits: &Limits,
+    life: &Lifeline,
+) -> Option<Tail> {
     let (read, write) = split(stream);
     let mut server = Server {
         inbound: Rc::new(Inbound::new(Reader::new(read, BytesMut::new()))),
@@ -36,7 +41,7 @@ pub async fn serve<H: Handler>(stream: Stream, handler: &H, limits: &Limits, lif
     loop {
         let next = match server.next_request(first).await {
             Ok(Some(head)) => server.exchange(head).await,
-            Ok(None) => return,
+            Ok(None) => return None,
             Err(trouble) => {
                 server.refuse(&trouble, None).await;
                 Next::Linger
@@ -45,14 +50,12 @@ pub async fn serve<H: Handler>(stream: Stream, handler: &H, limits: &Limits, lif
         first = false;
         match next {
             Next::Again => {}
-            Next::Close => return,
-            Next::Linger => return server.linger().await,
-            Next::Takeover(takeover) => {
-                if let Some(stream) = server.into_stream() {
-                    takeover(stream).await;
-                }
-                return;
+            Next::Close => return None,
+            Next::Linger => {
+                server.linger().await;
+                return None;
             }
+            Next::Takeover(takeover) => return server.into_stream().map(takeover),
         }
     }
 }

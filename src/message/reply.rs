@@ -2,17 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::Body;
+use crate::lifeline::Tail;
 use crate::stream::Stream;
 
 /// Called with the client's stream after the response head has left: a tunnel begins (RFC 9110 §9.3.6, §7.8).
-pub type Takeover = Box<dyn FnOnce(Stream) -> Pin<Box<dyn Future<Output = ()>>>>;
+pub type Takeover = Box<dyn FnOnce(Stream) -> Tail>;
 
 /// A response and its consequence.
 pub struct Reply {

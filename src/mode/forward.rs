@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use super::table::Entry;
 use super::{Means, Mode, socks};
 use crate::addr::Authority;
-use crate::lifeline::Lifeline;
+use crate::lifeline::{Lifeline, Tail};
 use crate::listener::http::{Exchange, Handler, Trouble};
 use crate::listener::{Conn, Protocol, serve_http1, serve_http2};
 use crate::message::http1::head::RequestHead;
@@ -30,24 +30,26 @@ struct Forward {
 }
 
 impl Mode for Forward {
-    fn serve(self: Rc<Self>, conn: Conn, life: Lifeline) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn serve(
+        self: Rc<Self>,
+        conn: Conn,
+        life: Lifeline,
+    ) -> Pin<Box<dyn Future<Output = Option<Tail>>>> {
         Box::pin(async move {
             let protocol = conn.protocol;
-            match protocol {
-                Protocol::Socks4 | Protocol::Socks5 => socks::serve(&self.means, conn).await,
-                Protocol::Http1 | Protocol::Http2 => {
-                    let limits = self.means.relay.service(&self.means.service).limits.clone();
-                    let client = Client {
-                        mode: self,
-                        address: conn.client,
-                    };
-                    if protocol == Protocol::Http1 {
-                        serve_http1(conn.stream, &client, &limits, &life).await;
-                    } else {
-                        serve_http2(conn.stream, Rc::new(client), &limits, &life).await;
-                    }
-                }
+            if matches!(protocol, Protocol::Socks4 | Protocol::Socks5) {
+                return socks::serve(&self.means, conn).await;
             }
+            let limits = self.means.relay.service(&self.means.service).limits.clone();
+            let client = Client {
+                mode: self,
+                address: conn.client,
+            };
+            if protocol == Protocol::Http1 {
+                return serve_http1(conn.stream, &client, &limits, &life).await;
+            }
+            serve_http2(conn.stream, Rc::new(client), &limits, &life).await;
+            None
         })
     }
 }

@@ -11,14 +11,18 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::lifeline::Lifeline;
+use crate::lifeline::{Lifeline, Tail};
 use crate::listener::Conn;
 use crate::relay::{Relay, Service};
 
 /// Serves the connections of one listener on one worker.
 pub trait Mode {
-    /// Serves a connection to its end. Dropping the future ends it.
-    fn serve(self: Rc<Self>, conn: Conn, life: Lifeline) -> Pin<Box<dyn Future<Output = ()>>>;
+    /// Serves a connection to its end, or up to the point from which only its tail is left. Dropping the future ends it.
+    fn serve(
+        self: Rc<Self>,
+        conn: Conn,
+        life: Lifeline,
+    ) -> Pin<Box<dyn Future<Output = Option<Tail>>>>;
 }
 
 /// What a mode is built from, on each worker.

@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 use super::Means;
 use crate::addr::Authority;
 use crate::auth::Credentials;
+use crate::lifeline::Tail;
 use crate::listener::{Conn, Protocol};
 use crate::message::{Interim, ProxyError};
 use crate::relay::{Caller, Offer, Refusal};
@@ -14,7 +15,7 @@ use crate::socks::{ReadError, read, v4, v5};
 use crate::stream::Stream;
 
 /// Serves a SOCKS connection to its end. The negotiation must be over within the listener's limit for a header section.
-pub(super) async fn serve(means: &Means, conn: Conn) {
+pub(super) async fn serve(means: &Means, conn: Conn) -> Option<Tail> {
     let service = means.relay.service(&means.service);
     let limit = service.limits.header_time;
     let protocol = match conn.protocol {
@@ -34,14 +35,18 @@ pub(super) async fn serve(means: &Means, conn: Conn) {
     };
     let asked = match tokio::time::timeout(limit, session.negotiate()).await {
         Ok(Ok(asked)) => asked,
-        Ok(Err(why)) => return means.relay.broken_off(&session.caller, why),
+        Ok(Err(why)) => {
+            means.relay.broken_off(&session.caller, why);
+            return None;
+        }
         Err(_) => {
-            return means
+            means
                 .relay
                 .broken_off(&session.caller, "the SOCKS negotiation did not end in time");
+            return None;
         }
     };
-    session.tunnel(asked).await;
+    session.tunnel(asked).await
 }
 
 struct Session<'a> {
@@ -179,7 +184,7 @@ impl Session<'_> {
         Ok(credentials)
     }
 
-    async fn tunnel(mut self, asked: Asked) {
+    async fn tunnel(mut self, asked: Asked) -> Option<Tail> {
         let offer = Offer {
             authority: asked.authority,
             headers: None,
@@ -195,10 +200,9 @@ impl Session<'_> {
                     self.say(&v4::encode_reply(v4::Reply::Granted, opening.local))
                         .await
                 };
-                if said.is_ok() {
-                    self.stream.unread(self.buf);
-                    opening.carry(self.stream, None).await;
-                }
+                said.ok()?;
+                self.stream.unread(self.buf);
+                Some(Box::pin(opening.carry(self.stream, None)))
             }
             Err(refused) => {
                 let told = if v5 {
@@ -211,6 +215,7 @@ impl Session<'_> {
                 // Whether the client heard it makes no difference to the record.
                 drop(told);
                 refused.record();
+                None
             }
         }
     }

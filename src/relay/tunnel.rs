@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::parts::{Parts, Service};
@@ -71,6 +72,11 @@ impl Relay {
         {
             Ok((origin, peer, bandwidth)) => {
                 recording.origin(peer);
+                // Kept for judging again after a reload: a copy without spare room, and without what must not be kept.
+                let headers = headers.map(|mut headers| {
+                    headers.remove(PROXY_AUTHORIZATION);
+                    headers.clone()
+                });
                 let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
                 let tunnel = Tunnel {
                     parts: self.parts.clone(),
