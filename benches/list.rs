@@ -16,8 +16,6 @@ use egret::settings::Table;
 use tokio::time::Instant;
 
 /// As in the product itself, so that what is resident is what will be.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     let names = names(1_000_000);

@@ -1,10 +1,9 @@
 //! The door: everything is in the library.
+//!
+//! The allocator is the system's: measured beside mimalloc on forward GETs of 1 KiB and 64 KiB, tunnel set-up and idle
+//! tunnels, neither was cheaper in CPU beyond the noise, and the system's took less memory.
 
 use std::process::ExitCode;
-
-/// Measured beside the system's allocator: see the README's figures.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     egret::cli::run()
