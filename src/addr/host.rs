@@ -1,4 +1,6 @@
 //! One host in its one canonical form, so that what is judged, resolved and dialled is the same thing.
+//! Resolves nothing.
+//! Start at [`Host::parse`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

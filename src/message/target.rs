@@ -1,4 +1,6 @@
 //! The request target in its four forms (RFC 9112 §3.2), read once into canonical parts.
+//! Not the Host field, which a proxy ignores beside an absolute target (§3.2.2).
+//! Start at [`Target::parse`].
 
 use std::borrow::Cow;
 use std::fmt;

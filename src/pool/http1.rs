@@ -1,4 +1,6 @@
 //! One HTTP/1.1 connection to an origin: a request goes out, a response comes back, both flow at once.
+//! Not the bytes of HTTP (message::http1) and not the choice of a connection (the pool).
+//! Start at [`Connection::send`].
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};

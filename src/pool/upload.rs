@@ -1,4 +1,6 @@
 //! A request on its way to an origin: written as the client sends it, its beginning kept where it may have to be sent again.
+//! Not the framing, which is the writer's.
+//! Start at [`Upload::poll`].
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

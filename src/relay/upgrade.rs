@@ -1,4 +1,6 @@
 //! A protocol switch inside HTTP/1.1 (RFC 9110 §7.8): the request's Upgrade is hop-by-hop, and passed on knowingly.
+//! Not the tunnel that follows.
+//! Start at [`set_aside`].
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Response, Version};

@@ -1,4 +1,6 @@
 //! From bytes on the wire to the parts of a body (RFC 9112 §6.3, §7.1). Strict: what is not exactly a chunk is an error.
+//! Reads no socket.
+//! Start at [`Decoder::decode`].
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;

@@ -1,5 +1,7 @@
 //! From a body's frames to a peer: framing, gathering, vectored writes, a limit on a peer that does not read.
 //! Used in both directions: requests to origins, responses to clients.
+//! Encodes no head: it is handed one.
+//! Start at [`Writer::poll_pump`].
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
