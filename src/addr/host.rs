@@ -84,6 +84,10 @@ impl Host {
         if text.is_empty() {
             return Err(AddrError::EmptyHost);
         }
+        if text.contains('@') {
+            // Not shown: what stands before it may be a password.
+            return Err(AddrError::UserInfo);
+        }
         let invalid = |why| AddrError::InvalidHost {
             text: shorten(text),
             why,
