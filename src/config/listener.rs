@@ -58,7 +58,36 @@ pub(super) fn read_all(
             listeners.push(listener);
         }
     }
+    check_addresses(&listeners, faults);
     listeners
+}
+
+/// Two sockets of this process on one address would share its connections between two listeners, as the kernel likes.
+fn check_addresses(listeners: &[ListenerConfig], faults: &Faults) {
+    let mut seen: Vec<SocketAddr> = Vec::new();
+    let all = listeners.iter().flat_map(|listener| &listener.bind);
+    // Port 0 is another port each time.
+    for bind in all.filter(|bind| bind.value.port() != 0) {
+        let address = bind.value;
+        let wide = |other: &&SocketAddr| {
+            let any = other.ip().is_unspecified() || address.ip().is_unspecified();
+            any && other.port() == address.port() && other.is_ipv4() == address.is_ipv4()
+        };
+        let problem = if seen.contains(&address) {
+            Some(format!("{address} is bound twice"))
+        } else {
+            let other = seen.iter().find(wide);
+            other.map(|other| format!("{address} meets {other}, which is bound already"))
+        };
+        if let Some(problem) = problem {
+            faults.push(Fault::at(
+                &bind.at,
+                problem,
+                "give each listener an address or a port of its own",
+            ));
+        }
+        seen.push(address);
+    }
 }
 
 fn read_name(table: &Table, names: &mut Vec<String>, faults: &Faults) -> Option<Arc<str>> {

@@ -85,6 +85,31 @@ fn a_hundred_reloads_under_load_fail_nobody() {
 }
 
 #[test]
+fn a_listener_that_gets_another_name_keeps_its_address() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    let egret = Egret::start(&Config::loopback());
+    let address = egret.address("egress");
+    let ask = || {
+        let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", origin.url("/"));
+        let mut wire = Wire::connect(address);
+        wire.send(request.as_bytes());
+        wire.response("GET").status
+    };
+    for name in ["first", "second"] {
+        let text = Config::loopback().text();
+        let text = text.replace("127.0.0.1:0", &address.to_string());
+        egret.write(
+            "egret.toml",
+            &text.replace("\"egress\"", &format!("\"{name}\"")),
+        );
+        let reload = egret.command(&["reload"]);
+        assert!(reload.status.success(), "{name}: {reload:?}");
+        assert_eq!(ask(), 200, "{name}");
+        egret.wait_record(name, |record| record["listener"] == name);
+    }
+}
+
+#[test]
 fn a_reload_with_faults_keeps_what_runs() {
     let origin = Origin::http(|_| ok(b"answer"));
     let egret = Egret::start(&Config::loopback());
