@@ -103,9 +103,12 @@ impl Gate {
         let Some(rate) = permit.obligations().rate else {
             return Ok(());
         };
-        if self.rates.take(permit.rule(), intent, rate) {
+        let taken = self
+            .rates
+            .take(self.policy.name(), permit.rule(), intent, rate);
+        let Err(_wait) = taken else {
             return Ok(());
-        }
+        };
         let action = DenyAction {
             status: 429,
             message: Some("Too many requests; try again later.".to_owned()),
