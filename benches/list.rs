@@ -15,8 +15,6 @@ use egret::policy::list::{List, read_lists};
 use egret::settings::Table;
 use tokio::time::Instant;
 
-/// As in the product itself, so that what is resident is what will be.
-
 fn main() {
     let names = names(1_000_000);
     let folder = tempfile::tempdir().expect("a temporary folder can be made");

@@ -136,7 +136,7 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         });
     let origin = pool::Origin {
         settings,
-        tls: pool::tls::read(root.take("tls", faults), faults),
+        trust: pool::tls::read(root.take("tls", faults), faults),
     };
     let dns = resolve::Plan::load(&resolve::Settings::read(root.take_value("dns"), faults));
     let access = read_log(root.take("log", faults), faults);

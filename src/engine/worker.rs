@@ -108,7 +108,7 @@ async fn run(
     mut inbox: mpsc::UnboundedReceiver<Command>,
 ) {
     let life = Lifeline::new();
-    let pool = Pool::new(snapshot.origin.clone());
+    let pool = Pool::new(snapshot.origin.clone(), life.clone());
     let parts = Rc::new(Parts::new(
         number,
         snapshot.dns.build(),

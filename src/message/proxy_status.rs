@@ -15,7 +15,6 @@ pub enum ProxyError {
     ConnectionTerminated,
     ConnectionTimeout,
     ConnectionReadTimeout,
-    ConnectionWriteTimeout,
     ConnectionLimit,
     TlsProtocol,
     TlsCertificate,
@@ -26,7 +25,6 @@ pub enum ProxyError {
     ResponseHeadSize,
     UpgradeFailed,
     ProtocolError,
-    InternalError,
 }
 
 impl ProxyError {
@@ -54,9 +52,6 @@ impl ProxyError {
             Self::ConnectionTerminated => ("connection_terminated", StatusCode::BAD_GATEWAY),
             Self::ConnectionTimeout => ("connection_timeout", StatusCode::GATEWAY_TIMEOUT),
             Self::ConnectionReadTimeout => ("connection_read_timeout", StatusCode::GATEWAY_TIMEOUT),
-            Self::ConnectionWriteTimeout => {
-                ("connection_write_timeout", StatusCode::GATEWAY_TIMEOUT)
-            }
             Self::ConnectionLimit => ("connection_limit_reached", StatusCode::SERVICE_UNAVAILABLE),
             Self::TlsProtocol => ("tls_protocol_error", StatusCode::BAD_GATEWAY),
             Self::TlsCertificate => ("tls_certificate_error", StatusCode::BAD_GATEWAY),
@@ -69,7 +64,6 @@ impl ProxyError {
             }
             Self::UpgradeFailed => ("http_upgrade_failed", StatusCode::BAD_GATEWAY),
             Self::ProtocolError => ("http_protocol_error", StatusCode::BAD_GATEWAY),
-            Self::InternalError => ("proxy_internal_error", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
 }

@@ -64,6 +64,13 @@ impl Handler for Client {
     async fn handle(&self, request: Request<Body>, exchange: Exchange) -> Reply {
         let caller = self.caller(&exchange, request.method() == Method::CONNECT);
         let text = std::str::from_utf8(&exchange.target).unwrap_or_default();
+        if self.mode.means.relay.is_gone(&self.mode.means.service) {
+            return self.refuse_with(
+                &caller,
+                &request,
+                &Refusal::Ended("its listener is gone".to_owned()),
+            );
+        }
         let accepted = caller.service.accepted;
         match Target::parse(request.method(), text) {
             Ok(Target::Authority(authority)) if accepted.connect => {

@@ -261,7 +261,6 @@ fn reply_of(refusal: &Refusal) -> v5::Reply {
         ProxyError::DestinationUnavailable
         | ProxyError::ConnectionTerminated
         | ProxyError::ConnectionReadTimeout
-        | ProxyError::ConnectionWriteTimeout
         | ProxyError::ConnectionLimit
         | ProxyError::TlsProtocol
         | ProxyError::TlsCertificate
@@ -270,7 +269,6 @@ fn reply_of(refusal: &Refusal) -> v5::Reply {
         | ProxyError::ResponseIncomplete
         | ProxyError::ResponseHeadSize
         | ProxyError::UpgradeFailed
-        | ProxyError::ProtocolError
-        | ProxyError::InternalError => v5::Reply::GeneralFailure,
+        | ProxyError::ProtocolError => v5::Reply::GeneralFailure,
     }
 }

@@ -1,22 +1,22 @@
 //! One HTTP/1.1 connection to an origin: a request goes out, a response comes back, both flow at once.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::idle::Key;
-use super::upload::Upload;
+use super::late::Late;
+use super::response_body::{Line, Made, Request, ResponseBody};
+use super::upload::{Progress, Upload};
 use super::{Failure, Pool, Retry};
-use crate::message::http1::decoder::{Decoder, Part};
+use crate::message::http1::decoder::Decoder;
 use crate::message::http1::framing::{self, Length};
 use crate::message::http1::head::ResponseHead;
 use crate::message::http1::reader::{ReadError, Reader};
-use crate::message::http1::{HeadLimits, encode};
+use crate::message::http1::{HeadError, HeadLimits, encode};
 use crate::message::{Body, BodyError, Interim, ProxyError, hop};
 use crate::stream::{LazyDeadline, Stream, WriteHalf, split};
 
@@ -26,6 +26,8 @@ pub struct Connection {
     reader: Reader,
     write: WriteHalf,
     peer: SocketAddr,
+    /// Which trust it was made under; see [`Pool::replace`].
+    generation: u64,
     idle_since: Instant,
 }
 
@@ -54,7 +56,7 @@ pub struct Received {
 
 /// Why nothing came back.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum SendError {
     /// The client's own body failed.
     Client(BodyError),
     /// The origin failed; the body comes back if it can be sent again.
@@ -62,13 +64,25 @@ pub enum Trouble {
 }
 
 impl Connection {
-    /// A connection that was just opened.
-    pub fn new(stream: Stream, peer: SocketAddr) -> Self {
+    /// A connection that was just opened, under the trust of this generation.
+    pub(super) fn new(stream: Stream, peer: SocketAddr, generation: u64) -> Self {
         let (read, write) = split(stream);
         Self {
             reader: Reader::new(read, BytesMut::new()),
             write,
             peer,
+            generation,
+            idle_since: Instant::now(),
+        }
+    }
+
+    /// A connection whose exchange is over, for the next one.
+    pub(super) fn again(reader: Reader, write: WriteHalf, made: &Made) -> Self {
+        Self {
+            reader,
+            write,
+            peer: made.peer,
+            generation: made.generation,
             idle_since: Instant::now(),
         }
     }
@@ -76,6 +90,10 @@ impl Connection {
     /// The origin's address.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(super) fn idle_since(&self) -> Instant {
@@ -95,7 +113,7 @@ impl Connection {
 
     /// Sends a request and waits for the final response head; interim responses go to `interim` as they come.
     ///
-    /// With `keep`, the beginning of the body is kept so that it can be sent again. Errors: see [`Trouble`]. Dropping the
+    /// With `keep`, the beginning of the body is kept so that it can be sent again. Errors: see [`SendError`]. Dropping the
     /// future closes the connection.
     pub async fn send(
         mut self,
@@ -105,7 +123,7 @@ impl Connection {
         body: Body,
         keep: bool,
         interim: &Interim,
-    ) -> Result<Received, Trouble> {
+    ) -> Result<Received, SendError> {
         let mut head = BytesMut::new();
         encode::request_head(
             &mut head,
@@ -121,11 +139,13 @@ impl Connection {
             .await;
         let head = match head {
             Ok(head) => head,
-            Err(Stop::Client(error)) => return Err(Trouble::Client(error)),
-            Err(Stop::Origin(failure)) => return Err(Trouble::Origin(failure, upload.into_body())),
+            Err(Stop::Client(error)) => return Err(SendError::Client(error)),
+            Err(Stop::Origin(failure)) => {
+                return Err(SendError::Origin(failure, upload.into_body()));
+            }
         };
         self.receive(pool, key, head, upload, outgoing.method)
-            .map_err(|failure| Trouble::Origin(failure, None))
+            .map_err(|failure| SendError::Origin(failure, None))
     }
 
     async fn response_head(
@@ -152,7 +172,7 @@ impl Connection {
                 let head = match self.reader.poll_response(cx, limits) {
                     Poll::Ready(Ok(head)) => head,
                     Poll::Ready(Err(error)) => {
-                        return Poll::Ready(Err(Stop::Origin(upload.failure(&error))));
+                        return Poll::Ready(Err(Stop::Origin(failure(upload, &error))));
                     }
                     Poll::Pending => break,
                 };
@@ -185,12 +205,6 @@ impl Connection {
         upload: Upload,
         method: &Method,
     ) -> Result<Received, Failure> {
-        let ambiguous = |error: crate::message::http1::HeadError| {
-            Failure::new(
-                ProxyError::ProtocolError,
-                format!("the origin's response is ambiguous: {error}"),
-            )
-        };
         let length = framing::of_response(method, head.status, head.version, &head.headers)
             .map_err(ambiguous)?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -216,17 +230,26 @@ impl Connection {
         {
             head.headers.remove(http::header::CONTENT_LENGTH);
         }
-        let body = OriginBody {
-            decoder: Decoder::new(length, pool.head_limits()),
-            connection: Some(self),
-            upload: Some(upload),
-            key: Some(key),
-            reusable,
-            idle: LazyDeadline::new(),
-            pool: pool.clone(),
+        let made = Made {
+            key,
+            peer: self.peer,
+            generation: self.generation,
         };
+        let request = match upload.progress() {
+            Progress::Sent => Request::Sent(self.write),
+            Progress::Sending => Request::Late(Late::spawn(pool.life(), upload, self.write)),
+            Progress::Refused => Request::Cut,
+        };
+        let line = Line {
+            reader: self.reader,
+            request,
+            made,
+            reusable,
+        };
+        let mut body =
+            ResponseBody::new(line, Decoder::new(length, pool.head_limits()), pool.clone());
         let body = if length == Length::Empty {
-            body.finish_empty();
+            body.give_back();
             Body::Empty
         } else {
             Body::stream(body)
@@ -254,12 +277,7 @@ fn response(head: ResponseHead, body: Body) -> Response<Body> {
 
 /// An origin that never comes to the point is cut off; an interim response with framing is ambiguous.
 fn check_interim(method: &Method, head: &ResponseHead, count: usize) -> Result<(), Failure> {
-    framing::of_response(method, head.status, head.version, &head.headers).map_err(|error| {
-        Failure::new(
-            ProxyError::ProtocolError,
-            format!("the origin's response is ambiguous: {error}"),
-        )
-    })?;
+    framing::of_response(method, head.status, head.version, &head.headers).map_err(ambiguous)?;
     if count > 64 {
         return Err(Failure::new(
             ProxyError::ProtocolError,
@@ -269,124 +287,38 @@ fn check_interim(method: &Method, head: &ResponseHead, count: usize) -> Result<(
     Ok(())
 }
 
-impl Upload {
-    /// What a failed read means, given how much of the request was sent.
-    fn failure(&self, error: &ReadError) -> Failure {
-        match error {
-            ReadError::Closed | ReadError::Io(_) => Failure::new(
-                ProxyError::ConnectionTerminated,
-                "the origin closed the connection before it answered",
-            )
-            .with_retry(Retry::IfReused),
-            ReadError::Truncated => Failure::new(
-                ProxyError::ResponseIncomplete,
-                "the origin closed the connection inside its response head",
-            ),
-            ReadError::Head(
-                error @ (crate::message::http1::HeadError::TooLarge
-                | crate::message::http1::HeadError::TooMany),
-            ) => Failure::new(
-                ProxyError::ResponseHeadSize,
-                format!("the origin's response is refused: {error}"),
-            ),
-            ReadError::Head(error) => Failure::new(
-                ProxyError::ProtocolError,
-                format!("the origin's response is malformed: {error}"),
-            ),
+/// What a failed read means, given how much of the request was sent.
+fn failure(upload: &Upload, error: &ReadError) -> Failure {
+    let terminated = "the origin closed the connection before it answered";
+    match error {
+        ReadError::Closed | ReadError::Io(_) => {
+            let retry = if upload.is_untouched() {
+                Retry::Yes
+            } else {
+                Retry::IfReused
+            };
+            Failure::new(ProxyError::ConnectionTerminated, terminated).with_retry(retry)
         }
+        ReadError::Truncated => Failure::new(
+            ProxyError::ResponseIncomplete,
+            "the origin closed the connection inside its response head",
+        ),
+        ReadError::Head(error @ (HeadError::TooLarge | HeadError::TooMany)) => Failure::new(
+            ProxyError::ResponseHeadSize,
+            format!("the origin's response is refused: {error}"),
+        ),
+        ReadError::Head(error) => Failure::new(
+            ProxyError::ProtocolError,
+            format!("the origin's response is malformed: {error}"),
+        ),
     }
 }
 
-/// The body of a response, with the connection that it comes on and the rest of the request that still flows.
-struct OriginBody {
-    connection: Option<Connection>,
-    decoder: Decoder,
-    upload: Option<Upload>,
-    key: Option<Key>,
-    reusable: bool,
-    idle: LazyDeadline,
-    pool: Pool,
-}
-
-impl OriginBody {
-    /// The response is whole. The connection is kept only if the request is whole too.
-    fn give_back(&mut self) {
-        let sent = self.upload.as_ref().is_none_or(Upload::is_done);
-        let (Some(mut connection), Some(key)) = (self.connection.take(), self.key.take()) else {
-            return;
-        };
-        if self.reusable && sent && connection.reader.is_empty() {
-            connection.idle_since = Instant::now();
-            self.pool.give_back(key, connection);
-        }
-    }
-
-    fn finish_empty(mut self) {
-        self.give_back();
-    }
-}
-
-impl HttpBody for OriginBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let body = self.get_mut();
-        let Some(connection) = &mut body.connection else {
-            return Poll::Ready(None);
-        };
-        if let Some(upload) = &mut body.upload
-            && let Poll::Ready(result) = upload.poll(cx, &mut connection.write)
-        {
-            // The response goes on even if the client's body broke: what is left of it is not waited for.
-            body.reusable &= result.is_ok();
-            body.upload = None;
-        }
-        match connection.reader.poll_part(cx, &mut body.decoder) {
-            Poll::Ready(Ok(part)) => {
-                body.idle.clear();
-                let frame = match part {
-                    Part::Data(data) => Frame::data(data),
-                    Part::Trailers(trailers) => Frame::trailers(trailers),
-                    Part::End | Part::More => {
-                        body.give_back();
-                        return Poll::Ready(None);
-                    }
-                };
-                if body.decoder.is_done() {
-                    body.give_back();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Err(error)) => {
-                body.connection = None;
-                Poll::Ready(Some(Err(error)))
-            }
-            Poll::Pending => {
-                if body.idle.get().is_none() {
-                    body.idle
-                        .set(Instant::now() + body.pool.settings().body_idle);
-                }
-                ready!(body.idle.poll_expired(cx));
-                body.connection = None;
-                Poll::Ready(Some(Err(BodyError::Timeout)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.connection.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.decoder.whole() {
-            Some(size) => SizeHint::with_exact(size),
-            None => SizeHint::default(),
-        }
-    }
+fn ambiguous(error: HeadError) -> Failure {
+    Failure::new(
+        ProxyError::ProtocolError,
+        format!("the origin's response is ambiguous: {error}"),
+    )
 }
 
 /// Limits of a response head.

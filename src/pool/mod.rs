@@ -6,24 +6,26 @@ mod dial;
 mod failure;
 mod http1;
 mod idle;
+mod late;
+mod response_body;
 mod settings;
 pub mod tls;
 mod upload;
 
 pub use failure::{Failure, Retry};
-pub use http1::{Connection, Outgoing, Received, Trouble};
+pub use http1::{Connection, Outgoing, Received, SendError};
 pub use idle::Key;
 pub use settings::Settings;
+pub use upload::KEPT as REPLAYABLE;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use tokio::time::Instant;
 
+use crate::lifeline::Lifeline;
 use crate::message::http1::HeadLimits;
 use crate::policy::Permit;
 use crate::stream::Stream;
@@ -38,6 +40,9 @@ struct Inner {
     idle: idle::Idle,
     origin: RefCell<Origin>,
     balancer: RefCell<Rc<dyn Balancer>>,
+    /// Counts changes of trust: a connection that was made under another is not used again.
+    generation: Cell<u64>,
+    life: Lifeline,
 }
 
 /// What a reload may change.
@@ -46,7 +51,7 @@ pub struct Origin {
     /// Limits.
     pub settings: Settings,
     /// Trust.
-    pub tls: Arc<ClientConfig>,
+    pub trust: tls::Trust,
 }
 
 /// A connection for one request.
@@ -63,21 +68,32 @@ pub struct Lease {
 }
 
 impl Pool {
-    /// An empty pool.
-    pub fn new(origin: Origin) -> Self {
+    /// An empty pool whose late requests hang on `life`.
+    pub fn new(origin: Origin, life: Lifeline) -> Self {
         let balancer = RefCell::new((origin.settings.balance.build)());
+        let idle = idle::Idle::default();
         Self(Rc::new(Inner {
-            idle: idle::Idle::default(),
+            idle,
             origin: RefCell::new(origin),
             balancer,
+            generation: Cell::new(0),
+            life,
         }))
     }
 
-    /// Takes new settings. Idle connections were made under the old trust, so they go.
+    /// Takes new settings. Where trust has changed, connections that were made under the old one are not used again.
     pub fn replace(&self, origin: Origin) {
+        let changed = self.0.origin.borrow().trust.roots != origin.trust.roots;
         *self.0.balancer.borrow_mut() = (origin.settings.balance.build)();
         *self.0.origin.borrow_mut() = origin;
-        self.0.idle.clear();
+        if changed {
+            self.0.generation.set(self.0.generation.get() + 1);
+            self.0.idle.clear();
+        }
+    }
+
+    pub(super) fn life(&self) -> &Lifeline {
+        &self.0.life
     }
 
     /// The limits in force.
@@ -120,10 +136,11 @@ impl Pool {
             });
         }
         let start = Instant::now();
+        let generation = self.0.generation.get();
         let (tcp, peer) = dial::dial(&self.in_turn(permit), settings.connect).await?;
         let connect = start.elapsed();
         if !key.secure {
-            let connection = Connection::new(Stream::from_tcp(tcp), peer);
+            let connection = Connection::new(Stream::from_tcp(tcp), peer, generation);
             return Ok(Lease {
                 connection,
                 reused: false,
@@ -131,11 +148,11 @@ impl Pool {
                 tls: None,
             });
         }
-        let config = self.0.origin.borrow().tls.clone();
+        let config = self.0.origin.borrow().trust.config.clone();
         let stream = tls::secure(&config, tcp, &key.authority.host, peer, settings.connect).await?;
         let tls = start.elapsed().saturating_sub(connect);
         Ok(Lease {
-            connection: Connection::new(stream, peer),
+            connection: Connection::new(stream, peer, generation),
             reused: false,
             connect: Some(connect),
             tls: Some(tls),
@@ -161,6 +178,9 @@ impl Pool {
 
     pub(crate) fn give_back(&self, key: Key, connection: Connection) {
         let settings = self.settings();
+        if connection.generation() != self.0.generation.get() {
+            return;
+        }
         self.0.idle.put(key, connection, &settings);
     }
 }

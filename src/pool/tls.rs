@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -18,8 +18,17 @@ use crate::message::ProxyError;
 use crate::settings::{Located, Table};
 use crate::stream::Stream;
 
+/// Whom we believe.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// For handshakes.
+    pub config: Arc<ClientConfig>,
+    /// The roots, to see whether a reload has changed them.
+    pub roots: Vec<TrustAnchor<'static>>,
+}
+
 /// Reads `[tls]`: `roots = ["extra.pem"]`. Every root is checked at load.
-pub fn read(table: Option<Table>, faults: &Faults) -> Arc<ClientConfig> {
+pub fn read(table: Option<Table>, faults: &Faults) -> Trust {
     let mut roots = RootCertStore::empty();
     // What the platform can not parse is its own business; a machine without any store falls back to the webpki roots.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -32,11 +41,15 @@ pub fn read(table: Option<Table>, faults: &Faults) -> Arc<ClientConfig> {
         }
         table.finish(faults);
     }
+    let roots = Arc::new(roots);
     let mut config = ClientConfig::builder()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots.clone())
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
+    Trust {
+        config: Arc::new(config),
+        roots: roots.roots.clone(),
+    }
 }
 
 fn add_roots(roots: &mut RootCertStore, path: &Located<PathBuf>, faults: &Faults) {

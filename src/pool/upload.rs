@@ -22,12 +22,16 @@ pub(super) struct Upload {
     length: Length,
     body: Body,
     kept: Option<Rc<RefCell<Kept>>>,
-    state: State,
+    full: Option<Bytes>,
+    progress: Progress,
 }
 
+/// How far a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum Progress {
+    /// Under way.
     Sending,
+    /// Written whole.
     Sent,
     /// The origin takes no more; a response may still come (RFC 9112 §9.5).
     Refused,
@@ -43,6 +47,10 @@ impl Upload {
     ) -> Self {
         let kept = (keep && matches!(body, Body::Stream(_)))
             .then(|| Rc::new(RefCell::new(Kept::default())));
+        let full = match &body {
+            Body::Full(bytes) if keep => Some(bytes.clone()),
+            Body::Empty | Body::Full(_) | Body::Stream(_) => None,
+        };
         let body = match &kept {
             Some(kept) => Body::stream(Keeping {
                 body,
@@ -55,13 +63,19 @@ impl Upload {
             length,
             body,
             kept,
-            state: State::Sending,
+            full,
+            progress: Progress::Sending,
         }
+    }
+
+    /// How far it is.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// Whether the whole request was written.
     pub(super) fn is_done(&self) -> bool {
-        self.state == State::Sent
+        self.progress == Progress::Sent
     }
 
     /// Sends on. Ready when there is nothing more to do; an error is the client's: its body failed.
@@ -70,37 +84,42 @@ impl Upload {
         cx: &mut Context<'_>,
         write: &mut WriteHalf,
     ) -> Poll<Result<(), BodyError>> {
-        if self.state != State::Sending {
+        if self.progress != Progress::Sending {
             return Poll::Ready(Ok(()));
         }
         match ready!(self.writer.poll_pump(cx, &mut self.body, write)) {
-            Ok(()) => self.state = State::Sent,
+            Ok(()) => self.progress = Progress::Sent,
             Err(WriteError::Source(error)) => {
-                self.state = State::Refused;
+                self.progress = Progress::Refused;
                 return Poll::Ready(Err(error));
             }
             // The origin may have answered before it stopped reading: whoever reads finds out.
-            Err(WriteError::Sink(_) | WriteError::Stalled) => self.state = State::Refused,
+            Err(WriteError::Sink(_) | WriteError::Stalled) => self.progress = Progress::Refused,
         }
         Poll::Ready(Ok(()))
     }
 
+    /// Whether the origin can not have seen a byte of the request.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.writer.written() == 0
+    }
+
     /// The body from its beginning, if it can be had again.
     pub(super) fn into_body(self) -> Option<Body> {
-        match (self.kept, self.body) {
-            (Some(kept), body) => {
-                let frames = std::mem::take(&mut *kept.borrow_mut());
-                (!frames.overflowed).then(|| {
-                    Body::stream(Replay {
-                        frames: frames.data,
-                        rest: body,
-                    })
+        if let Some(kept) = self.kept {
+            let frames = std::mem::take(&mut *kept.borrow_mut());
+            return (!frames.overflowed).then(|| {
+                Body::stream(Replay {
+                    frames: frames.data,
+                    rest: self.body,
                 })
-            }
-            // Nothing was there to lose: the writer only ever asked an empty body for its end.
-            (None, Body::Empty) if self.length == Length::Empty => Some(Body::Empty),
-            (None, Body::Empty | Body::Full(_) | Body::Stream(_)) => None,
+            });
         }
+        if self.length == Length::Empty {
+            // Nothing was there to lose: the writer only ever asked an empty body for its end.
+            return Some(Body::Empty);
+        }
+        self.full.map(Body::Full)
     }
 }
 
@@ -170,4 +189,4 @@ impl HttpBody for Replay {
 }
 
 /// Bytes of a body that are kept for sending again.
-const KEPT: usize = 64 << 10;
+pub const KEPT: usize = 64 << 10;

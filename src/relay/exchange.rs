@@ -2,17 +2,19 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, StatusCode, Version};
+use tokio::sync::watch;
 
 use super::recording::Recording;
+use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, retry, throttle};
 use crate::gate::Intent;
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path};
-use crate::policy::{Obligations, Permit, Scheme};
+use crate::policy::{Permit, Scheme};
 use crate::pool::{Failure, Received};
-use crate::report::FlowKind;
+use crate::report::{FlowKind, text_of};
 
 impl Relay {
     /// Carries one request to its origin and the response back. The reply's body goes on after this returns.
@@ -50,7 +52,7 @@ impl Relay {
         to: &Destination,
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let credentials = self.credentials(caller, &head.headers)?;
         let principal = self.identify(caller, credentials.as_ref()).await?;
         let intent = Intent {
@@ -68,7 +70,30 @@ impl Relay {
             now: recording.time(),
         };
         recording.note_intent(intent, FlowKind::Exchange);
+        let Some(flow) = recording.flow().cloned() else {
+            return Err(Refusal::Misdirected("nothing was asked for"));
+        };
+        tokio::select! {
+            biased;
+            // Whichever loses is dropped: a request under way closes its connection.
+            reason = flow.killed() => Err(Refusal::Ended(reason.to_string())),
+            sent = self.decide_and_send(head, body, caller, to, recording) => sent,
+        }
+    }
+
+    async fn decide_and_send(
+        &self,
+        mut head: http::request::Parts,
+        body: Body,
+        caller: &Caller,
+        to: &Destination,
+        recording: &mut Recording,
+    ) -> Result<Sent, Refusal> {
+        let generation = self.parts.generation();
         let permit = self.permit(caller, recording, Some(&head.headers)).await?;
+        let as_judged = hop::read(&head.headers)
+            .upgrade
+            .then(|| head.headers.clone());
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
         permit.obligations().filters.on_request(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
@@ -97,6 +122,8 @@ impl Relay {
             received,
             asked,
             permit,
+            as_judged,
+            generation,
         })
     }
 
@@ -112,6 +139,9 @@ impl Relay {
             return Err(Refusal::Misdirected("nothing was asked for"));
         };
         let grant = gate.admit(intent, headers).map_err(Refusal::Denied)?;
+        if let Some(flow) = recording.flow() {
+            flow.state.set("resolving");
+        }
         let vetted = gate
             .vet(&grant, intent, headers, &self.parts.resolver())
             .await;
@@ -122,59 +152,57 @@ impl Relay {
                 return Err(barred.into());
             }
         };
-        check_obligations(vetted.permit.obligations(), intent.scheme)?;
+        let scheme = intent.scheme;
         gate.charge(&vetted.permit, intent)
             .map_err(Refusal::Denied)?;
         recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
         recording.edit(|record| record.dns = vetted.dns);
+        check_obligations(&vetted.permit, scheme)?;
         Ok(vetted.permit)
     }
 
-    fn pass_back(&self, sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
-        let Sent {
-            received,
-            asked,
-            permit,
-        } = sent;
-        let Received {
-            mut response,
-            upgraded,
-        } = received;
+    fn pass_back(&self, mut sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
         let started = recording.started();
         recording.edit(|record| record.first_byte = Some(started.elapsed()));
+        let response = &mut sent.received.response;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(response, upgraded, asked, caller, recording, &permit);
+            return self.switch(sent, caller, recording);
+        }
+        if self.parts.reporter.wants().content_type {
+            let kind = response
+                .headers()
+                .get(http::header::CONTENT_TYPE)
+                .map(|value| text_of(value.as_bytes()));
+            recording.edit(|record| record.content_type = kind);
         }
         let version = response.version();
+        let obligations = sent.permit.obligations();
         hop::strip(response.headers_mut());
-        permit
-            .obligations()
-            .filters
-            .on_response(response.headers_mut());
+        obligations.filters.on_response(response.headers_mut());
         caller.service.via.append(response.headers_mut(), version);
-        let throttle = permit.obligations().bandwidth;
-        let response = match throttle {
-            Some(rate) => response.map(|body| throttle::body(body, rate)),
-            None => response,
+        let response = match obligations.bandwidth {
+            Some(rate) => sent
+                .received
+                .response
+                .map(|body| throttle::body(body, rate)),
+            None => sent.received.response,
         };
         Reply::new(recording.follow(response))
     }
 
-    fn switch(
-        &self,
-        mut response: Response<Body>,
-        upgraded: Option<crate::stream::Stream>,
-        asked: Option<Asked>,
-        caller: &Caller,
-        recording: Recording,
-        permit: &Permit,
-    ) -> Reply {
-        let (Some(origin), Some(asked)) = (upgraded, asked) else {
-            let refusal = Refusal::Failed(Failure::new(
+    fn switch(&self, sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
+        let Received {
+            mut response,
+            upgraded,
+        } = sent.received;
+        let unasked = || {
+            Refusal::Failed(Failure::new(
                 ProxyError::ProtocolError,
                 "the origin switched protocols unasked",
-            ));
-            return Reply::closing(recording.refuse(&refusal, None, None));
+            ))
+        };
+        let (Some(origin), Some(asked)) = (upgraded, sent.asked) else {
+            return Reply::closing(recording.refuse(&unasked(), None, None));
         };
         if let Err(refusal) = asked.accept(&mut response) {
             return Reply::closing(recording.refuse(&refusal, None, None));
@@ -183,15 +211,15 @@ impl Relay {
             .service
             .via
             .append(response.headers_mut(), Version::HTTP_11);
-        let mut recording = recording;
         recording.edit(|record| record.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()));
-        let tunnel = super::tunnel::Tunnel {
+        let tunnel = Tunnel {
             parts: Rc::clone(&self.parts),
             service: caller.service.clone(),
             recording,
             origin,
-            bandwidth: permit.obligations().bandwidth,
-            headers: None,
+            bandwidth: sent.permit.obligations().bandwidth,
+            headers: sent.as_judged.map(tunnel::to_keep),
+            generation: sent.generation,
         };
         Reply {
             response,
@@ -206,19 +234,20 @@ struct Sent {
     received: Received,
     asked: Option<Asked>,
     permit: Permit,
+    /// The fields that policy saw, where a tunnel may follow that has to be judged again.
+    as_judged: Option<HeaderMap>,
+    generation: watch::Receiver<u64>,
 }
 
 /// What can not be done must not be left out: then the rule does not allow.
-fn check_obligations(obligations: &Obligations, scheme: Scheme) -> Result<(), Refusal> {
+fn check_obligations(permit: &Permit, scheme: Scheme) -> Result<(), Refusal> {
+    let obligations = permit.obligations();
+    let unmet = |what| Err(Refusal::Unmet(permit.rule().name.clone(), what));
     if obligations.intercept {
-        return Err(Refusal::Unmet(
-            "the rule asks for interception, which this version does not do",
-        ));
+        return unmet("the rule asks for interception, which this version does not do");
     }
     if !obligations.filters.is_empty() && scheme == Scheme::Tunnel {
-        return Err(Refusal::Unmet(
-            "the rule changes fields, which are not seen in a tunnel",
-        ));
+        return unmet("the rule changes fields, which are not seen in a tunnel");
     }
     Ok(())
 }

@@ -74,6 +74,11 @@ impl Relay {
         self.parts.service(&had.name).unwrap_or_else(|| had.clone())
     }
 
+    /// Whether a reload took the listener away: what it had permitted is not permitted any more.
+    pub fn is_gone(&self, had: &Arc<Service>) -> bool {
+        self.parts.service(&had.name).is_none()
+    }
+
     /// Answers and records what a client asks of the proxy itself, without asking policy: nothing leaves the process.
     pub fn answer(
         &self,

@@ -204,7 +204,11 @@ impl Recording {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(denial.rule.name.clone());
                 }
-                Refusal::Challenge(_) | Refusal::Unmet(_) => record.verdict = Verdict::Deny,
+                Refusal::Challenge(_) => record.verdict = Verdict::Deny,
+                Refusal::Unmet(rule, _) => {
+                    record.verdict = Verdict::Deny;
+                    record.rule = Some(rule.clone());
+                }
                 Refusal::Busy
                 | Refusal::Failed(_)
                 | Refusal::Trouble(_)
@@ -239,6 +243,9 @@ impl Recording {
         if body.is_empty() {
             self.finish();
             return Response::from_parts(head, body);
+        }
+        if let Some(flow) = self.flow() {
+            flow.state.set("relaying");
         }
         let killed = self.flow().map(Flow::killed);
         Response::from_parts(
@@ -291,10 +298,10 @@ impl Drop for Recording {
         let draining = self.parts.life.is_draining();
         self.edit(|record| {
             record.aborted = true;
-            let reason = if draining {
-                "the proxy was stopped"
-            } else {
-                "the client went away"
+            let reason = match (std::thread::panicking(), draining) {
+                (true, _) => "the proxy failed inside",
+                (false, true) => "the proxy was stopped",
+                (false, false) => "the client went away",
             };
             record.reason.get_or_insert(Cow::Borrowed(reason));
         });
@@ -351,6 +358,15 @@ impl HttpBody for Followed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(killed) = &mut this.killed
+            && let Poll::Ready(reason) = Pin::new(killed).poll(cx)
+        {
+            this.killed = None;
+            if let Some(recording) = this.recording.take() {
+                recording.cut(reason.to_string());
+            }
+            return Poll::Ready(Some(Err(BodyError::Aborted)));
+        }
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(data), Some(flow)) = (
@@ -374,16 +390,7 @@ impl HttpBody for Followed {
                 }
                 Poll::Ready(None)
             }
-            Poll::Pending => {
-                let Some(killed) = &mut this.killed else {
-                    return Poll::Pending;
-                };
-                let reason = ready!(Pin::new(killed).poll(cx));
-                if let Some(recording) = this.recording.take() {
-                    recording.cut(reason.to_string());
-                }
-                Poll::Ready(Some(Err(BodyError::Aborted)))
-            }
+            Poll::Pending => Poll::Pending,
         }
     }
 

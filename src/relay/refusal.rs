@@ -1,6 +1,7 @@
 //! Why a client does not get what it asked for, and how that is told: in HTTP, in a record, in SOCKS.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::PROXY_AUTHENTICATE;
@@ -26,7 +27,7 @@ pub enum Refusal {
     /// The network did not do it.
     Failed(Failure),
     /// A rule allows it only with something done to it that can not be done.
-    Unmet(&'static str),
+    Unmet(Arc<str>, &'static str),
     /// The client's own request broke, or is no request.
     Trouble(Trouble),
     /// The target is invalid.
@@ -47,7 +48,7 @@ impl Refusal {
                 }
                 Reason::Rule | Reason::Default | Reason::Rate => ProxyError::RequestDenied,
             },
-            Self::Challenge(_) | Self::Unmet(_) => ProxyError::RequestDenied,
+            Self::Challenge(_) | Self::Unmet(..) => ProxyError::RequestDenied,
             Self::Busy => ProxyError::ConnectionLimit,
             Self::Failed(failure) => failure.error,
             Self::Trouble(Trouble::Connections) => ProxyError::ConnectionLimit,
@@ -65,7 +66,7 @@ impl Refusal {
             Self::Failed(failure) => failure.detail.clone().into(),
             Self::Trouble(trouble) => trouble.to_string().into(),
             Self::Target(error) => error.to_string().into(),
-            Self::Misdirected(reason) | Self::Unmet(reason) => (*reason).into(),
+            Self::Misdirected(reason) | Self::Unmet(_, reason) => (*reason).into(),
             Self::Ended(reason) => reason.clone().into(),
         }
     }
@@ -90,8 +91,15 @@ impl Refusal {
                 answer
             }
             Self::Busy => answer("The proxy is busy").retry_after(1),
-            Self::Unmet(_) => answer(&format!("{place} is not allowed")),
-            Self::Failed(_) | Self::Ended(_) => answer(&format!("{place} failed")),
+            Self::Unmet(rule, _) => {
+                let mut answer = answer(&format!("{place} is not allowed"));
+                answer.rule = Some(rule.to_string());
+                answer
+            }
+            Self::Ended(_) => {
+                answer(&format!("{place} was ended")).status(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Self::Failed(_) => answer(&format!("{place} failed")),
             Self::Trouble(trouble) => {
                 let answer = answer("The request was refused").status(trouble.status());
                 if *trouble == Trouble::Connections {

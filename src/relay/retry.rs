@@ -10,7 +10,7 @@ use super::{Destination, Refusal};
 use crate::message::http1::framing::Length;
 use crate::message::{Body, Interim};
 use crate::policy::Permit;
-use crate::pool::{Key, Outgoing, Pool, Received, Retry, Trouble};
+use crate::pool::{Key, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError};
 
 /// Where and with what permission a request is sent.
 pub(super) struct Sending<'a> {
@@ -41,10 +41,12 @@ impl Sending<'_> {
             secure: self.to.secure,
             authority: self.to.authority.clone(),
         };
-        // RFC 9110 §9.2.2: what is not idempotent must not be sent twice, so it gets a connection that was just in use.
         let idempotent = method.is_idempotent();
-        let mut fresh = Some(if idempotent { Duration::MAX } else { JUST_USED });
+        let mut fresh = Some(how_fresh(idempotent, outgoing.length));
         loop {
+            if let Some(flow) = recording.flow() {
+                flow.state.set("connecting");
+            }
             let lease = self
                 .pool
                 .lease(self.permit, &key, fresh)
@@ -57,14 +59,17 @@ impl Sending<'_> {
                 record.connect = lease.connect;
                 record.tls = lease.tls;
             });
+            if let Some(flow) = recording.flow() {
+                flow.state.set("waiting");
+            }
             let sent = lease
                 .connection
                 .send(self.pool, key.clone(), outgoing, body, reused, self.interim)
                 .await;
             match sent {
                 Ok(received) => return Ok(received),
-                Err(Trouble::Client(error)) => return Err(error.into()),
-                Err(Trouble::Origin(failure, Some(again)))
+                Err(SendError::Client(error)) => return Err(error.into()),
+                Err(SendError::Origin(failure, Some(again)))
                     if failure.retry.allows(reused)
                         && reused
                         && (idempotent || failure.retry == Retry::Yes) =>
@@ -72,9 +77,24 @@ impl Sending<'_> {
                     body = again;
                     fresh = None;
                 }
-                Err(Trouble::Origin(failure, _)) => return Err(Refusal::Failed(failure)),
+                Err(SendError::Origin(failure, _)) => return Err(Refusal::Failed(failure)),
             }
         }
+    }
+}
+
+/// How lately a kept connection must have been in use. RFC 9110 §9.2.2: what is not idempotent must not be sent twice, and
+/// what is too large to be kept can not be; such a request gets a connection that was just in use.
+fn how_fresh(idempotent: bool, length: Length) -> Duration {
+    let replayable = match length {
+        Length::Empty => true,
+        Length::Sized(size) => size <= REPLAYABLE as u64,
+        Length::Chunked | Length::UntilClose => false,
+    };
+    if idempotent && replayable {
+        Duration::MAX
+    } else {
+        JUST_USED
     }
 }
 

@@ -1,12 +1,13 @@
 //! One tunnel: dialled before it is granted, carried until a side, a limit, an operator or a changed policy ends it.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::PROXY_AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Method, StatusCode};
+
+use tokio::sync::watch;
 
 use super::parts::{Parts, Service};
 use super::recording::Recording;
@@ -18,7 +19,7 @@ use crate::message::Body;
 use crate::policy::Scheme;
 use crate::report::FlowKind;
 use crate::settings::ByteSize;
-use crate::stream::{Ended, Limits, Stream, Traffic, duplex};
+use crate::stream::{Ended, Limits, Stream, duplex};
 
 /// What a client offers when it asks for a tunnel.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl Relay {
     /// Waits at most for look-up and connection. Dropping the future ends it; the record says so.
     pub async fn open(&self, caller: &Caller, offer: Offer) -> Result<Opening, Box<Refused>> {
         let mut recording = Recording::begin(&self.parts, caller);
+        let generation = self.parts.generation();
         let Offer {
             authority,
             headers,
@@ -72,11 +74,7 @@ impl Relay {
         {
             Ok((origin, peer, bandwidth)) => {
                 recording.origin(peer);
-                // Kept for judging again after a reload: a copy without spare room, and without what must not be kept.
-                let headers = headers.map(|mut headers| {
-                    headers.remove(PROXY_AUTHORIZATION);
-                    headers.clone()
-                });
+                let headers = headers.map(to_keep);
                 let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
                 let tunnel = Tunnel {
                     parts: self.parts.clone(),
@@ -85,6 +83,7 @@ impl Relay {
                     origin,
                     bandwidth,
                     headers,
+                    generation,
                 };
                 Ok(Opening { local, tunnel })
             }
@@ -129,6 +128,9 @@ impl Relay {
         };
         recording.note_intent(intent, FlowKind::Tunnel);
         let permit = self.permit(caller, recording, headers).await?;
+        if let Some(flow) = recording.flow() {
+            flow.state.set("connecting");
+        }
         let start = tokio::time::Instant::now();
         let (stream, peer) = self
             .parts
@@ -173,6 +175,8 @@ pub(super) struct Tunnel {
     pub(super) origin: Stream,
     pub(super) bandwidth: Option<ByteSize>,
     pub(super) headers: Option<HeaderMap>,
+    /// Subscribed before policy was asked: what changes from then on is judged.
+    pub(super) generation: watch::Receiver<u64>,
 }
 
 impl Tunnel {
@@ -180,10 +184,11 @@ impl Tunnel {
         let Self {
             parts,
             service,
-            recording,
+            mut recording,
             origin,
             bandwidth,
             headers,
+            generation,
         } = self;
         let limits = Limits {
             idle: service.limits.tunnel_idle,
@@ -201,19 +206,18 @@ impl Tunnel {
             None => (client, origin),
         };
         let mut reason = None;
-        let peer = flow.origin.get();
         let ending = {
             let ends = async {
                 reason = Some(tokio::select! {
                     // Whichever ends the tunnel first; the other holds nothing.
                     reason = flow.killed() => reason.to_string(),
-                    reason = no_longer_permitted(&parts, &service, &recording, headers.as_ref(), peer) => reason,
+                    reason = no_longer_permitted(&parts, &service, &recording, headers.as_ref(), generation) => reason,
                 });
             };
-            carry_bytes(client, origin, &limits, &flow.traffic, ends).await
+            duplex(client, origin, &limits, &flow.traffic, ends).await
         };
         match ending {
-            Ended::Closed { .. } => finish(recording),
+            Ended::Closed { .. } => recording.finish(),
             Ended::Killed => {
                 recording.cut(reason.unwrap_or_else(|| "ended by the proxy".to_owned()))
             }
@@ -225,18 +229,12 @@ impl Tunnel {
     }
 }
 
-async fn carry_bytes(
-    client: Stream,
-    origin: Stream,
-    limits: &Limits,
-    traffic: &Traffic,
-    ends: impl Future<Output = ()>,
-) -> Ended {
-    duplex(client, origin, limits, traffic, ends).await
-}
-
-fn finish(mut recording: Recording) {
-    recording.finish();
+/// Fields for judging a tunnel again after a reload: a copy without spare room, and without what must not be kept.
+pub(super) fn to_keep(mut headers: HeaderMap) -> HeaderMap {
+    for name in [PROXY_AUTHORIZATION, AUTHORIZATION, COOKIE] {
+        headers.remove(name);
+    }
+    headers.clone()
 }
 
 /// Waits until a changed policy does not permit what it permitted when the tunnel was opened.
@@ -245,10 +243,10 @@ async fn no_longer_permitted(
     service: &Arc<Service>,
     recording: &Recording,
     headers: Option<&HeaderMap>,
-    peer: Option<SocketAddr>,
+    mut generation: watch::Receiver<u64>,
 ) -> String {
-    let mut generation = parts.generation();
     loop {
+        let peer = recording.flow().and_then(|flow| flow.origin.get());
         let (Some(intent), Some(peer)) = (recording.intent(), peer) else {
             return std::future::pending().await;
         };

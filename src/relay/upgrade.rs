@@ -28,9 +28,14 @@ pub(super) fn set_aside(headers: &mut HeaderMap, version: Version, body: &Body) 
 }
 
 impl Asked {
-    /// Asks the origin.
+    /// Asks the origin, or grants the client.
     pub(super) fn restore(&self, headers: &mut HeaderMap) {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        // TE is named beside it where it stays (RFC 9110 §10.1.4).
+        let te = headers.contains_key(http::header::TE);
+        headers.insert(
+            CONNECTION,
+            HeaderValue::from_static(if te { "te, upgrade" } else { "upgrade" }),
+        );
         headers.insert(UPGRADE, self.protocol.clone());
     }
 

@@ -214,7 +214,6 @@ fn replies_say_the_outcome_and_the_bound_address() {
         (3, v5::Reply::NetworkUnreachable),
         (4, v5::Reply::HostUnreachable),
         (5, v5::Reply::ConnectionRefused),
-        (6, v5::Reply::TtlExpired),
         (7, v5::Reply::CommandNotSupported),
         (8, v5::Reply::AddressTypeNotSupported),
     ] {

@@ -174,8 +174,6 @@ pub enum Reply {
     HostUnreachable,
     /// The origin refused the connection.
     ConnectionRefused,
-    /// The origin did not answer in time (the RFC's "TTL expired").
-    TtlExpired,
     /// BIND, UDP ASSOCIATE, or a command that nobody knows.
     CommandNotSupported,
     /// An address type that nobody knows.
@@ -192,7 +190,6 @@ impl Reply {
             Self::NetworkUnreachable => 0x03,
             Self::HostUnreachable => 0x04,
             Self::ConnectionRefused => 0x05,
-            Self::TtlExpired => 0x06,
             Self::CommandNotSupported => 0x07,
             Self::AddressTypeNotSupported => 0x08,
         }

@@ -21,6 +21,7 @@ mod fuzz_smoke;
 mod hostile;
 mod lifecycle;
 mod obligations;
+mod origin_side;
 mod policy_files;
 mod policy_spellings;
 mod socks;

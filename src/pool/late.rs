@@ -1,0 +1,55 @@
+//! The rest of a request whose response came early (RFC 9112 §9.5): it flows on beside the response, in a task of its own, so
+//! that a client which sends all before it reads does not stand still.
+//! Not the usual way: a request that is whole when its response comes never gets here.
+//! Start at [`Late::spawn`].
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use super::upload::Upload;
+use crate::lifeline::Lifeline;
+use crate::stream::WriteHalf;
+
+/// A request that is still being sent. Dropped, it stops.
+#[derive(Debug)]
+pub(super) struct Late(Rc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    sent: RefCell<Option<WriteHalf>>,
+    stop: Notify,
+}
+
+impl Late {
+    /// Sends on until the request is whole, its body fails, or nobody wants it any more.
+    pub(super) fn spawn(life: &Lifeline, mut upload: Upload, mut write: WriteHalf) -> Self {
+        let shared = Rc::new(Shared::default());
+        let of_task = shared.clone();
+        life.spawn(async move {
+            let sending = std::future::poll_fn(|cx| upload.poll(cx, &mut write));
+            let whole = tokio::select! {
+                biased;
+                () = of_task.stop.notified() => false,
+                // A client whose body broke learns of it from its own connection.
+                result = sending => result.is_ok(),
+            };
+            if whole && upload.is_done() {
+                *of_task.sent.borrow_mut() = Some(write);
+            }
+        });
+        Self(shared)
+    }
+
+    /// The writing side of the connection, if the request was sent whole.
+    pub(super) fn take(&self) -> Option<WriteHalf> {
+        self.0.sent.borrow_mut().take()
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.stop.notify_one();
+    }
+}

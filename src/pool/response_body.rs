@@ -1,0 +1,133 @@
+//! The body of a response as it arrives; when it ends, its connection goes back to the pool if everything on it was whole.
+//! Not the head, which was read before.
+//! Start at [`ResponseBody::new`].
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::Pool;
+use super::http1::Connection;
+use super::idle::Key;
+use super::late::Late;
+use crate::message::BodyError;
+use crate::message::http1::decoder::{Decoder, Part};
+use crate::message::http1::reader::Reader;
+use crate::stream::{LazyDeadline, WriteHalf};
+
+/// A response body on its connection.
+pub(super) struct ResponseBody {
+    line: Option<Line>,
+    decoder: Decoder,
+    silence: LazyDeadline,
+    pool: Pool,
+}
+
+/// The connection, and what it may be used for afterwards.
+pub(super) struct Line {
+    pub(super) reader: Reader,
+    pub(super) request: Request,
+    pub(super) made: Made,
+    pub(super) reusable: bool,
+}
+
+/// How far the request is.
+pub(super) enum Request {
+    /// It was sent whole.
+    Sent(WriteHalf),
+    /// It is still being sent.
+    Late(Late),
+    /// The origin took only a part of it: what would be written next would be read as the rest.
+    Cut,
+}
+
+/// What a connection was made for and when; see [`Connection`].
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    pub(super) key: Key,
+    pub(super) peer: std::net::SocketAddr,
+    pub(super) generation: u64,
+}
+
+impl ResponseBody {
+    pub(super) fn new(line: Line, decoder: Decoder, pool: Pool) -> Self {
+        Self {
+            line: Some(line),
+            decoder,
+            silence: LazyDeadline::new(),
+            pool,
+        }
+    }
+
+    /// The response is whole. The connection is kept only if the request is whole too and nothing unasked has arrived.
+    pub(super) fn give_back(&mut self) {
+        let Some(line) = self.line.take() else { return };
+        let write = match line.request {
+            Request::Sent(write) => Some(write),
+            Request::Late(late) => late.take(),
+            Request::Cut => None,
+        };
+        let Some(write) = write.filter(|_| line.reusable && line.reader.is_empty()) else {
+            return;
+        };
+        self.pool.give_back(
+            line.made.key.clone(),
+            Connection::again(line.reader, write, &line.made),
+        );
+    }
+
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.line = None;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = self.get_mut();
+        let Some(line) = &mut body.line else {
+            return Poll::Ready(None);
+        };
+        let frame = match line.reader.poll_part(cx, &mut body.decoder) {
+            Poll::Ready(Ok(Part::Data(data))) => Frame::data(data),
+            Poll::Ready(Ok(Part::Trailers(trailers))) => Frame::trailers(trailers),
+            Poll::Ready(Ok(Part::End | Part::More)) => {
+                body.give_back();
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Err(error)) => return body.fail(error),
+            Poll::Pending => {
+                if body.silence.get().is_none() {
+                    body.silence
+                        .set(Instant::now() + body.pool.settings().body_idle);
+                }
+                ready!(body.silence.poll_expired(cx));
+                return body.fail(BodyError::Timeout);
+            }
+        };
+        body.silence.clear();
+        if body.decoder.is_done() {
+            body.give_back();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.line.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.decoder
+            .whole()
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
