@@ -18,6 +18,7 @@ mod table;
 mod tests;
 mod time;
 
+pub(super) use header::NAME as FIELDS;
 pub(super) use host::suffixes;
 pub use table::{CONDITIONS, Entry};
 
