@@ -2,6 +2,7 @@
 //! Builds no socket and starts nothing (engine).
 //! Start at [`load`].
 
+mod explain;
 mod listener;
 mod policies;
 
