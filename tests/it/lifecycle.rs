@@ -1,6 +1,8 @@
 //! Start, reload, drain and stop: what runs goes on, what is wrong changes nothing.
 //! Not what each setting means. Start at the first test.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -107,6 +109,37 @@ fn a_listener_that_gets_another_name_keeps_its_address() {
         assert_eq!(ask(), 200, "{name}");
         egret.wait_record(name, |record| record["listener"] == name);
     }
+}
+
+#[test]
+fn a_reload_says_what_only_a_restart_changes() {
+    let egret = Egret::start(&Config::loopback());
+    let text = Config::loopback().text();
+    let text = text.replace("workers = 2", "workers = 3");
+    egret.write("egret.toml", &text.replace("admin.sock", "other.sock"));
+    let reload = egret.command(&["reload"]);
+    assert!(reload.status.success(), "{reload:?}");
+    let said = String::from_utf8_lossy(&reload.stderr);
+    for part in ["3 workers", "other.sock", "restart the process"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn slow_and_silent_callers_of_the_admin_socket_disturb_nobody() {
+    let egret = Egret::start(&Config::loopback());
+    let call = || UnixStream::connect(egret.path("admin.sock")).unwrap();
+    let _silent = call();
+    let mut slow = call();
+    slow.write_all(b"{\"command\":").unwrap();
+    let deaf = call();
+    (&deaf).write_all(b"{\"command\": \"status\"}\n").unwrap();
+    assert!(egret.command(&["status"]).status.success());
+    assert!(egret.command(&["reload"]).status.success());
+    slow.write_all(b" \"status\"}\n").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"reloads\":1"), "{answer}");
 }
 
 #[test]
