@@ -8,6 +8,7 @@ use crate::auth::Authenticator;
 use crate::fault::{Fault, Faults, suggest};
 use crate::listener::{Accepted, Limits, ProxyHeaders};
 use crate::message::Via;
+use crate::mode::Entry;
 use crate::mode::table::{self, MODES};
 use crate::policy::Policy;
 use crate::settings::{FromValue, Located, Table, Value};
@@ -20,7 +21,7 @@ pub struct ListenerConfig {
     /// The addresses that it binds.
     pub bind: Vec<Located<SocketAddr>>,
     /// How its connections are served.
-    pub mode: &'static table::Entry,
+    pub mode: &'static Entry,
     /// The name of its policy.
     pub policy_name: String,
     /// Its policy.
@@ -156,7 +157,7 @@ fn read(
     })
 }
 
-fn read_mode(word: &Located<String>, faults: &Faults) -> Option<&'static table::Entry> {
+fn read_mode(word: &Located<String>, faults: &Faults) -> Option<&'static Entry> {
     let found = table::find(&word.value);
     if found.is_none() {
         let known: Vec<&str> = MODES.iter().map(|entry| entry.name).collect();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::fault::{Fault, Location};
 use crate::listener::{bind, is_usable};
-use crate::mode::table;
+use crate::mode::Entry;
 
 /// Which socket: the listener and the address as configured (port 0 stays port 0).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub(super) struct Listeners {
 #[derive(Debug, Default)]
 pub(super) struct Change {
     /// For each worker, the sockets to accept from.
-    pub(super) opened: Vec<Vec<(Key, &'static table::Entry, TcpListener)>>,
+    pub(super) opened: Vec<Vec<(Key, &'static Entry, TcpListener)>>,
     /// Sockets to close.
     pub(super) closed: Vec<Key>,
     bound: Vec<(Key, SocketAddr)>,

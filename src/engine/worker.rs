@@ -17,7 +17,7 @@ use crate::listener::accept::{self, Dropped, Taker, Terms};
 use crate::listener::http::Trouble;
 use crate::listener::{Accepted, Conn, Limits, ProxyHeaders};
 use crate::message::Interim;
-use crate::mode::{Means, Mode, table};
+use crate::mode::{Entry, Means, Mode};
 use crate::pool::Pool;
 use crate::relay::{Caller, Parts, Relay};
 use crate::report::{Protocol, Reporter};
@@ -30,7 +30,7 @@ pub(super) enum Command {
     /// Follow this from now on.
     Replace(Arc<Snapshot>),
     /// Accept from these sockets.
-    Open(Vec<(Key, &'static table::Entry, std::net::TcpListener)>),
+    Open(Vec<(Key, &'static Entry, std::net::TcpListener)>),
     /// Accept from this one no longer.
     Close(Key),
     /// Let open tunnels be judged again.
@@ -222,7 +222,7 @@ impl Floor {
     fn open(
         self: &Rc<Self>,
         key: &Key,
-        mode: &'static table::Entry,
+        mode: &'static Entry,
         socket: std::net::TcpListener,
     ) -> Option<Rc<Notify>> {
         let socket = match TcpListener::from_std(socket) {
