@@ -30,8 +30,8 @@
 //! | --: | --- |
 //! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
-//! | 2 | [`message`] HTTP as an intermediary; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records |
-//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists |
+//! | 2 | [`message`] HTTP as an intermediary; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
+//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] which of several endpoints is first |
 //! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
 //! | 5 | [`relay`] one exchange or one tunnel, from end to end |
 //! | 6 | [`mode`] what a client speaks, turned into an intent |
@@ -67,6 +67,11 @@
 //!   Transfer-Encoding before anyone sees it, answers `Expect` by itself, and can not send an interim response such as 103.
 //! * **HTTP/2 on the client's side is the `h2` crate itself**, since hyper's server has no way to send interim responses. No code
 //!   here uses hyper at the moment.
+//! * **`poll_*` code stands outside of [`stream`] too**: in [`message`], [`listener`], [`pool`] and [`relay`]. Bodies are polled by
+//!   who reads them (`http_body::Body`), and a codec is polled by its body: an `async fn` between the two would be a task or a box
+//!   for each body.
+//! * **[`pool`] uses [`upstream`]'s balancers**: the addresses of one name are equal endpoints, and choosing among them is the same
+//!   job as choosing among the members of a group; so there is one set of algorithms for both.
 
 pub mod addr;
 pub mod auth;

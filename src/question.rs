@@ -15,7 +15,7 @@ use crate::policy::{Facts, Scheme};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Question {
-    /// A URL, or `host:port` for a tunnel.
+    /// A URL, `host:port` for a tunnel, or a request line.
     pub url: String,
     /// The listener; the first one by default.
     pub listener: Option<String>,
@@ -65,7 +65,8 @@ impl Question {
         let method = named
             .transpose()
             .map_err(|_| "the method is not a token".to_owned())?;
-        let (target, method) = self.target(method)?;
+        let (in_line, url) = self.request_line()?;
+        let (target, method) = target(url, method.or(in_line))?;
         let (scheme, authority, path) = match target {
             Target::Authority(authority) => (Scheme::Tunnel, authority, None),
             Target::Absolute {
@@ -97,31 +98,21 @@ impl Question {
         })
     }
 
-    /// As clients do: `https` becomes a tunnel, unless a method says that the proxy is to fetch it.
-    fn target(&self, method: Option<Method>) -> Result<(Target, Method), String> {
-        let url = self.url.trim();
-        let tunnel = match &method {
-            Some(method) => *method == Method::CONNECT,
-            None => {
-                !url.contains("://")
-                    || url
-                        .get(..8)
-                        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+    /// The method and the target where the whole request line was given: `GET http://example.org/ HTTP/1.1`.
+    fn request_line(&self) -> Result<(Option<Method>, &str), String> {
+        let words: Vec<&str> = self.url.split_whitespace().collect();
+        match words.as_slice() {
+            [target] => Ok((None, target)),
+            [method, target] | [method, target, "HTTP/1.1" | "HTTP/1.0" | "HTTP/2"] => {
+                let method = Method::try_from(*method);
+                let method = method.map_err(|_| "the method is not a token".to_owned())?;
+                Ok((Some(method), target))
             }
-        };
-        if !tunnel {
-            let method = method.unwrap_or(Method::GET);
-            return Target::parse(&method, url)
-                .map(|target| (target, method))
-                .map_err(|error| error.to_string());
+            _ => Err(
+                "write a URL, host:port, or a request line such as \"GET http://example.org/ HTTP/1.1\""
+                    .to_owned(),
+            ),
         }
-        let place = match Target::parse(&Method::GET, url) {
-            Ok(Target::Absolute { authority, .. }) => authority,
-            _ => Authority::parse(url, None)
-                .or_else(|_| Host::parse_bare(url).map(|host| Authority::new(host, 443)))
-                .map_err(|e| e.to_string())?,
-        };
-        Ok((Target::Authority(place), Method::CONNECT))
     }
 
     fn principal(&self) -> Option<Principal> {
@@ -158,6 +149,20 @@ impl Question {
 }
 
 impl Asked {
+    /// The addresses as far as the question has them: given, or in place of a name.
+    pub fn known_addresses(&self) -> Option<Vec<IpAddr>> {
+        let given = self.addresses.clone();
+        given.or_else(|| self.authority.host.ip().map(|ip| vec![ip]))
+    }
+
+    /// The name that has to be resolved to learn the addresses.
+    pub fn unresolved(&self) -> Option<&str> {
+        match (&self.addresses, &self.authority.host) {
+            (None, Host::Name(name)) => Some(name),
+            (Some(_), _) | (None, Host::Addr(_)) => None,
+        }
+    }
+
     /// The facts for a decision.
     pub fn facts<'a>(&'a self, listener: &'a str, principal: Option<&'a Principal>) -> Facts<'a> {
         Facts {
@@ -171,6 +176,91 @@ impl Asked {
             headers: Some(&self.headers),
             now: self.at,
             resolved: None,
+        }
+    }
+}
+
+/// As clients do: `https` becomes a tunnel, unless a method says that the proxy is to fetch it.
+fn target(url: &str, method: Option<Method>) -> Result<(Target, Method), String> {
+    let tunnel = match &method {
+        Some(method) => *method == Method::CONNECT,
+        None => {
+            !url.contains("://")
+                || url
+                    .get(..8)
+                    .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+        }
+    };
+    if !tunnel {
+        let method = method.unwrap_or(Method::GET);
+        return Target::parse(&method, url)
+            .map(|target| (target, method))
+            .map_err(|error| error.to_string());
+    }
+    let place = match Target::parse(&Method::GET, url) {
+        Ok(Target::Absolute { authority, .. }) => authority,
+        _ => Authority::parse(url, None)
+            .or_else(|_| Host::parse_bare(url).map(|host| Authority::new(host, 443)))
+            .map_err(|e| e.to_string())?,
+    };
+    Ok((Target::Authority(place), Method::CONNECT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_a_url_or_host_and_port_or_a_request_line() {
+        for (text, scheme, method, authority) in [
+            ("http://a.example/x", "http", "GET", "a.example:80"),
+            ("https://a.example/x", "tunnel", "CONNECT", "a.example:443"),
+            ("a.example:8443", "tunnel", "CONNECT", "a.example:8443"),
+            (
+                "POST http://a.example/x HTTP/1.1",
+                "http",
+                "POST",
+                "a.example:80",
+            ),
+            (
+                "GET https://a.example/ HTTP/1.1",
+                "https",
+                "GET",
+                "a.example:443",
+            ),
+            (
+                "CONNECT a.example:443 HTTP/1.1",
+                "tunnel",
+                "CONNECT",
+                "a.example:443",
+            ),
+            (
+                "CONNECT a.example:443",
+                "tunnel",
+                "CONNECT",
+                "a.example:443",
+            ),
+        ] {
+            let question = Question {
+                url: text.to_owned(),
+                ..Question::default()
+            };
+            let asked = question.read().expect(text);
+            assert_eq!(asked.scheme.word(), scheme, "{text}");
+            assert_eq!(asked.method, method, "{text}");
+            assert_eq!(asked.authority.to_string(), authority, "{text}");
+        }
+        for wrong in [
+            "",
+            "GET http://a.example/ HTTP/1.1 x",
+            "GET /x HTTP/1.1",
+            "G@T http://a/",
+        ] {
+            let question = Question {
+                url: wrong.to_owned(),
+                ..Question::default()
+            };
+            assert!(question.read().is_err(), "{wrong}");
         }
     }
 }

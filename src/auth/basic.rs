@@ -68,7 +68,7 @@ impl Basic {
             faults.push(Fault::at(
                 &at,
                 "the system gives no random bytes, or no thread to verify passwords on",
-                "",
+                "raise the limits of threads and open files of the process, or leave the method out",
             ));
         }
         let users = file.map(|file| Users::read(&file, groups, faults));

@@ -82,8 +82,8 @@ pub struct Run {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub struct Explain {
-    /// A URL, host:port for a tunnel, or the id of a record (with --live)
-    #[arg(value_name = "URL|ID")]
+    /// A URL, host:port for a tunnel, a whole request line, or the id of a record of the running process
+    #[arg(value_name = "URL|LINE|ID")]
     pub what: String,
     /// The client's address
     #[arg(long, value_name = "IP")]
@@ -160,9 +160,10 @@ const EXAMPLES: &str = "Examples:
   egret explain -c egret.toml https://example.com/
   egret flows kill --where user=alice     end what alice has running
 
-Exit codes: 0 fine, 1 a check failed, 2 wrong usage or configuration.";
+Exit codes: 0 fine, 1 a check failed or a worker broke down, 2 wrong usage or configuration.";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
   egret explain -c egret.toml --from 10.20.0.7 --group ci https://packages.example/simple/
   egret explain -c egret.toml --method GET --address 10.0.5.9 http://metrics.example:9090/
-  egret explain --live 01k6x3v9q2r8t4m0c5hb";
+  egret explain -c egret.toml 'CONNECT packages.example:443 HTTP/1.1'
+  egret explain 01k6x3v9q2r8t4m0c5hb";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::Flows;
-use super::{complain, say};
+use super::{complain, counted, say};
 use crate::config;
 use crate::engine;
 
@@ -37,21 +37,24 @@ impl Control {
         else {
             return ExitCode::from(2);
         };
+        let list = |key: &str| {
+            let list = answer.get(key).and_then(Value::as_array);
+            list.cloned().unwrap_or_default()
+        };
         if answer.get("reloaded") == Some(&Value::Bool(true)) {
+            for warning in list("warnings").iter().filter_map(Value::as_str) {
+                complain(warning);
+            }
             say("reloaded");
             return ExitCode::SUCCESS;
         }
-        let faults = answer
-            .get("faults")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let faults = list("faults");
         for fault in faults.iter().filter_map(Value::as_str) {
             complain(fault);
         }
         complain(&format!(
-            "not reloaded ({} faults); the running configuration stays in force",
-            faults.len()
+            "not reloaded ({}); the running configuration stays in force",
+            counted(faults.len())
         ));
         ExitCode::from(2)
     }

@@ -1,6 +1,5 @@
 //! `egret explain` and `egret conditions`.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,7 +8,6 @@ use serde_json::json;
 use super::args::Explain;
 use super::control::Control;
 use super::{complain, say, tell};
-use crate::addr::Host;
 use crate::config;
 use crate::policy::condition::CONDITIONS;
 use crate::question::Question;
@@ -55,48 +53,18 @@ fn offline(path: Option<&Path>, question: &Question, as_json: bool) -> ExitCode 
             return ExitCode::from(2);
         }
     };
-    let listener = config.listeners.iter().find(|listener| {
-        asked
-            .listener
-            .as_deref()
-            .is_none_or(|name| name == &*listener.name)
-    });
-    let Some(listener) = listener else {
-        complain("there is no such listener");
-        return ExitCode::from(2);
+    let explanation = match config.explain(&asked, None, &config.own_listeners()) {
+        Ok(explanation) => explanation,
+        Err(fault) => {
+            complain(&fault.render());
+            return ExitCode::from(2);
+        }
     };
-    let principal = asked.principal.clone().or_else(|| {
-        listener
-            .auth
-            .as_ref()
-            .and_then(|auth| auth.by_address(asked.client))
-    });
-    let ips = asked
-        .addresses
-        .clone()
-        .or_else(|| asked.authority.host.ip().map(|ip| vec![ip]));
-    let addresses: Option<Vec<SocketAddr>> = ips.map(|ips| {
-        ips.into_iter()
-            .map(|ip| SocketAddr::new(ip, asked.authority.port))
-            .collect()
-    });
-    let bound: Vec<SocketAddr> = config
-        .listeners
-        .iter()
-        .flat_map(|listener| &listener.bind)
-        .map(|bind| bind.value)
-        .collect();
-    let own = move |address: SocketAddr| bound.contains(&address);
-    let explanation = listener.policy.explain(
-        &asked.facts(&listener.name, principal.as_ref()),
-        addresses.as_deref(),
-        &own,
-    );
     if as_json {
         say(&serde_json::to_string_pretty(&explanation).unwrap_or_default());
     } else {
         say(explanation.to_string().trim_end());
-        if addresses.is_none() && matches!(asked.authority.host, Host::Name(_)) {
+        if asked.unresolved().is_some() {
             say(
                 "The name was not resolved; --address IP asks about an address, --live asks the running process.",
             );

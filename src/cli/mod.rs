@@ -1,5 +1,5 @@
 //! The command line: what a person types, what they read, and the exit code.
-//! 0: fine. 1: a check failed. 2: wrong usage or configuration.
+//! 0: fine. 1: a check failed, or a worker broke down. 2: wrong usage or configuration.
 //! Start at [`run`].
 
 mod args;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::engine::{self, Options};
+use crate::engine::{self, End, Options};
 use crate::fault::Fault;
 use args::Command;
 
@@ -35,7 +35,8 @@ pub fn run() -> ExitCode {
                 ignore_expect: run.ignore_expect,
             };
             match engine::run(&options) {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(End::Asked) => ExitCode::SUCCESS,
+                Ok(End::Broken) => ExitCode::FAILURE,
                 Err(faults) => tell(&faults),
             }
         }
@@ -66,11 +67,15 @@ fn tell(faults: &[Fault]) -> ExitCode {
     for fault in faults {
         complain(&fault.render());
     }
-    complain(&match faults.len() {
+    complain(&counted(faults.len()));
+    ExitCode::from(2)
+}
+
+fn counted(faults: usize) -> String {
+    match faults {
         1 => "1 fault".to_owned(),
         count => format!("{count} faults"),
-    });
-    ExitCode::from(2)
+    }
 }
 
 /// A line for the person at the terminal; where nobody reads it any more, nothing can be done.

@@ -8,6 +8,7 @@ use crate::auth::Authenticator;
 use crate::fault::{Fault, Faults, suggest};
 use crate::listener::{Accepted, Limits, ProxyHeaders};
 use crate::message::Via;
+use crate::mode::Entry;
 use crate::mode::table::{self, MODES};
 use crate::policy::Policy;
 use crate::settings::{FromValue, Located, Table, Value};
@@ -20,7 +21,7 @@ pub struct ListenerConfig {
     /// The addresses that it binds.
     pub bind: Vec<Located<SocketAddr>>,
     /// How its connections are served.
-    pub mode: &'static table::Entry,
+    pub mode: &'static Entry,
     /// The name of its policy.
     pub policy_name: String,
     /// Its policy.
@@ -58,7 +59,36 @@ pub(super) fn read_all(
             listeners.push(listener);
         }
     }
+    check_addresses(&listeners, faults);
     listeners
+}
+
+/// Two sockets of this process on one address would share its connections between two listeners, as the kernel likes.
+fn check_addresses(listeners: &[ListenerConfig], faults: &Faults) {
+    let mut seen: Vec<SocketAddr> = Vec::new();
+    let all = listeners.iter().flat_map(|listener| &listener.bind);
+    // Port 0 is another port each time.
+    for bind in all.filter(|bind| bind.value.port() != 0) {
+        let address = bind.value;
+        let wide = |other: &&SocketAddr| {
+            let any = other.ip().is_unspecified() || address.ip().is_unspecified();
+            any && other.port() == address.port() && other.is_ipv4() == address.is_ipv4()
+        };
+        let problem = if seen.contains(&address) {
+            Some(format!("{address} is bound twice"))
+        } else {
+            let other = seen.iter().find(wide);
+            other.map(|other| format!("{address} meets {other}, which is bound already"))
+        };
+        if let Some(problem) = problem {
+            faults.push(Fault::at(
+                &bind.at,
+                problem,
+                "give each listener an address or a port of its own",
+            ));
+        }
+        seen.push(address);
+    }
 }
 
 fn read_name(table: &Table, names: &mut Vec<String>, faults: &Faults) -> Option<Arc<str>> {
@@ -127,7 +157,7 @@ fn read(
     })
 }
 
-fn read_mode(word: &Located<String>, faults: &Faults) -> Option<&'static table::Entry> {
+fn read_mode(word: &Located<String>, faults: &Faults) -> Option<&'static Entry> {
     let found = table::find(&word.value);
     if found.is_none() {
         let known: Vec<&str> = MODES.iter().map(|entry| entry.name).collect();

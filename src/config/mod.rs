@@ -2,6 +2,7 @@
 //! Builds no socket and starts nothing (engine).
 //! Start at [`load`].
 
+mod explain;
 mod listener;
 mod policies;
 
@@ -209,6 +210,49 @@ mod tests {
             "\"hosts\"",
         ] {
             assert!(all.contains(part), "{part} is missing in\n{all}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_bound_twice_is_a_fault_at_its_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("egret.toml");
+        let faults = |first: &str, second: &str| -> Vec<String> {
+            let listener = |name: &str, bind: &str| {
+                format!(
+                    "[[listener]]\nname = \"{name}\"\nbind = {bind}\nmode = \"forward\"\npolicy = \"p\"\n"
+                )
+            };
+            let text = format!(
+                "{}{}[policy.p]\n",
+                listener("a", first),
+                listener("b", second)
+            );
+            std::fs::write(&path, text).expect("written");
+            let faults = load(Some(&path)).err().unwrap_or_default();
+            faults.iter().map(ToString::to_string).collect()
+        };
+        let twice = faults("\"127.0.0.1:3128\"", "[\"[::1]:3128\", \"127.0.0.1:3128\"]");
+        assert_eq!(twice.len(), 1);
+        assert!(
+            twice[0].contains(":8:23: 127.0.0.1:3128 is bound twice"),
+            "{twice:?}"
+        );
+        let wide = faults("\"0.0.0.0:3128\"", "\"127.0.0.1:3128\"");
+        assert!(
+            wide[0].contains("127.0.0.1:3128 meets 0.0.0.0:3128"),
+            "{wide:?}"
+        );
+        for (first, second) in [
+            ("\"127.0.0.1:0\"", "\"127.0.0.1:0\""),
+            ("\"0.0.0.0:3128\"", "\"[::]:3128\""),
+            ("\"127.0.0.1:3128\"", "\"127.0.0.2:3128\""),
+        ] {
+            assert_eq!(
+                faults(first, second),
+                Vec::<String>::new(),
+                "{first} {second}"
+            );
         }
     }
 }

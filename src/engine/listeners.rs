@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::fault::{Fault, Location};
 use crate::listener::{bind, is_usable};
-use crate::mode::table;
+use crate::mode::Entry;
 
 /// Which socket: the listener and the address as configured (port 0 stays port 0).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub(super) struct Listeners {
 #[derive(Debug, Default)]
 pub(super) struct Change {
     /// For each worker, the sockets to accept from.
-    pub(super) opened: Vec<Vec<(Key, &'static table::Entry, TcpListener)>>,
+    pub(super) opened: Vec<Vec<(Key, &'static Entry, TcpListener)>>,
     /// Sockets to close.
     pub(super) closed: Vec<Key>,
     bound: Vec<(Key, SocketAddr)>,
@@ -52,7 +52,7 @@ impl Listeners {
                     change.bound.push(kept.clone());
                     continue;
                 }
-                match open(address.value, workers) {
+                match self.open(address.value, workers) {
                     Ok((actual, sockets)) => {
                         for (worker, socket) in change.opened.iter_mut().zip(sockets) {
                             worker.push((key.clone(), listener.mode, socket));
@@ -78,6 +78,24 @@ impl Listeners {
         }
     }
 
+    fn open(
+        &self,
+        address: SocketAddr,
+        workers: usize,
+    ) -> std::io::Result<(SocketAddr, Vec<TcpListener>)> {
+        // What this process listens on is in use by nobody else: a listener that got another name or mode takes it over.
+        if !self.bound.iter().any(|(_, own)| meet(*own, address)) {
+            is_usable(address)?;
+        }
+        let first = bind(address)?;
+        let actual = first.local_addr()?;
+        let mut sockets = vec![first];
+        while sockets.len() < workers {
+            sockets.push(bind(actual)?);
+        }
+        Ok((actual, sockets))
+    }
+
     /// Takes a change that was prepared.
     pub(super) fn commit(&mut self, change: &mut Change) {
         self.bound = std::mem::take(&mut change.bound);
@@ -91,15 +109,10 @@ impl Listeners {
     }
 }
 
-fn open(address: SocketAddr, workers: usize) -> std::io::Result<(SocketAddr, Vec<TcpListener>)> {
-    is_usable(address)?;
-    let first = bind(address)?;
-    let actual = first.local_addr()?;
-    let mut sockets = vec![first];
-    while sockets.len() < workers {
-        sockets.push(bind(actual)?);
-    }
-    Ok((actual, sockets))
+/// Whether two sockets of one family would take connections to one address.
+fn meet(a: SocketAddr, b: SocketAddr) -> bool {
+    let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (any || a.ip() == b.ip())
 }
 
 fn cannot_bind(at: &Location, address: SocketAddr, error: &std::io::Error) -> Fault {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::admin::{self, Admin};
+use super::admin;
+use super::desk::Desk;
 use super::listeners::Listeners;
 use super::snapshot::Lasting;
 use super::worker::{Command, Worker};
@@ -30,26 +31,58 @@ pub struct Options {
     pub ignore_expect: bool,
 }
 
+/// How a process came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A signal or a command.
+    Asked,
+    /// A worker ended by itself; the log says how. The others were drained.
+    Broken,
+}
+
 /// Runs until a signal or command ends it. Errors: every fault of the configuration, or of the machine.
-pub fn run(options: &Options) -> Result<(), Vec<Fault>> {
+pub fn run(options: &Options) -> Result<End, Vec<Fault>> {
     let config = checked(options, options.ignore_expect)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime =
-        runtime.map_err(|error| vec![Fault::new(format!("cannot start: {error}"), "")])?;
+    let cannot_start = |error| {
+        let remedy = "raise the limit of open files (ulimit -n), or stop what uses them up";
+        vec![Fault::new(format!("cannot start: {error}"), remedy)]
+    };
+    let runtime = runtime.map_err(cannot_start)?;
     runtime.block_on(async {
+        // Before anybody is told that the process is ready: whoever is told may send one at once.
+        let signals = Signals::catch().map_err(cannot_start)?;
         let mut engine = Engine::start(options.clone(), config)?;
-        engine.serve().await;
-        engine.stop();
-        Ok(())
+        engine.serve(signals).await;
+        Ok(engine.stop())
     })
+}
+
+/// The signals that the process hears.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+    usr1: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+        })
+    }
 }
 
 /// The process as the main loop holds it.
 pub(super) struct Engine {
     pub(super) options: Options,
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     pub(super) workers: Vec<Worker>,
     pub(super) listeners: Listeners,
     pub(super) log: AccessLog,
@@ -58,21 +91,21 @@ pub(super) struct Engine {
     pub(super) reloads: u64,
     lasting: Lasting,
     ended: mpsc::UnboundedReceiver<u16>,
-    admin: Option<Admin>,
+    desk: Desk,
+    /// The admin socket that was named when the process started.
+    socket: Option<PathBuf>,
+    end: End,
 }
 
 impl Engine {
     fn start(options: Options, config: Config) -> Result<Self, Vec<Fault>> {
-        let count = options
-            .workers
-            .or(config.workers)
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let count = workers(&options, &config);
         let one = |fault| vec![fault];
         let mut listeners = Listeners::default();
         let mut change = listeners.prepare(&config, count)?;
         let log = AccessLog::start(&config.access).map_err(one)?;
-        let admin =
-            Admin::bind(options.socket.as_deref().or(config.admin.as_deref())).map_err(one)?;
+        let socket = options.socket.clone().or_else(|| config.admin.clone());
+        let desk = Desk::open(socket.as_deref()).map_err(one)?;
         let mut lasting = Lasting::default();
         let snapshot = Arc::new(lasting.snapshot(&config));
         let (sender, ended) = mpsc::unbounded_channel();
@@ -92,11 +125,11 @@ impl Engine {
             .own()
             .replace(listeners.addresses().map(|(_, address)| address).collect());
         for (worker, sockets) in workers.iter().zip(change.opened) {
-            worker.tell(Command::Open(sockets));
+            worker.line().tell(Command::Open(sockets));
         }
         let engine = Self {
             options,
-            config,
+            config: config.into(),
             workers,
             listeners,
             log,
@@ -105,7 +138,9 @@ impl Engine {
             reloads: 0,
             lasting,
             ended,
-            admin,
+            desk,
+            socket,
+            end: End::Asked,
         };
         engine.announce();
         Ok(engine)
@@ -135,39 +170,32 @@ impl Engine {
         tracing::info!(workers = self.workers.len(), config = %self.config.path.display(), "ready");
     }
 
-    async fn serve(&mut self) {
-        let (Ok(mut term), Ok(mut int), Ok(mut hup), Ok(mut usr1)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::hangup()),
-            signal(SignalKind::user_defined1()),
-        ) else {
-            tracing::error!("cannot wait for signals");
-            return;
-        };
+    async fn serve(&mut self, mut signals: Signals) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         let mut left = self.workers.len();
-        let admin = self.admin.take();
         while left > 0 {
             tokio::select! {
-                _ = term.recv() => self.drain(),
-                _ = int.recv() => self.drain(),
-                _ = hup.recv() => { let _ = self.reload(false); }
-                _ = usr1.recv() => self.log.reopen(),
+                _ = signals.term.recv() => self.drain(),
+                _ = signals.int.recv() => self.drain(),
+                _ = signals.hup.recv() => { let _ = self.reload(false); }
+                _ = signals.usr1.recv() => self.log.reopen(),
                 _ = ticks.tick() => self.refresh_lists(),
-                request = admin::next(admin.as_ref()) => admin::answer(self, request).await,
+                asked = self.desk.next() => {
+                    let answer = admin::carry_out(self, &asked.request);
+                    self.desk.reply(asked, answer);
+                }
                 worker = self.ended.recv() => {
-                    left -= usize::from(worker.is_some());
+                    // Without a number there is no worker left that could tell.
+                    left = worker.map_or(0, |_| left - 1);
                     if !self.draining {
                         tracing::error!(?worker, "a worker ended unasked; draining the others");
+                        self.end = End::Broken;
                         self.drain();
                     }
                 }
             }
         }
-        if let Some(admin) = admin {
-            admin.remove();
-        }
+        std::mem::take(&mut self.desk).close().await;
     }
 
     pub(super) fn own(&self) -> Arc<crate::gate::OwnListeners> {
@@ -187,16 +215,20 @@ impl Engine {
         );
         self.draining = true;
         for worker in &self.workers {
-            worker.tell(Command::Drain(limit));
+            worker.line().tell(Command::Drain(limit));
         }
     }
 
-    /// Builds everything anew and swaps it in, or keeps what is running and tells every fault.
-    pub(super) fn reload(&mut self, ignore_expect: bool) -> Result<(), Vec<Fault>> {
+    /// Builds everything anew and swaps it in, and gives back what needs a restart; or keeps what is running and tells every
+    /// fault.
+    pub(super) fn reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
         let reloaded = self.try_reload(ignore_expect);
         match &reloaded {
-            Ok(()) => {
+            Ok(warnings) => {
                 self.reloads += 1;
+                for warning in warnings {
+                    tracing::warn!("{}", warning.render());
+                }
                 if ignore_expect {
                     tracing::warn!("reloaded without regard to the [[expect]] cases");
                 }
@@ -215,7 +247,7 @@ impl Engine {
         reloaded
     }
 
-    fn try_reload(&mut self, ignore_expect: bool) -> Result<(), Vec<Fault>> {
+    fn try_reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
         if self.draining {
             return Err(vec![Fault::new(
                 "the process is draining",
@@ -236,14 +268,38 @@ impl Engine {
                 .collect(),
         );
         for (worker, sockets) in self.workers.iter().zip(change.opened) {
-            worker.tell(Command::Replace(snapshot.clone()));
+            worker.line().tell(Command::Replace(snapshot.clone()));
             for key in &change.closed {
-                worker.tell(Command::Close(key.clone()));
+                worker.line().tell(Command::Close(key.clone()));
             }
-            worker.tell(Command::Open(sockets));
+            worker.line().tell(Command::Open(sockets));
         }
-        self.config = config;
-        Ok(())
+        let warnings = self.lags_behind(&config);
+        self.config = config.into();
+        Ok(warnings)
+    }
+
+    /// What of a new configuration only a new process follows.
+    fn lags_behind(&self, config: &Config) -> Vec<Fault> {
+        let (wanted, running) = (workers(&self.options, config), self.workers.len());
+        let of_workers = (wanted != running).then(|| {
+            let problem = format!("{wanted} workers are configured, {running} are running");
+            Fault::new(problem, RESTART)
+        });
+        let socket = self.options.socket.as_ref().or(config.admin.as_ref());
+        let of_socket = (socket != self.socket.as_ref()).then(|| {
+            let at = |socket: Option<&PathBuf>| {
+                socket.map_or_else(
+                    || "its default".to_owned(),
+                    |path| path.display().to_string(),
+                )
+            };
+            let (wanted, running) = (at(socket), at(self.socket.as_ref()));
+            let problem =
+                format!("the admin socket is configured at {wanted}, and stays at {running}");
+            Fault::new(problem, RESTART)
+        });
+        of_workers.into_iter().chain(of_socket).collect()
     }
 
     /// Lists whose files have changed are read again here; workers see the new one with their next look-up.
@@ -266,21 +322,35 @@ impl Engine {
         }
         if changed {
             for worker in &self.workers {
-                worker.tell(Command::JudgeAgain);
+                worker.line().tell(Command::JudgeAgain);
             }
         }
     }
 
-    fn stop(self) {
+    fn stop(self) -> End {
+        let mut end = self.end;
         for worker in self.workers {
-            worker.join();
+            if !worker.join() {
+                end = End::Broken;
+            }
         }
         if !self.log.close(Duration::from_secs(5)) {
             tracing::warn!("some access records could not be written");
         }
         tracing::info!("stopped");
+        end
     }
 }
+
+/// How many workers there are to be.
+fn workers(options: &Options, config: &Config) -> usize {
+    options
+        .workers
+        .or(config.workers)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+const RESTART: &str = "restart the process: a reload can not change this";
 
 fn checked(options: &Options, ignore_expect: bool) -> Result<Config, Vec<Fault>> {
     let config = config::load(options.config.as_deref())?;
@@ -293,5 +363,32 @@ fn checked(options: &Options, ignore_expect: bool) -> Result<Config, Vec<Fault>>
         Ok(config)
     } else {
         Err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_ends_the_process_as_broken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("egret.toml");
+        let text = "workers = 2\ndrain = \"0s\"\n[[listener]]\nname = \"a\"\nbind = \"127.0.0.1:0\"\nmode = \"forward\"\npolicy = \"p\"\n[policy.p]\n";
+        std::fs::write(&path, text).expect("written");
+        let options = Options {
+            config: Some(path.clone()),
+            socket: Some(folder.path().join("admin.sock")),
+            ..Options::default()
+        };
+        let config = config::load(Some(&path)).expect("a configuration");
+        let signals = Signals::catch().expect("signals");
+        let mut engine = Engine::start(options, config).expect("it starts");
+        let broken = engine.workers[0]
+            .line()
+            .ask(|_| panic!("as a defect would"));
+        assert_eq!(broken.await, None::<()>);
+        engine.serve(signals).await;
+        assert_eq!(engine.stop(), End::Broken);
     }
 }

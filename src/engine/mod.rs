@@ -3,10 +3,11 @@
 //! Start at [`run`].
 
 mod admin;
+mod desk;
 mod listeners;
 mod main_loop;
 mod snapshot;
 mod worker;
 
-pub use admin::default_path as default_socket;
-pub use main_loop::{Options, run};
+pub use desk::default_path as default_socket;
+pub use main_loop::{End, Options, run};

@@ -37,12 +37,12 @@ impl Lasting {
         let mut services = HashMap::new();
         let mut terms = HashMap::new();
         for listener in &config.listeners {
-            let gate = Gate {
-                policy: listener.policy.clone(),
-                auth: listener.auth.clone(),
-                own: self.own.clone(),
-                rates: self.rates.clone(),
-            };
+            let gate = Gate::new(
+                listener.policy.clone(),
+                listener.auth.clone(),
+                self.own.clone(),
+                self.rates.clone(),
+            );
             let service = Service {
                 name: listener.name.clone(),
                 gate,

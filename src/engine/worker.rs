@@ -17,7 +17,7 @@ use crate::listener::accept::{self, Dropped, Taker, Terms};
 use crate::listener::http::Trouble;
 use crate::listener::{Accepted, Conn, Limits, ProxyHeaders};
 use crate::message::Interim;
-use crate::mode::{Means, Mode, table};
+use crate::mode::{Entry, Means, Mode};
 use crate::pool::Pool;
 use crate::relay::{Caller, Parts, Relay};
 use crate::report::{Protocol, Reporter};
@@ -30,7 +30,7 @@ pub(super) enum Command {
     /// Follow this from now on.
     Replace(Arc<Snapshot>),
     /// Accept from these sockets.
-    Open(Vec<(Key, &'static table::Entry, std::net::TcpListener)>),
+    Open(Vec<(Key, &'static Entry, std::net::TcpListener)>),
     /// Accept from this one no longer.
     Close(Key),
     /// Let open tunnels be judged again.
@@ -44,8 +44,25 @@ pub(super) enum Command {
 /// A worker as the main loop knows it.
 #[derive(Debug)]
 pub(super) struct Worker {
-    commands: mpsc::UnboundedSender<Command>,
+    line: Line,
     thread: std::thread::JoinHandle<()>,
+}
+
+/// The way to a worker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Line(mpsc::UnboundedSender<Command>);
+
+/// Tells that a worker's thread is over when it is dropped: also by a panic, which nobody else would notice.
+struct Ending {
+    number: u16,
+    ended: mpsc::UnboundedSender<u16>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // The main loop may be gone already: then nobody counts.
+        let _ = self.ended.send(self.number);
+    }
 }
 
 impl Worker {
@@ -56,9 +73,11 @@ impl Worker {
         ended: mpsc::UnboundedSender<u16>,
     ) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
+        let ending = Ending { number, ended };
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
+                let _ending = ending;
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build();
@@ -67,15 +86,31 @@ impl Worker {
                         .block_on(&runtime, run(number, &snapshot, reporter, inbox)),
                     Err(error) => tracing::error!(%error, "cannot build the runtime of a worker"),
                 }
-                // The main loop may be gone already: then nobody counts.
-                let _ = ended.send(number);
             })?;
-        Ok(Self { commands, thread })
+        let line = Line(commands);
+        Ok(Self { line, thread })
     }
 
+    /// The way to it.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Waits for its end; `false` if that was a panic. Ends one that was not drained.
+    pub(super) fn join(self) -> bool {
+        drop(self.line);
+        let ended = self.thread.join().is_ok();
+        if !ended {
+            tracing::error!("a worker ended with a panic");
+        }
+        ended
+    }
+}
+
+impl Line {
     /// Tells it. A worker that has ended takes nothing more.
     pub(super) fn tell(&self, command: Command) {
-        let _ = self.commands.send(command);
+        let _ = self.0.send(command);
     }
 
     /// Asks and waits for the answer; `None` where the worker has ended.
@@ -92,12 +127,6 @@ impl Worker {
             .await
             .ok()?
             .ok()
-    }
-
-    pub(super) fn join(self) {
-        if self.thread.join().is_err() {
-            tracing::error!("a worker ended with a panic");
-        }
     }
 }
 
@@ -193,7 +222,7 @@ impl Floor {
     fn open(
         self: &Rc<Self>,
         key: &Key,
-        mode: &'static table::Entry,
+        mode: &'static Entry,
         socket: std::net::TcpListener,
     ) -> Option<Rc<Notify>> {
         let socket = match TcpListener::from_std(socket) {

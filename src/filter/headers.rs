@@ -7,8 +7,7 @@ use http::header::{
     UPGRADE,
 };
 
-use super::Filter;
-use super::table::Entry;
+use super::{Entry, Filter};
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Located, Table};
 

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+use crate::fault::Faults;
+use crate::settings::Value;
+
 /// Changes a request on its way to the origin, and its response on the way back.
 pub trait Filter: Debug + Send + Sync {
     /// Its key in a rule.
@@ -20,6 +23,17 @@ pub trait Filter: Debug + Send + Sync {
 
     /// Changes the fields of a response. Hop-by-hop fields are gone already.
     fn on_response(&self, headers: &mut HeaderMap);
+}
+
+/// A filter in the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its key in `allow = { … }`.
+    pub name: &'static str,
+    /// One line about it.
+    pub summary: &'static str,
+    /// Reads its settings; `None` where something was a fault.
+    pub build: fn(Value, &Faults) -> Option<Arc<dyn Filter>>,
 }
 
 /// The filters of a rule, in the order of the table.

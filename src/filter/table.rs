@@ -1,21 +1,8 @@
 //! The filters by name.
 
-use std::sync::Arc;
-
-use super::{Filter, Filters, headers};
+use super::{Entry, Filters, headers};
 use crate::fault::Faults;
-use crate::settings::{Table, Value};
-
-/// A filter in the table.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its key in `allow = { … }`.
-    pub name: &'static str,
-    /// One line about it.
-    pub summary: &'static str,
-    /// Reads its settings; `None` where something was a fault.
-    pub build: fn(Value, &Faults) -> Option<Arc<dyn Filter>>,
-}
+use crate::settings::Table;
 
 /// Every filter, in the order in which they see a request.
 pub const FILTERS: &[Entry] = &[headers::ENTRY];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 
+use super::Judged;
 use crate::addr::Authority;
 use crate::auth::Principal;
 use crate::policy::{Facts, Scheme};
@@ -29,6 +30,8 @@ pub struct Intent {
     pub path: Option<Box<str>>,
     /// When it asked.
     pub now: Timestamp,
+    /// What the gate saw when it judged; empty before.
+    pub judged: Judged,
 }
 
 impl Intent {

@@ -3,10 +3,12 @@
 //! Start at [`Gate::admit`], then [`Gate::vet`].
 
 mod intent;
+mod judged;
 mod own;
 mod rate;
 
 pub use intent::Intent;
+pub use judged::Judged;
 pub use own::OwnListeners;
 pub use rate::Rates;
 
@@ -20,7 +22,9 @@ use tokio::time::Instant;
 
 use crate::addr::Host;
 use crate::auth::{Authenticator, Credentials, Outcome};
-use crate::policy::{Denial, DenyAction, Facts, Grant, Permit, Policy, Reason, Verdict};
+use crate::policy::{
+    Denial, DenyAction, Explanation, Facts, Grant, Permit, Policy, Reason, Verdict,
+};
 use crate::resolve::{CachedResolver, ResolveError, Resolver};
 
 /// What one listener enforces, shared by the workers.
@@ -34,6 +38,8 @@ pub struct Gate {
     pub own: Arc<OwnListeners>,
     /// Requests of late, for rules with a rate.
     pub rates: Arc<Rates>,
+    /// Whether a request's fields are kept for explanations: where no rule asks for them, they explain nothing.
+    keeps_fields: bool,
 }
 
 /// A permit and what it took to get it.
@@ -63,6 +69,22 @@ pub enum BadCredentials {
 }
 
 impl Gate {
+    /// A gate for one listener.
+    pub fn new(
+        policy: Arc<Policy>,
+        auth: Option<Arc<Authenticator>>,
+        own: Arc<OwnListeners>,
+        rates: Arc<Rates>,
+    ) -> Self {
+        Self {
+            keeps_fields: policy.asks_fields(),
+            policy,
+            auth,
+            own,
+            rates,
+        }
+    }
+
     /// Finds out who the client is, from what it offered.
     pub async fn identify(&self, client: IpAddr, offered: Option<&Credentials>) -> Outcome {
         match &self.auth {
@@ -92,6 +114,9 @@ impl Gate {
 
     /// The first moment: by name, before anything is looked up.
     pub fn admit(&self, intent: &Intent, headers: Option<&HeaderMap>) -> Result<Grant, Denial> {
+        if let Some(headers) = headers.filter(|_| self.keeps_fields) {
+            intent.judged.saw_fields(headers);
+        }
         match self.policy.decide(&intent.facts(headers)) {
             Verdict::Allow(grant) => Ok(grant),
             Verdict::Deny(denial) => Err(denial),
@@ -103,9 +128,12 @@ impl Gate {
         let Some(rate) = permit.obligations().rate else {
             return Ok(());
         };
-        if self.rates.take(permit.rule(), intent, rate) {
+        let taken = self
+            .rates
+            .take(self.policy.name(), permit.rule(), intent, rate);
+        let Err(_wait) = taken else {
             return Ok(());
-        }
+        };
         let action = DenyAction {
             status: 429,
             message: Some("Too many requests; try again later.".to_owned()),
@@ -132,7 +160,8 @@ impl Gate {
         let facts = intent.facts(headers);
         let name = match &intent.authority.host {
             Host::Addr(ip) => {
-                return self.confirm(grant, &facts, &[SocketAddr::new(*ip, port)], None);
+                let addresses = vec![SocketAddr::new(*ip, port)];
+                return self.confirm(grant, intent, &facts, addresses, None);
             }
             Host::Name(name) => name,
         };
@@ -149,7 +178,15 @@ impl Gate {
             .iter()
             .map(|ip| SocketAddr::new(*ip, port))
             .collect();
-        self.confirm(grant, &facts, &addresses, dns)
+        self.confirm(grant, intent, &facts, addresses, dns)
+    }
+
+    /// Explains what was judged, with the policy in force now: by the fields and the addresses that the decision saw.
+    pub fn explain(&self, intent: &Intent) -> Explanation {
+        let facts = intent.facts(intent.judged.fields());
+        let own = |address| self.own.contains(address);
+        self.policy
+            .explain(&facts, intent.judged.addresses().as_deref(), &own)
     }
 
     /// Whether what was permitted before still is, for a tunnel that is open to `peer`.
@@ -174,13 +211,14 @@ impl Gate {
     fn confirm(
         &self,
         grant: &Grant,
+        intent: &Intent,
         facts: &Facts<'_>,
-        addresses: &[SocketAddr],
+        addresses: Vec<SocketAddr>,
         dns: Option<Duration>,
     ) -> Result<Vetted, Barred> {
-        let permit = self.policy.confirm(grant, facts, addresses, &|address| {
-            self.own.contains(address)
-        });
+        let own = |address| self.own.contains(address);
+        let permit = self.policy.confirm(grant, facts, &addresses, &own);
+        intent.judged.saw_addresses(addresses);
         permit
             .map(|permit| Vetted { permit, dns })
             .map_err(Barred::Denied)

@@ -1,37 +1,65 @@
 //! The proxy's own sockets: a request to them would go round in circles, or reach what is not meant for clients.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Mutex;
 
-/// The addresses that this process listens on.
+use arc_swap::ArcSwap;
+
+/// The addresses that this process listens on. Read for every address that is dialled, by all workers, without a lock.
 #[derive(Debug, Default)]
-pub struct OwnListeners(Mutex<Vec<SocketAddr>>);
+pub struct OwnListeners(ArcSwap<Vec<SocketAddr>>);
 
 impl OwnListeners {
+    /// The addresses that were given.
+    pub fn new(addresses: Vec<SocketAddr>) -> Self {
+        Self(ArcSwap::from_pointee(addresses))
+    }
+
     /// Takes the list that is in force from now on.
     pub fn replace(&self, addresses: Vec<SocketAddr>) {
-        if let Ok(mut own) = self.0.lock() {
-            *own = addresses;
-        }
+        self.0.store(addresses.into());
     }
 
     /// Whether a connection to `address` would come back to this process.
+    ///
+    /// Opens a socket only for an address with the port of a wildcard listener: whether it is one of this machine's changes
+    /// with its interfaces, and the kernel is the one to ask.
     pub fn contains(&self, address: SocketAddr) -> bool {
-        // A poisoned list is one that a panic left behind: refusing is the safe reading.
-        let Ok(own) = self.0.lock() else { return true };
-        let same_port = own
-            .iter()
-            .filter(|listener| listener.port() == address.port());
         let ip = address.ip().to_canonical();
-        let mut wildcard = false;
-        for listener in same_port {
-            if listener.ip().to_canonical() == ip {
-                return true;
-            }
-            wildcard |= listener.ip().is_unspecified();
+        let own = self.0.load();
+        let same_port = || own.iter().filter(|own| own.port() == address.port());
+        // A connection to the unspecified address goes to this machine, to whatever of it listens.
+        if same_port().any(|own| ip.is_unspecified() || own.ip().to_canonical() == ip) {
+            return true;
         }
-        drop(own);
-        // Behind a wildcard socket stands every address of this machine; only those can be bound.
+        let wildcard = same_port().any(|own| own.ip().is_unspecified());
         wildcard && (ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_listener_stands_for_every_address_of_this_machine() {
+        let at = |text: &str| -> SocketAddr { text.parse().expect("an address") };
+        let own = OwnListeners::new(vec![at("0.0.0.0:3128"), at("192.0.2.7:1080")]);
+        for (address, is_own) in [
+            ("127.0.0.1:3128", true),
+            ("127.9.9.9:3128", true),
+            ("0.0.0.0:3128", true),
+            ("[::ffff:127.0.0.1]:3128", true),
+            ("127.0.0.1:80", false),
+            ("203.0.113.9:3128", false),
+            ("192.0.2.7:1080", true),
+            ("[::ffff:192.0.2.7]:1080", true),
+            ("192.0.2.7:3129", false),
+            ("0.0.0.0:1080", true),
+            ("[::]:1080", true),
+        ] {
+            assert_eq!(own.contains(at(address)), is_own, "{address}");
+        }
+        own.replace(Vec::new());
+        assert!(!own.contains(at("127.0.0.1:3128")));
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use http::header::{ALLOW, CONTENT_TYPE, COOKIE, MAX_FORWARDS, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 
-use super::table::Entry;
+use super::Entry;
 use super::{Means, Mode, socks};
 use crate::addr::Authority;
 use crate::lifeline::{Lifeline, Tail};

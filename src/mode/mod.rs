@@ -33,3 +33,14 @@ pub struct Means {
     /// The listener's parts.
     pub service: Arc<Service>,
 }
+
+/// A mode in the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its word in `mode = "…"`.
+    pub name: &'static str,
+    /// One line about it.
+    pub summary: &'static str,
+    /// Builds it for a worker.
+    pub build: fn(Means) -> Rc<dyn Mode>,
+}

@@ -213,10 +213,10 @@ fn in_words(allow: bool, rule: Option<&str>) -> String {
 impl Request {
     fn read(table: Table, faults: &Faults) -> Option<Self> {
         let before = faults.len();
-        let client = parsed::<IpAddr>(&table, "client", "an address", faults);
+        let client = parsed::<IpAddr>(&table, "client", ADDRESS, faults);
         let url: Option<Located<String>> =
             table.require("url", "write url = \"https://host.example/\"", faults);
-        let method: Option<Method> = parsed(&table, "method", "a method", faults);
+        let method: Option<Method> = parsed(&table, "method", METHOD, faults);
         let target = url.and_then(|url| Target::parse(&url, method, faults));
         let listener = table.take_or("listener", String::new(), faults);
         let user: Option<String> = table.take("user", faults);
@@ -299,26 +299,36 @@ impl Target {
                 path: (scheme != Scheme::Tunnel).then(|| path.to_owned()),
                 scheme,
             }),
-            Err(error) => refuse(error.to_string(), ""),
+            Err(error) => refuse(error.to_string(), "write \"host.example:443\""),
         }
     }
 }
 
+/// What a text must be, and how that is written.
+type Form = (&'static str, &'static str);
+
+const METHOD: Form = (
+    "a method",
+    "write \"GET\", \"POST\", \"CONNECT\" or another token",
+);
+const ADDRESS: Form = ("an address", "write \"192.0.2.7\" or \"2001:db8::7\"");
+
 fn parsed<T: std::str::FromStr>(
     table: &Table,
     key: &'static str,
-    form: &str,
+    form: Form,
     faults: &Faults,
 ) -> Option<T> {
     let text: Located<String> = table.take(key, faults)?;
     parse(&text, form, faults)
 }
 
-fn parse<T: std::str::FromStr>(text: &Located<String>, form: &str, faults: &Faults) -> Option<T> {
+fn parse<T: std::str::FromStr>(text: &Located<String>, form: Form, faults: &Faults) -> Option<T> {
+    let (form, remedy) = form;
     let value = text.value.parse().ok();
     if value.is_none() {
         let problem = format!("\"{}\" is not {form}", text.value);
-        faults.push(Fault::at(&text.at, problem, ""));
+        faults.push(Fault::at(&text.at, problem, remedy));
     }
     value
 }
@@ -326,7 +336,7 @@ fn parse<T: std::str::FromStr>(text: &Located<String>, form: &str, faults: &Faul
 fn read_addresses(texts: &[Located<String>], faults: &Faults) -> Vec<IpAddr> {
     let texts = texts.iter();
     texts
-        .filter_map(|text| parse(text, "an address", faults))
+        .filter_map(|text| parse(text, ADDRESS, faults))
         .collect()
 }
 
@@ -340,16 +350,22 @@ fn read_time(table: &Table, faults: &Faults) -> Option<Timestamp> {
             return value.mismatch("a time such as \"2026-03-29T01:30:00Z\"", faults);
         }
     };
-    let form = "a time with its offset, such as \"2026-03-29T01:30:00Z\"";
+    let form = (
+        "a time with its offset",
+        "write at = \"2026-03-29T01:30:00Z\"",
+    );
     parse(&Located { value, at }, form, faults)
 }
+
+const FIELD: Form = ("a field name", "write letters, digits and hyphens");
+const VALUE: Form = ("a field value", "write printable ASCII on one line");
 
 fn read_headers(table: &Table, faults: &Faults) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in table.take_rest() {
-        let field: Option<HeaderName> = parse(&name, "a field name", faults);
+        let field: Option<HeaderName> = parse(&name, FIELD, faults);
         for value in Vec::<Located<String>>::from_value(value, faults).unwrap_or_default() {
-            let value: Option<HeaderValue> = parse(&value, "a field value", faults);
+            let value: Option<HeaderValue> = parse(&value, VALUE, faults);
             if let Some((field, value)) = field.clone().zip(value) {
                 headers.append(field, value);
             }

@@ -81,14 +81,10 @@ impl Policy {
         &self.name
     }
 
-    /// The rules, in their order.
-    pub fn rules(&self) -> impl Iterator<Item = &RuleRef> {
-        self.rules.iter().map(|rule| &rule.id)
-    }
-
-    /// Whether the whole policy only reports.
-    pub fn is_report_only(&self) -> bool {
-        self.report
+    /// Whether any rule asks for a request's fields.
+    pub fn asks_fields(&self) -> bool {
+        let mut clauses = self.rules.iter().flat_map(|rule| &rule.clauses);
+        clauses.any(|clause| clause.key == condition::FIELDS)
     }
 
     /// The cases that the operator wrote beside the rules.

@@ -70,7 +70,10 @@ impl Policy {
             }
             let remedy = nearest(&wanted.value, names())
                 .map(|near| format!("Did you mean \"{near}\"?"))
-                .unwrap_or_default();
+                .unwrap_or_else(|| {
+                    let known: Vec<&str> = names().collect();
+                    format!("name one of: {}", known.join(", "))
+                });
             let problem = format!("there is no rule \"{}\"", wanted.value);
             faults.push(Fault::at(&wanted.at, problem, remedy));
         }

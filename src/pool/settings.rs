@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::fault::Faults;
 use crate::settings::Table;
-use crate::upstream::balance::table::{DEFAULT as DEFAULT_BALANCE, Entry};
+use crate::upstream::balance::Entry;
+use crate::upstream::balance::table::DEFAULT as DEFAULT_BALANCE;
 
 /// Settings of the origin side.
 #[derive(Debug, Clone, Copy)]

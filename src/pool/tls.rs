@@ -54,6 +54,10 @@ pub fn read(table: Option<Table>, faults: &Faults) -> Trust {
     }
 }
 
+/// What to give, and what most likely was given instead.
+const PEM: &str = "give a file of certificates in PEM (\"-----BEGIN CERTIFICATE-----\"); one in DER is converted with: \
+                   openssl x509 -inform der -in ca.der -out ca.pem";
+
 fn add_roots(roots: &mut RootCertStore, path: &Located<PathBuf>, faults: &Faults) {
     let shown = path.value.display();
     let before = roots.len();
@@ -67,7 +71,7 @@ fn add_roots(roots: &mut RootCertStore, path: &Located<PathBuf>, faults: &Faults
                     faults.push(Fault::at(
                         &path.at,
                         format!("{shown} has a certificate that can not be used: {error}"),
-                        "PEM is expected",
+                        PEM,
                     ));
                 }
             }
@@ -75,7 +79,7 @@ fn add_roots(roots: &mut RootCertStore, path: &Located<PathBuf>, faults: &Faults
                 faults.push(Fault::at(
                     &path.at,
                     format!("{shown} holds no certificate"),
-                    "PEM is expected",
+                    PEM,
                 ));
             }
         }

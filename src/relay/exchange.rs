@@ -11,7 +11,7 @@ use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, retry, throttle};
-use crate::gate::Intent;
+use crate::gate::{Intent, Judged};
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path};
 use crate::policy::{Permit, Scheme};
@@ -70,6 +70,7 @@ impl Relay {
             method: Some(head.method.clone()),
             path: Some(normal_path(&to.path).into()),
             now: recording.time(),
+            judged: Judged::default(),
         };
         recording.note_intent(intent, FlowKind::Exchange);
         let Some(flow) = recording.flow().cloned() else {

@@ -57,13 +57,11 @@ pub struct Parts {
     pub life: Lifeline,
 }
 
-/// What a decision was made about.
+/// What a decision was made about, with what it saw.
 #[derive(Debug, Clone)]
 pub struct Decided {
     /// What was asked for.
     pub intent: Intent,
-    /// The address that was dialled, if it came to that.
-    pub origin: Option<std::net::SocketAddr>,
 }
 
 impl Parts {
@@ -122,15 +120,7 @@ impl Parts {
     pub fn explain(&self, id: RequestId) -> Option<Explanation> {
         let decided = self.recent.find(id, Decided::clone)?;
         let service = self.service(&decided.intent.listener)?;
-        let addresses = decided.origin.map(|origin| [origin]);
-        let addresses = addresses.as_ref().map(<[_; 1]>::as_slice);
-        let own = |address| service.gate.own.contains(address);
-        Some(
-            service
-                .gate
-                .policy
-                .explain(&decided.intent.facts(None), addresses, &own),
-        )
+        Some(service.gate.explain(&decided.intent))
     }
 
     /// Tells open tunnels to ask again whether they are permitted, as when a list has changed.

@@ -282,13 +282,7 @@ impl Recording {
         record.total = Some(self.started.elapsed());
         self.parts.counters.count(&record);
         if let Some(intent) = self.intent.take() {
-            self.parts.recent.push(
-                record.id,
-                Decided {
-                    intent,
-                    origin: record.origin,
-                },
-            );
+            self.parts.recent.push(record.id, Decided { intent });
         }
         self.parts.reporter.emit(record);
         self.flow = None;

@@ -16,7 +16,7 @@ use super::recording::Recording;
 use super::{Caller, Refusal, Relay, throttle};
 use crate::addr::Authority;
 use crate::auth::Credentials;
-use crate::gate::Intent;
+use crate::gate::{Intent, Judged};
 use crate::message::Body;
 use crate::policy::Scheme;
 use crate::report::FlowKind;
@@ -127,6 +127,7 @@ impl Relay {
             method: headers.map(|_| Method::CONNECT),
             path: None,
             now: recording.time(),
+            judged: Judged::default(),
         };
         recording.note_intent(intent, FlowKind::Tunnel);
         let permit = self.permit(caller, recording, headers).await?;

@@ -1,6 +1,8 @@
 //! Start, reload, drain and stop: what runs goes on, what is wrong changes nothing.
 //! Not what each setting means. Start at the first test.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -82,6 +84,62 @@ fn a_hundred_reloads_under_load_fail_nobody() {
         client.join().unwrap();
     }
     assert!(done.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn a_listener_that_gets_another_name_keeps_its_address() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    let egret = Egret::start(&Config::loopback());
+    let address = egret.address("egress");
+    let ask = || {
+        let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", origin.url("/"));
+        let mut wire = Wire::connect(address);
+        wire.send(request.as_bytes());
+        wire.response("GET").status
+    };
+    for name in ["first", "second"] {
+        let text = Config::loopback().text();
+        let text = text.replace("127.0.0.1:0", &address.to_string());
+        egret.write(
+            "egret.toml",
+            &text.replace("\"egress\"", &format!("\"{name}\"")),
+        );
+        let reload = egret.command(&["reload"]);
+        assert!(reload.status.success(), "{name}: {reload:?}");
+        assert_eq!(ask(), 200, "{name}");
+        egret.wait_record(name, |record| record["listener"] == name);
+    }
+}
+
+#[test]
+fn a_reload_says_what_only_a_restart_changes() {
+    let egret = Egret::start(&Config::loopback());
+    let text = Config::loopback().text();
+    let text = text.replace("workers = 2", "workers = 3");
+    egret.write("egret.toml", &text.replace("admin.sock", "other.sock"));
+    let reload = egret.command(&["reload"]);
+    assert!(reload.status.success(), "{reload:?}");
+    let said = String::from_utf8_lossy(&reload.stderr);
+    for part in ["3 workers", "other.sock", "restart the process"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn slow_and_silent_callers_of_the_admin_socket_disturb_nobody() {
+    let egret = Egret::start(&Config::loopback());
+    let call = || UnixStream::connect(egret.path("admin.sock")).unwrap();
+    let _silent = call();
+    let mut slow = call();
+    slow.write_all(b"{\"command\":").unwrap();
+    let deaf = call();
+    (&deaf).write_all(b"{\"command\": \"status\"}\n").unwrap();
+    assert!(egret.command(&["status"]).status.success());
+    assert!(egret.command(&["reload"]).status.success());
+    slow.write_all(b" \"status\"}\n").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"reloads\":1"), "{answer}");
 }
 
 #[test]

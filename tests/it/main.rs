@@ -14,6 +14,7 @@
 
 mod clients;
 mod connect;
+mod explain;
 mod floors;
 mod forward;
 mod framing;

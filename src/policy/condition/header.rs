@@ -12,10 +12,13 @@ use super::{Condition, Entry, Facts, Ground, Truth, glob, quoted};
 use crate::settings::{FromValue, Kind, Located, Table, Value};
 
 pub(super) const ENTRY: Entry = Entry {
-    name: "header",
+    name: NAME,
     summary: "the request has these fields: { user-agent = \"pip/*\", x-build = true }",
     build,
 };
+
+/// Its key.
+pub(in crate::policy) const NAME: &str = "header";
 
 /// Fields whose values are secrets.
 const HIDDEN: [&str; 4] = [

@@ -18,8 +18,9 @@ mod table;
 mod tests;
 mod time;
 
+pub(super) use header::NAME as FIELDS;
 pub(super) use host::suffixes;
-pub use table::{CONDITIONS, Entry};
+pub use table::CONDITIONS;
 
 use std::fmt::{self, Debug};
 use std::net::IpAddr;
@@ -126,6 +127,23 @@ pub trait Condition: Debug + Send + Sync {
     /// The hosts outside of which it can not hold, where these are known as exact names and suffixes.
     fn host_keys(&self) -> Option<HostKeys<'_>> {
         None
+    }
+}
+
+/// One condition: its key in a rule, one line about it, and how it is made of a value.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// The key.
+    pub name: &'static str,
+    /// What it asks, in one line.
+    pub summary: &'static str,
+    /// Builds it; faults go to the ground, and then there is none.
+    pub build: fn(Value, Ground<'_>) -> Option<Arc<dyn Condition>>,
+}
+
+impl Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }
 

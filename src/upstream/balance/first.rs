@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Balancer;
-use super::table::Entry;
+use super::{Balancer, Entry};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "first",

@@ -7,11 +7,23 @@ mod round_robin;
 pub mod table;
 
 use std::fmt::Debug;
+use std::rc::Rc;
 
 /// Chooses among endpoints. Lives on one worker.
 pub trait Balancer: Debug {
     /// The place of the endpoint to try first, of `count` equal ones; `count` is at least 1.
     fn pick(&self, count: usize) -> usize;
+}
+
+/// A balancer in the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its word in `balance = "…"`.
+    pub name: &'static str,
+    /// One line about it.
+    pub summary: &'static str,
+    /// Builds it for a worker.
+    pub build: fn() -> Rc<dyn Balancer>,
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 
-use super::Balancer;
-use super::table::Entry;
+use super::{Balancer, Entry};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "random",

@@ -3,8 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::Balancer;
-use super::table::Entry;
+use super::{Balancer, Entry};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "round-robin",

@@ -1,21 +1,8 @@
 //! The balancers by name.
 
-use std::rc::Rc;
-
-use super::{Balancer, first, random, round_robin};
+use super::{Entry, first, random, round_robin};
 use crate::fault::Faults;
 use crate::settings::{FromValue, Located, Value, one_of};
-
-/// A balancer in the table.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its word in `balance = "…"`.
-    pub name: &'static str,
-    /// One line about it.
-    pub summary: &'static str,
-    /// Builds it for a worker.
-    pub build: fn() -> Rc<dyn Balancer>,
-}
 
 /// Every balancer.
 pub const BALANCERS: &[Entry] = &[round_robin::ENTRY, first::ENTRY, random::ENTRY];

@@ -15,7 +15,7 @@ mod wire;
 
 pub(crate) use config::Config;
 pub(crate) use dns::Dns;
-pub(crate) use egret::Egret;
+pub(crate) use egret::{Egret, program};
 pub(crate) use origin::{Origin, Request, ok};
 pub(crate) use programs::{Outcome, python, run};
 pub(crate) use tls::Ca;

@@ -1,0 +1,100 @@
+//! `egret explain`: without a process, asking one, and of a record. Not how a walk is shown: that is the policy's own tests.
+//! Start at the first test.
+
+use std::process::{Output, Stdio};
+
+use crate::support::{Config, Dns, Egret, Origin, ok, program};
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_record_s_id_explains_the_decision_as_it_was_made() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    let dns = Dns::start(&[
+        ("inside.test", "10.1.2.3"),
+        ("metadata.test", "169.254.169.254"),
+    ]);
+    let config = Config::closed()
+        .rule("name = \"builds\"\nallow = {}\naddress = \"127.0.0.0/8\"\nheader = { x-build = \"7*\" }")
+        .rule("name = \"names\"\nallow = {}\nhost = \"*.test\"")
+        .dns(&dns);
+    let egret = Egret::start(&config);
+    let port = origin.address.port();
+    let cases = [
+        (
+            format!("http://127.0.0.1:{port}/"),
+            "X-Build: 77\r\n",
+            "allow",
+            "builds",
+        ),
+        (
+            format!("http://127.0.0.1:{port}/"),
+            "X-Build: 6\r\n",
+            "deny",
+            "default",
+        ),
+        (
+            "http://inside.test/".to_owned(),
+            "",
+            "deny",
+            "10.1.2.3 is guarded",
+        ),
+        (
+            "http://metadata.test/".to_owned(),
+            "Cookie: hush\r\n",
+            "deny",
+            "169.254.169.254 is guarded",
+        ),
+    ];
+    for (number, (url, fields, verdict, part)) in cases.iter().enumerate() {
+        let request = format!("GET {url}{number} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        egret.ask(&request);
+        let path = format!("/{number}");
+        let record = egret.wait_record(url, |record| record["path"] == *path);
+        assert_eq!(record["verdict"], *verdict, "{record}");
+        let explained = egret.command(&["explain", record["id"].as_str().unwrap()]);
+        let said = text(&explained);
+        assert!(
+            said.contains(verdict) && said.contains(part),
+            "{url}: {said}"
+        );
+        assert!(!said.contains("hush"), "{said}");
+    }
+}
+
+#[test]
+fn a_request_line_is_a_question_with_and_without_a_process() {
+    let egret = Egret::start(&Config::loopback());
+    let line = "CONNECT 127.0.0.1:443 HTTP/1.1";
+    let live = egret.command(&["explain", "--live", "--listener", "egress", line]);
+    let offline = explain(&egret, &["--listener", "egress", line]);
+    for said in [text(&live), text(&offline)] {
+        assert!(said.starts_with("CONNECT 127.0.0.1:443 (tunnel)"), "{said}");
+        assert!(said.contains("allow"), "{said}");
+    }
+}
+
+#[test]
+fn a_listener_that_is_not_there_is_named_and_the_nearest_suggested() {
+    let egret = Egret::start(&Config::loopback());
+    let live = egret.command(&["explain", "--live", "--listener", "egres", "a.test:443"]);
+    let offline = explain(&egret, &["--listener", "egres", "a.test:443"]);
+    for asked in [live, offline] {
+        assert_eq!(asked.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&asked.stderr);
+        assert!(said.contains("there is no listener \"egres\""), "{said}");
+        assert!(said.contains("Did you mean \"egress\"?"), "{said}");
+    }
+}
+
+/// `egret explain -c FILE …`, which asks no process.
+fn explain(egret: &Egret, words: &[&str]) -> Output {
+    let mut command = program();
+    command
+        .arg("explain")
+        .arg("-c")
+        .arg(egret.path("egret.toml"));
+    command.args(words).stdin(Stdio::null()).output().unwrap()
+}
