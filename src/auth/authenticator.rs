@@ -66,6 +66,14 @@ impl Authenticator {
         }
     }
 
+    /// Who a principal is now, after a reload; `None` where no method knows it any more.
+    pub fn recall(&self, principal: &Principal, client: IpAddr) -> Option<Principal> {
+        let client = client.to_canonical();
+        self.methods
+            .iter()
+            .find_map(|method| method.recall(principal, client))
+    }
+
     /// Who a client that offers nothing is by its address alone.
     pub fn by_address(&self, client: IpAddr) -> Option<Principal> {
         let client = client.to_canonical();

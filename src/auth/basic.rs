@@ -2,6 +2,7 @@
 //! Knows nothing of header fields (credentials) nor of hashes (hash).
 //! Start at [`Basic`].
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use super::htpasswd::Users;
 use super::method::{Answer, Answering, AuthMethod, Entry, Seen};
 use super::verifier::{Verdict, Verifier};
-use super::{Challenge, Credentials, Groups};
+use super::{Challenge, Credentials, Groups, Principal};
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Located, Table, Value};
 
@@ -106,6 +107,11 @@ impl AuthMethod for Basic {
             Some(offered) => Box::pin(self.answer(offered)),
             None => Box::pin(std::future::ready(Answer::Unknown)),
         }
+    }
+
+    fn recall(&self, principal: &Principal, _client: IpAddr) -> Option<Principal> {
+        let now = &self.users.find(&principal.name)?.principal;
+        (now.method == principal.method).then(|| now.clone())
     }
 
     fn challenge(&self) -> Option<Challenge> {

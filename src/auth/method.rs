@@ -22,6 +22,12 @@ pub trait AuthMethod: Debug + Send + Sync {
         None
     }
 
+    /// Who a principal that this method once found is now; `None` where it is not known any more.
+    fn recall(&self, principal: &Principal, client: IpAddr) -> Option<Principal> {
+        self.by_address(client)
+            .filter(|now| now.name == principal.name && now.method == principal.method)
+    }
+
     /// What a client is told to offer, for methods that read credentials.
     fn challenge(&self) -> Option<Challenge> {
         None

@@ -28,6 +28,8 @@ pub struct Intent {
     pub method: Option<Method>,
     /// The normalised path; `None` for tunnels.
     pub path: Option<Box<str>>,
+    /// How the origin might read the path, where that is another one: both readings must be allowed.
+    pub other_path: Option<Box<str>>,
     /// When it asked.
     pub now: Timestamp,
     /// What the gate saw when it judged; empty before.
@@ -49,5 +51,14 @@ impl Intent {
             now: self.now,
             resolved: None,
         }
+    }
+
+    /// The facts by the other reading of the path, where there is one.
+    pub fn other_facts<'a>(&'a self, headers: Option<&'a HeaderMap>) -> Option<Facts<'a>> {
+        let path = self.other_path.as_deref()?;
+        Some(Facts {
+            path: Some(path),
+            ..self.facts(headers)
+        })
     }
 }

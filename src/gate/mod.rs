@@ -21,7 +21,7 @@ use http::header::PROXY_AUTHORIZATION;
 use tokio::time::Instant;
 
 use crate::addr::Host;
-use crate::auth::{Authenticator, Credentials, Outcome};
+use crate::auth::{Authenticator, Credentials, Outcome, Principal};
 use crate::policy::{
     Denial, DenyAction, Explanation, Facts, Grant, Permit, Policy, Reason, Verdict,
 };
@@ -117,10 +117,24 @@ impl Gate {
         if let Some(headers) = headers.filter(|_| self.keeps_fields) {
             intent.judged.saw_fields(headers);
         }
-        match self.policy.decide(&intent.facts(headers)) {
+        let grant = self.decide(&intent.facts(headers))?;
+        match intent.other_facts(headers) {
+            Some(other) => self.decide(&other).map(|_| grant),
+            None => Ok(grant),
+        }
+    }
+
+    fn decide(&self, facts: &Facts<'_>) -> Result<Grant, Denial> {
+        match self.policy.decide(facts) {
             Verdict::Allow(grant) => Ok(grant),
             Verdict::Deny(denial) => Err(denial),
         }
+    }
+
+    /// Who a principal is now: a reload may have taken it away, or changed its groups.
+    pub fn recall(&self, intent: &Intent) -> Option<Principal> {
+        let auth = self.auth.as_ref()?;
+        auth.recall(intent.principal.as_ref()?, intent.client.ip())
     }
 
     /// Takes a request out of the rate of the rule that permits it, if it has one.
@@ -157,11 +171,10 @@ impl Gate {
         resolver: &CachedResolver,
     ) -> Result<Vetted, Barred> {
         let port = intent.authority.port;
-        let facts = intent.facts(headers);
         let name = match &intent.authority.host {
             Host::Addr(ip) => {
                 let addresses = vec![SocketAddr::new(*ip, port)];
-                return self.confirm(grant, intent, &facts, addresses, None);
+                return self.confirm(grant, intent, headers, addresses, None);
             }
             Host::Name(name) => name,
         };
@@ -178,7 +191,7 @@ impl Gate {
             .iter()
             .map(|ip| SocketAddr::new(*ip, port))
             .collect();
-        self.confirm(grant, intent, &facts, addresses, dns)
+        self.confirm(grant, intent, headers, addresses, dns)
     }
 
     /// Explains what was judged, with the policy in force now: by the fields and the addresses that the decision saw.
@@ -197,27 +210,36 @@ impl Gate {
         peer: SocketAddr,
     ) -> Result<(), Denial> {
         let facts = intent.facts(headers);
-        match self.policy.decide(&facts) {
-            Verdict::Deny(denial) => Err(denial),
-            Verdict::Allow(grant) => self
-                .policy
-                .confirm(&grant, &facts, &[peer], &|address| {
-                    self.own.contains(address)
-                })
-                .map(|_| ()),
-        }
+        let grant = self.decide(&facts)?;
+        let own = |address| self.own.contains(address);
+        self.policy
+            .confirm(&grant, &facts, &[peer], &own)
+            .map(|_| ())
     }
 
     fn confirm(
         &self,
         grant: &Grant,
         intent: &Intent,
-        facts: &Facts<'_>,
+        headers: Option<&HeaderMap>,
         addresses: Vec<SocketAddr>,
         dns: Option<Duration>,
     ) -> Result<Vetted, Barred> {
         let own = |address| self.own.contains(address);
-        let permit = self.policy.confirm(grant, facts, &addresses, &own);
+        let permit = self
+            .policy
+            .confirm(grant, &intent.facts(headers), &addresses, &own);
+        let permit = match intent.other_facts(headers) {
+            // By the other reading exactly what was permitted by the first must be permitted too.
+            Some(other) => permit.and_then(|permit| {
+                let by_other = self
+                    .policy
+                    .confirm(grant, &other, permit.addresses(), &own)?;
+                let same = by_other.addresses() == permit.addresses();
+                if same { Ok(permit) } else { Ok(by_other) }
+            }),
+            None => permit,
+        };
         intent.judged.saw_addresses(addresses);
         permit
             .map(|permit| Vetted { permit, dns })

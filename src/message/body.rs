@@ -4,7 +4,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -20,8 +20,11 @@ pub enum Body {
     /// Content that is at hand.
     Full(Bytes),
     /// Content that arrives.
-    Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError>>>),
+    Stream(Frames),
 }
+
+/// Frames as they arrive.
+pub type Frames = Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError>>>;
 
 /// Why a body ended before it was whole.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,14 @@ impl Body {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    /// The body without its trailer section, for where fields are changed: a trailer must not say what a field may not.
+    pub fn without_trailers(self) -> Self {
+        match self {
+            Self::Stream(stream) => Self::stream(WithoutTrailers(stream)),
+            Self::Empty | Self::Full(_) => self,
         }
     }
 
@@ -117,5 +128,31 @@ impl HttpBody for Body {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(stream) => stream.size_hint(),
         }
+    }
+}
+
+struct WithoutTrailers(Frames);
+
+impl HttpBody for WithoutTrailers {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(self.0.as_mut().poll_frame(cx));
+        let trailers = frame
+            .as_ref()
+            .is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers));
+        Poll::Ready(frame.filter(|_| !trailers))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
     }
 }

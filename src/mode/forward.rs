@@ -93,7 +93,7 @@ impl Handler for Client {
                 .await
             }
             Ok(Target::Asterisk) if accepted.http => {
-                Reply::new(self.answer(&caller, &request, "*", options()))
+                self.answer(&caller, &request, "*", options()).await
             }
             Ok(Target::Origin(_)) => {
                 self.refuse_with(&caller, &request, &Refusal::Misdirected(NOT_FOR_A_PROXY))
@@ -166,24 +166,27 @@ impl Client {
         match max_forwards(&mut request) {
             Some(0) if *request.method() == Method::TRACE => {
                 let echo = trace(&request, &to);
-                Reply::new(self.answer(caller, &request, &to.path, echo))
+                self.answer(caller, &request, &to.path, echo).await
             }
-            Some(0) => Reply::new(self.answer(caller, &request, &to.path, options())),
+            Some(0) => self.answer(caller, &request, &to.path, options()).await,
             Some(_) | None => self.mode.means.relay.exchange(request, caller, &to).await,
         }
     }
 
-    fn answer(
+    async fn answer(
         &self,
         caller: &Caller,
         request: &Request<Body>,
         target: &str,
         response: Response<Body>,
-    ) -> Response<Body> {
-        self.mode
-            .means
-            .relay
-            .answer(caller, request, target, response)
+    ) -> Reply {
+        Reply::new(
+            self.mode
+                .means
+                .relay
+                .answer(caller, request, target, response)
+                .await,
+        )
     }
 
     fn refuse_with(&self, caller: &Caller, request: &Request<Body>, refusal: &Refusal) -> Reply {

@@ -3,7 +3,7 @@
 //! Not the usual way: a request that is whole when its response comes never gets here.
 //! Start at [`Late::spawn`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use tokio::sync::Notify;
@@ -12,13 +12,14 @@ use super::upload::Upload;
 use crate::lifeline::Lifeline;
 use crate::stream::WriteHalf;
 
-/// A request that is still being sent. Dropped, it stops.
+/// A request that is still being sent. Dropped, it stops, unless it was let go.
 #[derive(Debug)]
 pub(super) struct Late(Rc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     sent: RefCell<Option<WriteHalf>>,
+    let_go: Cell<bool>,
     stop: Notify,
 }
 
@@ -42,14 +43,18 @@ impl Late {
         Self(shared)
     }
 
-    /// The writing side of the connection, if the request was sent whole.
-    pub(super) fn take(&self) -> Option<WriteHalf> {
+    /// The response is whole. Gives the writing side of the connection if the request is whole too; else lets it go on to its
+    /// own end, as the origin may want the rest of it. Every wait in there is bounded by the limits of both sides.
+    pub(super) fn finish(self) -> Option<WriteHalf> {
+        self.0.let_go.set(true);
         self.0.sent.borrow_mut().take()
     }
 }
 
 impl Drop for Late {
     fn drop(&mut self) {
-        self.0.stop.notify_one();
+        if !self.0.let_go.get() {
+            self.0.stop.notify_one();
+        }
     }
 }

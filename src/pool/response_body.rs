@@ -67,7 +67,7 @@ impl ResponseBody {
         let Some(line) = self.line.take() else { return };
         let write = match line.request {
             Request::Sent(write) => Some(write),
-            Request::Late(late) => late.take(),
+            Request::Late(late) => late.finish(),
             Request::Cut => None,
         };
         let Some(write) = write.filter(|_| line.reusable && line.reader.is_empty()) else {

@@ -13,7 +13,7 @@ use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, retry, throttle};
 use crate::gate::{Intent, Judged};
 use crate::message::ProxyError;
-use crate::message::{Body, Reply, default_port, hop, normal_path};
+use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
 use crate::policy::{Permit, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
@@ -57,6 +57,7 @@ impl Relay {
         let (head, body) = request.into_parts();
         let credentials = self.credentials(caller, &head.headers)?;
         let principal = self.identify(caller, credentials.as_ref()).await?;
+        let path = normal_path(&to.path);
         let intent = Intent {
             listener: caller.service.name.clone(),
             client: caller.client,
@@ -68,7 +69,8 @@ impl Relay {
                 Scheme::Http
             },
             method: Some(head.method.clone()),
-            path: Some(normal_path(&to.path).into()),
+            other_path: other_reading(&path).map(Into::into),
+            path: Some(path.into()),
             now: recording.time(),
             judged: Judged::default(),
         };
@@ -107,6 +109,12 @@ impl Relay {
             .authority
             .without_default_port(default_port(to.secure))
             .to_string();
+        let filtered = !permit.obligations().filters.is_empty();
+        let body = if filtered {
+            body.without_trailers()
+        } else {
+            body
+        };
         let body = match permit.obligations().bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),
@@ -189,6 +197,11 @@ impl Relay {
                 .response
                 .map(|body| throttle::body(body, rate)),
             None => sent.received.response,
+        };
+        let response = if obligations.filters.is_empty() {
+            response
+        } else {
+            response.map(Body::without_trailers)
         };
         Reply::new(recording.follow(response))
     }

@@ -79,8 +79,9 @@ impl Relay {
         self.parts.service(&had.name).is_none()
     }
 
-    /// Answers and records what a client asks of the proxy itself, without asking policy: nothing leaves the process.
-    pub fn answer(
+    /// Answers and records what a client asks of the proxy itself, once it has said who it is where that is asked. Policy is
+    /// not: nothing leaves the process.
+    pub async fn answer(
         &self,
         caller: &Caller,
         request: &http::Request<Body>,
@@ -89,7 +90,17 @@ impl Relay {
     ) -> Response<Body> {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(target));
-        recording.respond(response)
+        let known = match self.credentials(caller, request.headers()) {
+            Ok(credentials) => self
+                .identify(caller, credentials.as_ref())
+                .await
+                .map(|_| ()),
+            Err(refusal) => Err(refusal),
+        };
+        match known {
+            Ok(()) => recording.respond(response),
+            Err(refusal) => recording.refuse(&refusal, None, Some(request.headers())),
+        }
     }
 
     /// Answers and records a request that is refused before policy is asked.

@@ -126,6 +126,7 @@ impl Relay {
             scheme: Scheme::Tunnel,
             method: headers.map(|_| Method::CONNECT),
             path: None,
+            other_path: None,
             now: recording.time(),
             judged: Judged::default(),
         };
@@ -259,10 +260,16 @@ async fn no_longer_permitted(
         let Some(service) = parts.service(&service.name) else {
             return "its listener is gone".to_owned();
         };
-        let intent = Intent {
+        let mut intent = Intent {
             now: jiff::Timestamp::now(),
             ..intent.clone()
         };
+        if intent.principal.is_some() {
+            intent.principal = service.gate.recall(&intent);
+            if intent.principal.is_none() {
+                return "no longer allowed: the client is not known any more".to_owned();
+            }
+        }
         if let Err(denial) = service.gate.still_permits(&intent, headers, peer) {
             return format!("no longer allowed: {}", Refusal::Denied(denial).reason());
         }

@@ -12,6 +12,7 @@
     reason = "tests stand outside the workers: they read the real clock"
 )]
 
+mod bypass;
 mod clients;
 mod connect;
 mod explain;
