@@ -12,6 +12,7 @@
     reason = "tests stand outside the workers: they read the real clock"
 )]
 
+mod client_side;
 mod clients;
 mod connect;
 mod floors;
