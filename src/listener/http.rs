@@ -53,8 +53,8 @@ pub enum Trouble {
     /// The body is larger than the limit.
     #[error("the request body is larger than the limit")]
     LargeBody,
-    /// The connection broke inside the head.
-    #[error("the connection broke inside the header section")]
+    /// The connection broke inside the head, or before HTTP/2 had begun.
+    #[error("the connection broke before a request was whole")]
     Broken,
     /// HTTP/2 was spoken wrongly.
     #[error("the client broke HTTP/2: {0}")]
