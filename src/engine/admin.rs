@@ -23,7 +23,10 @@ use crate::resolve::Resolver;
 pub(super) fn carry_out(engine: &mut Engine, request: &Value) -> Answer {
     let command = request.get("command").and_then(Value::as_str);
     match command.unwrap_or_default() {
-        "reload" => Box::pin(ready(Ok(reload(engine, request)))),
+        "reload" => {
+            let answer = reload(engine, request);
+            Box::pin(in_force(lines(engine), answer))
+        }
         "drain" => {
             engine.drain();
             Box::pin(ready(Ok(json!({ "draining": true }))))
@@ -61,6 +64,15 @@ fn reload(engine: &mut Engine, request: &Value) -> Value {
         Ok(warnings) => json!({ "reloaded": true, "warnings": rendered(&warnings) }),
         Err(faults) => json!({ "reloaded": false, "faults": rendered(&faults) }),
     }
+}
+
+/// Answers when every worker follows: whoever reads "reloaded" may count on it.
+async fn in_force(workers: Vec<Line>, answer: Value) -> Result<Value, String> {
+    for worker in &workers {
+        // A worker that has ended follows nothing any more.
+        let _ = worker.ask(|_| ()).await;
+    }
+    Ok(answer)
 }
 
 fn filter(request: &Value) -> Result<Option<Arc<Filter>>, String> {

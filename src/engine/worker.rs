@@ -7,19 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Response;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use super::listeners::Key;
 use super::snapshot::Snapshot;
 use crate::lifeline::{Lifeline, Tail};
+use crate::listener::Conn;
 use crate::listener::accept::{self, Dropped, Taker, Terms};
 use crate::listener::http::Trouble;
-use crate::listener::{Accepted, Conn, Limits, ProxyHeaders};
-use crate::message::Interim;
+use crate::message::{Body, Interim};
 use crate::mode::{Entry, Means, Mode};
 use crate::pool::Pool;
-use crate::relay::{Caller, Parts, Relay};
+use crate::relay::{Caller, Parts, Refusal, Relay};
 use crate::report::{Protocol, Reporter};
 
 /// A question to a worker's parts, answered on its thread.
@@ -233,6 +234,7 @@ impl Floor {
             }
         };
         let service = self.parts.service(&key.listener)?;
+        let terms = self.terms.borrow().get(&key.listener).cloned()?;
         let means = Means {
             relay: Relay::new(self.parts.clone()),
             service,
@@ -240,6 +242,7 @@ impl Floor {
         let door = Rc::new(Door {
             floor: self.clone(),
             listener: key.listener.clone(),
+            last_terms: RefCell::new(terms),
             mode: (mode.build)(means.clone()),
             means,
         });
@@ -258,23 +261,18 @@ impl Floor {
 struct Door {
     floor: Rc<Floor>,
     listener: Arc<str>,
+    last_terms: RefCell<Arc<Terms>>,
     mode: Rc<dyn Mode>,
     means: Means,
 }
 
 impl Taker for Door {
     fn terms(&self) -> Arc<Terms> {
-        let terms = self.floor.terms.borrow().get(&self.listener).cloned();
-        // A listener that a reload took away still finishes what it has accepted.
-        terms.unwrap_or_else(|| {
-            Arc::new(Terms {
-                listener: self.listener.clone(),
-                limits: Limits::default(),
-                accepted: Accepted::default(),
-                proxy_headers: ProxyHeaders::default(),
-                admission: Arc::default(),
-            })
-        })
+        if let Some(terms) = self.floor.terms.borrow().get(&self.listener) {
+            self.last_terms.replace(terms.clone());
+        }
+        // A listener that a reload took away still finishes what it has accepted, by what it last accepted.
+        self.last_terms.borrow().clone()
     }
 
     async fn serve(&self, conn: Conn) -> Option<Tail> {
@@ -288,22 +286,39 @@ impl Taker for Door {
         self.floor.parts.counters.accepted()
     }
 
+    fn refuse(&self, client: SocketAddr, trouble: Trouble) -> Response<Body> {
+        self.count(trouble);
+        let refusal = Refusal::Trouble(trouble);
+        self.means
+            .relay
+            .refuse(&self.caller(client), &refusal, None)
+    }
+
     fn dropped(&self, client: SocketAddr, why: Dropped) {
         let relay = &self.means.relay;
-        let caller = Caller {
-            service: relay.service(&self.means.service),
+        match why {
+            Dropped::Trouble(trouble) => {
+                self.count(trouble);
+                relay.abandoned(&self.caller(client), &trouble);
+            }
+            Dropped::Preface(error) => relay.broken_off(&self.caller(client), error.to_string()),
+        }
+    }
+}
+
+impl Door {
+    fn caller(&self, client: SocketAddr) -> Caller {
+        Caller {
+            service: self.means.relay.service(&self.means.service),
             client,
             protocol: Protocol::Http11,
             interim: Interim::default(),
-        };
-        match why {
-            Dropped::Limit => {
-                self.floor.parts.counters.connections_refused.bump();
-                relay.abandoned(&caller, &Trouble::Connections);
-            }
-            Dropped::Silent | Dropped::Preface(_) | Dropped::Protocol => {
-                relay.broken_off(&caller, why.to_string())
-            }
+        }
+    }
+
+    fn count(&self, trouble: Trouble) {
+        if trouble == Trouble::Connections {
+            self.floor.parts.counters.connections_refused.bump();
         }
     }
 }

@@ -1,18 +1,28 @@
 //! Accepts connections of one socket on one worker, within the limits, and hands them over once their first bytes are known.
+//! Speaks no protocol: what is answered to who is not let in comes from the [`Taker`].
+//! Start at [`run`].
 
+use std::cell::Cell;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use bytes::{Bytes, BytesMut};
+use http::{Response, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use super::http::Trouble;
 use super::preface::{self, PrefaceError};
-use super::{Accepted, Admission, Admitted, Conn, Limits, Protocol, ProxyHeaders};
+use super::{Accepted, Admission, Admitted, Conn, Limits, Preface, Protocol, ProxyHeaders};
 use crate::lifeline::{Lifeline, Tail};
+use crate::message::Body;
+use crate::message::http1::encode;
+use crate::message::http1::framing::Length;
 use crate::stream::Stream;
 
 /// What a listener does with its connections. Asked anew for each one, so that a reload takes effect.
@@ -41,25 +51,22 @@ pub trait Taker {
     /// A connection was accepted; what is returned lives as long as it.
     fn accepted(&self) -> impl Sized + 'static;
 
-    /// A connection ended before it could be served.
+    /// Answers and records a connection that is not served.
+    fn refuse(&self, client: SocketAddr, trouble: Trouble) -> Response<Body>;
+
+    /// Records a connection that ended before it could be served, and that is not answered.
     fn dropped(&self, client: SocketAddr, why: Dropped);
 }
 
 /// Why a connection was not served.
 #[derive(Debug, thiserror::Error)]
 pub enum Dropped {
-    /// A limit of connections is reached.
-    #[error("too many connections")]
-    Limit,
-    /// It did not say anything in time.
-    #[error("the first byte did not arrive in time")]
-    Silent,
+    /// It is not let in.
+    #[error("{0}")]
+    Trouble(Trouble),
     /// Its first bytes are no beginning.
     #[error("{0}")]
     Preface(PrefaceError),
-    /// Its protocol is not accepted here.
-    #[error("this protocol is not accepted on this port")]
-    Protocol,
 }
 
 /// Accepts until the drain begins or `stop` is notified. A connection's task outlives this.
@@ -74,24 +81,12 @@ pub async fn run<T: Taker + 'static>(
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut draining => return,
-            () = &mut stopped => return,
+            () = &mut draining => break,
+            () = &mut stopped => break,
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let taker = taker.clone();
-                let open = taker.accepted();
-                life.spawn(async move {
-                    let _open = open;
-                    // Boxed, so that the room it takes is given back before the tail begins.
-                    let tail = Box::pin(connection(stream, peer, &*taker)).await;
-                    if let Some((_admitted, tail)) = tail {
-                        drop(taker);
-                        tail.await;
-                    }
-                });
-            }
+            Ok((stream, peer)) => take(stream, peer, &taker, &life),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // Out of descriptors or memory: others must finish first, and asking at once again helps nobody.
@@ -100,6 +95,25 @@ pub async fn run<T: Taker + 'static>(
             }
         }
     }
+    // What the kernel has accepted already would be reset with the socket.
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Ok((stream, peer))) = socket.poll_accept(&mut cx) {
+        take(stream, peer, &taker, &life);
+    }
+}
+
+fn take<T: Taker + 'static>(stream: TcpStream, peer: SocketAddr, taker: &Rc<T>, life: &Lifeline) {
+    let taker = taker.clone();
+    let open = taker.accepted();
+    life.spawn(async move {
+        let _open = open;
+        // Boxed, so that the room it takes is given back before the tail begins.
+        let tail = Box::pin(connection(stream, peer, &*taker)).await;
+        if let Some((_admitted, tail)) = tail {
+            drop(taker);
+            tail.await;
+        }
+    });
 }
 
 async fn connection<T: Taker>(
@@ -111,37 +125,24 @@ async fn connection<T: Taker>(
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let _ = stream.set_nodelay(true);
     let mut stream = Stream::from_tcp(stream);
-    let Some(admitted) = terms.admission.admit(peer.ip(), &terms.limits) else {
-        taker.dropped(peer, Dropped::Limit);
-        refuse(stream, OVERLOADED).await;
-        return None;
-    };
-    let preface = tokio::time::timeout(
-        terms.limits.first_byte,
-        preface::read(&mut stream, peer, &terms.proxy_headers),
-    )
-    .await;
-    let preface = match preface {
-        Ok(Ok(preface)) => preface,
+    let begun = begin(&mut stream, peer, &terms).await;
+    let (admitted, preface) = match begun {
+        Ok(begun) => begun,
+        Err(Turned::Away(client, trouble, Some(Protocol::Http1) | None)) => {
+            refuse(stream, taker, client, trouble).await;
+            return None;
+        }
+        Err(Turned::Away(client, trouble, Some(_))) => {
+            taker.dropped(client, Dropped::Trouble(trouble));
+            return None;
+        }
         // Whoever connects to see whether the port is open says nothing and is no news.
-        Ok(Err(PrefaceError::Closed)) => return None,
-        Ok(Err(error)) => {
+        Err(Turned::Broken(PrefaceError::Closed)) => return None,
+        Err(Turned::Broken(error)) => {
             taker.dropped(peer, Dropped::Preface(error));
             return None;
         }
-        Err(_) => {
-            taker.dropped(peer, Dropped::Silent);
-            refuse(stream, SILENT).await;
-            return None;
-        }
     };
-    if !terms.accepted.takes(preface.protocol) {
-        taker.dropped(preface.client, Dropped::Protocol);
-        if preface.protocol == Protocol::Http1 {
-            refuse(stream, NOT_ACCEPTED).await;
-        }
-        return None;
-    }
     let conn = Conn {
         stream,
         client: preface.client,
@@ -151,15 +152,63 @@ async fn connection<T: Taker>(
     taker.serve(conn).await.map(|tail| (admitted, tail))
 }
 
-/// Answers without having read anything, then closes so that the answer survives.
-async fn refuse(mut stream: Stream, answer: &'static [u8]) {
+/// Why a connection does not begin.
+enum Turned {
+    /// It is not let in; the protocol, where it is known.
+    Away(SocketAddr, Trouble, Option<Protocol>),
+    /// It did not say what it is.
+    Broken(PrefaceError),
+}
+
+/// Counts the connection in and reads what it begins with.
+async fn begin(
+    stream: &mut Stream,
+    peer: SocketAddr,
+    terms: &Terms,
+) -> Result<(Admitted, Preface), Turned> {
+    let limits = &terms.limits;
+    let full = |client, protocol| Turned::Away(client, Trouble::Connections, protocol);
+    let mut admitted = terms
+        .admission
+        .admit(limits)
+        .ok_or_else(|| full(peer, None))?;
+    // Behind a balancer all connections come from one address: there the client is known from the PROXY header only.
+    if !terms.proxy_headers.trusts(peer.ip()) {
+        admitted = admitted
+            .of_client(peer.ip(), limits)
+            .ok_or_else(|| full(peer, None))?;
+    }
+    let reading = preface::read(stream, peer, &terms.proxy_headers);
+    let preface = tokio::time::timeout(limits.first_byte, reading)
+        .await
+        .map_err(|_| Turned::Away(peer, Trouble::Silent, None))?
+        .map_err(Turned::Broken)?;
+    let protocol = Some(preface.protocol);
+    let admitted = admitted
+        .of_client(preface.client.ip(), limits)
+        .ok_or_else(|| full(preface.client, protocol))?;
+    if !terms.accepted.takes(preface.protocol) {
+        let trouble = Trouble::Protocol(terms.accepted);
+        return Err(Turned::Away(preface.client, trouble, protocol));
+    }
+    Ok((admitted, preface))
+}
+
+/// Answers without having read a request, then closes so that the answer survives. Under a flood of connections only some are
+/// answered: an answer takes a moment, and moments times a flood is memory.
+async fn refuse<T: Taker>(mut stream: Stream, taker: &T, client: SocketAddr, trouble: Trouble) {
+    let Some(_writing) = Writing::begin() else {
+        taker.dropped(client, Dropped::Trouble(trouble));
+        return;
+    };
+    let answer = to_bytes(taker.refuse(client, trouble));
     let refusal = async {
-        stream.write_all(answer).await?;
+        stream.write_all(&answer).await?;
         stream.shutdown().await?;
         // What the client has sent by now must be read, or the kernel resets the connection and the answer is lost.
         let mut rest = [0; 1024];
         for _ in 0..64 {
-            if tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await? == 0 {
+            if stream.read(&mut rest).await? == 0 {
                 break;
             }
         }
@@ -170,6 +219,44 @@ async fn refuse(mut stream: Stream, answer: &'static [u8]) {
     if let Some(tcp) = stream.as_tcp() {
         let _ = socket2::SockRef::from(tcp).shutdown(Shutdown::Both);
     }
+}
+
+/// An answer whose body is at hand, as HTTP/1.1.
+fn to_bytes(response: Response<Body>) -> BytesMut {
+    let (head, body) = response.into_parts();
+    let body = match body {
+        Body::Full(bytes) => bytes,
+        Body::Empty | Body::Stream(_) => Bytes::new(),
+    };
+    let mut bytes = BytesMut::new();
+    let length = Length::Sized(body.len() as u64);
+    encode::response_head(&mut bytes, head.status, &head.headers, length, false);
+    encode::finish_response_head(&mut bytes, Version::HTTP_11, false);
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+/// One refusal that is being written, counted on its worker.
+struct Writing(());
+
+impl Writing {
+    fn begin() -> Option<Self> {
+        let writing = WRITING.get();
+        (writing < REFUSALS).then(|| {
+            WRITING.set(writing + 1);
+            Self(())
+        })
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        WRITING.set(WRITING.get().saturating_sub(1));
+    }
+}
+
+thread_local! {
+    static WRITING: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Errors that concern a connection which is gone already, not the socket (accept(2)).
@@ -184,9 +271,19 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     )
 }
 
-const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nproxy-status: egret; error=connection_limit_reached\r\n\
-content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\nconnection: close\r\n\r\nToo many connections\n";
-const SILENT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nproxy-status: egret; error=http_request_error\r\n\
-content-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\nconnection: close\r\n\r\nNo request came in time.\r\n";
-const NOT_ACCEPTED: &[u8] = b"HTTP/1.1 403 Forbidden\r\nproxy-status: egret; error=http_request_denied\r\n\
-content-type: text/plain; charset=utf-8\r\ncontent-length: 45\r\nconnection: close\r\n\r\nThis port does not accept HTTP requests now.\n";
+/// Refusals that one worker writes at once.
+const REFUSALS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_refusals_are_written_at_once() {
+        let mut writing: Vec<Writing> = std::iter::from_fn(Writing::begin).collect();
+        assert_eq!(writing.len(), REFUSALS);
+        assert!(Writing::begin().is_none());
+        writing.pop();
+        assert!(Writing::begin().is_some());
+    }
+}

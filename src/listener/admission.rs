@@ -1,4 +1,6 @@
 //! How many connections a listener has at once: in all, and for each client address, over all workers.
+//! Not a limit of requests or of rates, which policy has.
+//! Start at [`Admission::admit`].
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,12 +18,12 @@ pub struct Admission {
     hasher: RandomState,
 }
 
-/// A connection that counts until it is dropped.
+/// A connection that counts until it is dropped: at once in all, and for its client once that is known.
 #[derive(Debug)]
 #[must_use]
 pub struct Admitted {
     admission: Arc<Admission>,
-    client: IpAddr,
+    client: Option<IpAddr>,
 }
 
 impl Default for Admission {
@@ -35,29 +37,20 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// Counts a connection in, or `None` where a limit is reached.
-    pub fn admit(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Option<Admitted> {
-        let client = group(client);
+    /// Counts a connection in, or `None` where the listener has as many as it may.
+    pub fn admit(self: &Arc<Self>, limits: &Limits) -> Option<Admitted> {
         // Counted before it is compared: two workers can not both take the last place.
-        let admitted = self.count(client);
-        let total = self.total.load(Ordering::Relaxed);
-        let of_client = admitted.of_client();
-        (total <= limits.connections && of_client <= limits.connections_per_client)
-            .then_some(admitted)
+        self.total.fetch_add(1, Ordering::Relaxed);
+        let admitted = Admitted {
+            admission: self.clone(),
+            client: None,
+        };
+        (self.total() <= limits.connections).then_some(admitted)
     }
 
     /// Connections now.
     pub fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
-    }
-
-    fn count(self: &Arc<Self>, client: IpAddr) -> Admitted {
-        self.total.fetch_add(1, Ordering::Relaxed);
-        self.with_shard(client, |shard| *shard.entry(client).or_insert(0) += 1);
-        Admitted {
-            admission: self.clone(),
-            client,
-        }
     }
 
     fn with_shard<R>(
@@ -75,23 +68,35 @@ impl Admission {
 }
 
 impl Admitted {
-    fn of_client(&self) -> usize {
-        self.admission
-            .with_shard(self.client, |shard| {
-                shard.get(&self.client).copied().unwrap_or(0)
-            })
-            .unwrap_or(0)
+    /// Counts the connection for its client, once. `None` gives its place back: the client has as many as it may.
+    pub fn of_client(mut self, client: IpAddr, limits: &Limits) -> Option<Self> {
+        if self.client.is_some() {
+            return Some(self);
+        }
+        let client = group(client);
+        let count = self.admission.with_shard(client, |shard| {
+            let count = shard.entry(client).or_insert(0);
+            *count += 1;
+            *count
+        });
+        self.client = Some(client);
+        count
+            .is_none_or(|count| count <= limits.connections_per_client)
+            .then_some(self)
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.admission.total.fetch_sub(1, Ordering::Relaxed);
-        self.admission.with_shard(self.client, |shard| {
-            if let Some(count) = shard.get_mut(&self.client) {
+        let Some(client) = self.client else {
+            return;
+        };
+        self.admission.with_shard(client, |shard| {
+            if let Some(count) = shard.get_mut(&client) {
                 *count -= 1;
                 if *count == 0 {
-                    shard.remove(&self.client);
+                    shard.remove(&client);
                 }
             }
         });
@@ -118,26 +123,20 @@ mod tests {
             connections_per_client: 2,
             ..Limits::default()
         };
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let first = admission.admit(ip("192.0.2.1"), &limits);
-        let _second = admission
-            .admit(ip("::ffff:192.0.2.1"), &limits)
-            .expect("the second place of this client");
+        let admit = |text: &str| {
+            let client = text.parse().expect("an address");
+            admission.admit(&limits)?.of_client(client, &limits)
+        };
+        let first = admit("192.0.2.1");
+        let _second = admit("::ffff:192.0.2.1").expect("the second place of this client");
+        assert!(admit("192.0.2.1").is_none(), "a client has two places");
+        let _third = admit("2001:db8::1").expect("another client");
         assert!(
-            admission.admit(ip("192.0.2.1"), &limits).is_none(),
-            "a client has two places"
-        );
-        let _third = admission
-            .admit(ip("2001:db8::1"), &limits)
-            .expect("another client");
-        assert!(
-            admission.admit(ip("2001:db8::2"), &limits).is_none(),
+            admit("2001:db8::2").is_none(),
             "the listener has three places"
         );
         drop(first);
-        let _again = admission
-            .admit(ip("192.0.2.1"), &limits)
-            .expect("a place became free");
+        let _again = admit("192.0.2.1").expect("a place became free");
         assert_eq!(admission.total(), 3);
     }
 }

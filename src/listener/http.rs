@@ -1,10 +1,13 @@
-//! What both versions of HTTP ask of a mode.
+//! What both versions of HTTP ask of a mode, and what they refuse by themselves.
+//! Knows nothing of how either is spoken.
+//! Start at [`Handler`].
 
 use std::future::Future;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 
+use super::Accepted;
 use crate::message::http1::HeadError;
 use crate::message::http1::head::RequestHead;
 use crate::message::{Body, Interim, Reply};
@@ -16,6 +19,9 @@ pub trait Handler {
 
     /// Answers and records what never became a request.
     fn refuse(&self, trouble: &Trouble, head: Option<&RequestHead>) -> Response<Body>;
+
+    /// Records what never became a request and can not be answered, as its connection is gone or no use.
+    fn abandoned(&self, trouble: &Trouble);
 }
 
 /// What belongs to a request beside its message.
@@ -47,12 +53,24 @@ pub enum Trouble {
     /// The body is larger than the limit.
     #[error("the request body is larger than the limit")]
     LargeBody,
+    /// The connection broke inside the head, or before HTTP/2 had begun.
+    #[error("the connection broke before a request was whole")]
+    Broken,
+    /// HTTP/2 was spoken wrongly.
+    #[error("the client broke HTTP/2: {0}")]
+    Http2(h2::Reason),
+    /// HTTP/2 was not begun in time.
+    #[error("the client did not begin HTTP/2 in time")]
+    SlowHttp2,
+    /// The connection did not say anything.
+    #[error("the first byte did not arrive in time")]
+    Silent,
     /// Too many connections.
     #[error("too many connections")]
     Connections,
-    /// This port does not speak that.
-    #[error("this protocol is not accepted on this port")]
-    Protocol,
+    /// This port does not speak that, but these.
+    #[error("this port does not accept that, only {0}")]
+    Protocol(Accepted),
 }
 
 impl Trouble {
@@ -60,9 +78,11 @@ impl Trouble {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Malformed(error) => error.status(),
-            Self::Truncated => StatusCode::BAD_REQUEST,
-            Self::Protocol => StatusCode::FORBIDDEN,
-            Self::SlowHead | Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::Truncated | Self::Broken | Self::Http2(_) => StatusCode::BAD_REQUEST,
+            Self::Protocol(_) => StatusCode::FORBIDDEN,
+            Self::SlowHead | Self::SlowBody | Self::SlowHttp2 | Self::Silent => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Self::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Connections => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -1,4 +1,6 @@
 //! The server side of HTTP/1.x: requests are read one after the other, each is handled, its response is written.
+//! Parses nothing itself (message::http1) and answers nothing itself (the handler).
+//! Start at [`serve`].
 
 use std::future::Future;
 use std::pin::pin;
@@ -10,8 +12,8 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 
+use super::client_reader::ClientReader;
 use super::http::{Exchange, Handler, Trouble};
-use super::inbound::Inbound;
 use super::settings::Limits;
 use crate::lifeline::{Lifeline, Tail};
 use crate::message::http1::framing::{self, Length};
@@ -31,7 +33,7 @@ pub async fn serve<H: Handler>(
 ) -> Option<Tail> {
     let (read, write) = split(stream);
     let mut server = Server {
-        inbound: Rc::new(Inbound::new(Reader::new(read, BytesMut::new()))),
+        reader: Rc::new(ClientReader::new(Reader::new(read, BytesMut::new()))),
         write,
         limits,
         life,
@@ -42,6 +44,10 @@ pub async fn serve<H: Handler>(
         let next = match server.next_request(first).await {
             Ok(Some(head)) => server.exchange(head).await,
             Ok(None) => return None,
+            Err(Trouble::Broken) => {
+                handler.abandoned(&Trouble::Broken);
+                return None;
+            }
             Err(trouble) => {
                 server.refuse(&trouble, None).await;
                 Next::Linger
@@ -61,7 +67,7 @@ pub async fn serve<H: Handler>(
 }
 
 struct Server<'a, H> {
-    inbound: Rc<Inbound>,
+    reader: Rc<ClientReader>,
     write: WriteHalf,
     limits: &'a Limits,
     life: &'a Lifeline,
@@ -92,7 +98,7 @@ impl<H: Handler> Server<'_, H> {
         let mut begun = first;
         let mut draining = pin!(self.life.draining());
         std::future::poll_fn(|cx| {
-            match self.inbound.poll_request(cx, self.limits.head) {
+            match self.reader.poll_request(cx, self.limits.head) {
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Some(head))),
                 Poll::Ready(Err(ReadError::Head(error))) => {
                     return Poll::Ready(Err(Trouble::Malformed(error)));
@@ -100,12 +106,16 @@ impl<H: Handler> Server<'_, H> {
                 Poll::Ready(Err(ReadError::Truncated)) => {
                     return Poll::Ready(Err(Trouble::Truncated));
                 }
+                // Between two requests either side may leave; within one, it is news.
+                Poll::Ready(Err(ReadError::Io(_))) if !self.reader.is_empty() => {
+                    return Poll::Ready(Err(Trouble::Broken));
+                }
                 Poll::Ready(Err(ReadError::Closed | ReadError::Io(_))) => {
                     return Poll::Ready(Ok(None));
                 }
                 Poll::Pending => {}
             }
-            if !begun && !self.inbound.is_empty() {
+            if !begun && !self.reader.is_empty() {
                 begun = true;
                 deadline.set(Instant::now() + self.limits.header_time);
             }
@@ -136,7 +146,7 @@ impl<H: Handler> Server<'_, H> {
             hop.keep_alive && !hop.close
         };
         let (method, version) = (head.method.clone(), head.version);
-        let body = Inbound::begin(&self.inbound, length, self.limits);
+        let body = ClientReader::begin(&self.reader, length, self.limits);
         let exchange = Exchange {
             target: head.target,
             interim: Interim::default(),
@@ -158,8 +168,7 @@ impl<H: Handler> Server<'_, H> {
                 return Next::Close;
             }
         }
-        let keep =
-            persistent && !reply.close && self.inbound.is_whole() && !self.life.is_draining();
+        let keep = persistent && !reply.close && self.reader.is_whole() && !self.life.is_draining();
         self.respond(reply, &method, version, keep).await
     }
 
@@ -173,7 +182,7 @@ impl<H: Handler> Server<'_, H> {
         let can_take_interim = exchange.version == Version::HTTP_11;
         let mut handling = pin!(self.handler.handle(request, exchange));
         let mut out: Option<Writer> = None;
-        let (write, inbound, limit) = (&mut self.write, &self.inbound, self.limits.body_idle);
+        let (write, reader, limit) = (&mut self.write, &self.reader, self.limits.body_idle);
         std::future::poll_fn(|cx| {
             let handled = handling.as_mut().poll(cx);
             let mut bytes = BytesMut::new();
@@ -197,7 +206,7 @@ impl<H: Handler> Server<'_, H> {
             }
             match handled {
                 Poll::Ready(reply) => Poll::Ready(Some((reply, out.take()))),
-                Poll::Pending if inbound.is_broken(cx) => Poll::Ready(None),
+                Poll::Pending if reader.is_broken(cx) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -233,9 +242,19 @@ impl<H: Handler> Server<'_, H> {
         } else {
             body
         };
-        match (self.write_all(writer, body).await, takeover) {
+        // Where the close is the end of the body, a close before that must not look like it (RFC 9112 §8): not after a broken
+        // body, nor where this exchange is dropped.
+        let ends_at_close = length == Length::UntilClose;
+        if ends_at_close {
+            self.write.abort_on_end(true);
+        }
+        let written = self.write_all(writer, body).await;
+        if ends_at_close && written.is_ok() {
+            self.write.abort_on_end(false);
+        }
+        match (written, takeover) {
             (Ok(()), Some(takeover)) => Next::Takeover(takeover),
-            (Ok(()), None) if keep && self.inbound.is_whole() => Next::Again,
+            (Ok(()), None) if keep && self.reader.is_whole() => Next::Again,
             (Ok(()), None) => Next::Linger,
             // A body that broke must look broken: the connection goes without a proper end.
             (Err(_), _) => Next::Close,
@@ -243,8 +262,17 @@ impl<H: Handler> Server<'_, H> {
     }
 
     async fn write_all(&mut self, mut writer: Writer, mut body: Body) -> Result<(), WriteError> {
-        let write = &mut self.write;
-        std::future::poll_fn(|cx| writer.poll_pump(cx, &mut body, write)).await
+        let (write, reader) = (&mut self.write, &self.reader);
+        std::future::poll_fn(|cx| {
+            let pumped = writer.poll_pump(cx, &mut body, write);
+            // While an origin is silent nothing is written: only reading tells that nobody waits any more.
+            if pumped.is_pending() && reader.is_broken(cx) {
+                let broken = std::io::ErrorKind::ConnectionReset.into();
+                return Poll::Ready(Err(WriteError::Sink(broken)));
+            }
+            pumped
+        })
+        .await
     }
 
     /// Answers what never became a request.
@@ -265,11 +293,15 @@ impl<H: Handler> Server<'_, H> {
         {
             return;
         }
+        // An answer that came early leaves the rest of the request on its way to the origin; it has limits of its own.
+        while Rc::strong_count(&self.reader) > 1 {
+            self.reader.released().await;
+        }
         let limit = self.limits.body_idle.min(LINGER);
         let discard = async {
             let mut left = LINGER_BYTES;
             while left > 0 {
-                match std::future::poll_fn(|cx| self.inbound.poll_discard(cx)).await {
+                match std::future::poll_fn(|cx| self.reader.poll_discard(cx)).await {
                     0 => return,
                     read => left = left.saturating_sub(read),
                 }
@@ -279,7 +311,7 @@ impl<H: Handler> Server<'_, H> {
     }
 
     fn into_stream(self) -> Option<Stream> {
-        let (read, buf) = Rc::into_inner(self.inbound)?.into_parts();
+        let (read, buf) = Rc::into_inner(self.reader)?.into_parts();
         let mut stream = read.reunite(self.write).ok()?;
         stream.unread(buf);
         Some(stream)

@@ -4,10 +4,10 @@
 
 pub mod accept;
 mod admission;
+mod client_reader;
 pub mod http;
 mod http1;
 mod http2;
-mod inbound;
 mod preface;
 mod settings;
 mod socket;

@@ -1,6 +1,9 @@
 //! The first bytes of a connection: a PROXY header from who may send one, then the protocol.
+//! Takes nothing of the protocol itself: what was read goes back into the stream.
+//! Start at [`read`].
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::BytesMut;
 use ipnet::IpNet;
@@ -96,6 +99,37 @@ impl Accepted {
     }
 }
 
+/// What is accepted, as a list for people.
+impl fmt::Display for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [
+            (self.http, "HTTP requests"),
+            (self.connect, "CONNECT"),
+            (self.http2, "HTTP/2"),
+            (self.socks4, "SOCKS4"),
+            (self.socks5, "SOCKS5"),
+        ];
+        let mut between = "";
+        for (_, word) in words.iter().filter(|(taken, _)| *taken) {
+            write!(f, "{between}{word}")?;
+            between = ", ";
+        }
+        // `accept = []` closes a port without taking it away.
+        if between.is_empty() {
+            f.write_str("nothing")?;
+        }
+        Ok(())
+    }
+}
+
+impl ProxyHeaders {
+    /// Whether this peer's PROXY header is believed, and demanded.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let ip = peer.to_canonical();
+        self.0.iter().any(|net| net.contains(&ip))
+    }
+}
+
 /// `accept = ["http", "connect", "http2", "socks4", "socks5"]`.
 impl FromValue for Accepted {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
@@ -147,8 +181,7 @@ pub(super) async fn read(
     trusted: &ProxyHeaders,
 ) -> Result<Preface, PrefaceError> {
     let mut buf = BytesMut::new();
-    let ip = peer.ip().to_canonical();
-    let client = if trusted.0.iter().any(|net| net.contains(&ip)) {
+    let client = if trusted.trusts(peer.ip()) {
         read_proxy_header(stream, &mut buf, peer).await?
     } else {
         peer

@@ -1,10 +1,12 @@
 //! Limits of the client's side, each with a default that holds on the open Internet.
+//! Not the listener's other settings, which config reads.
+//! Start at [`Limits`].
 
 use std::time::Duration;
 
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 use crate::message::http1::HeadLimits;
-use crate::settings::{ByteSize, Table};
+use crate::settings::{ByteSize, FromValue, Located, Table};
 
 /// Limits of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,19 +58,24 @@ impl Limits {
     pub fn read(table: Table, faults: &Faults) -> Self {
         let default = Self::default();
         let limits = Self {
-            connections: table.take_or("connections", default.connections, faults),
-            connections_per_client: table.take_or(
-                "connections-per-client",
+            connections: positive(&table, ("connections", 0), default.connections, faults),
+            connections_per_client: positive(
+                &table,
+                ("connections-per-client", 0),
                 default.connections_per_client,
                 faults,
             ),
             first_byte: table.take_or("first-byte", default.first_byte, faults),
             header_time: table.take_or("header-time", default.header_time, faults),
             head: HeadLimits {
-                size: table
-                    .take_or("header-size", ByteSize(default.head.size as u64), faults)
-                    .as_usize(),
-                count: table.take_or("header-count", default.head.count, faults),
+                size: positive(
+                    &table,
+                    ("header-size", ByteSize(0)),
+                    ByteSize(default.head.size as u64),
+                    faults,
+                )
+                .as_usize(),
+                count: positive(&table, ("header-count", 0), default.head.count, faults),
             },
             idle: table.take_or("idle", default.idle, faults),
             body_idle: table.take_or("body-idle", default.body_idle, faults),
@@ -77,9 +84,57 @@ impl Limits {
                 .map(|size| size.0),
             tunnel_idle: table.take_or("tunnel-idle", default.tunnel_idle, faults),
             tunnel_total: table.take("tunnel-total", faults),
-            streams: table.take_or("streams", default.streams, faults),
+            streams: positive(&table, ("streams", 0), default.streams, faults),
         };
         table.finish(faults);
         limits
+    }
+}
+
+/// Reads a limit that may not be 0: it would let nothing in, where some expect that it lets everything in.
+fn positive<T: FromValue + PartialEq>(
+    table: &Table,
+    (key, zero): (&'static str, T),
+    default: T,
+    faults: &Faults,
+) -> T {
+    let Some(given) = table.take::<Located<T>>(key, faults) else {
+        return default;
+    };
+    if given.value == zero {
+        faults.push(Fault::at(
+            &given.at,
+            format!("with {key} at 0, no client could be served"),
+            "write at least 1, or leave it out for the default",
+        ));
+        return default;
+    }
+    given.value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Source;
+
+    #[test]
+    fn a_limit_of_nothing_is_a_fault_with_its_place() {
+        for (line, place) in [
+            ("connections = 0", 15),
+            ("connections-per-client = 0", 26),
+            ("header-size = \"0KiB\"", 15),
+            ("header-count = 0", 16),
+            ("streams = 0", 11),
+        ] {
+            let faults = Faults::new();
+            let source = Source::new("egret.toml", line);
+            Limits::read(Table::parse(&source, &faults), &faults);
+            let told: String = faults.into_vec().iter().map(Fault::render).collect();
+            assert!(told.contains("at 0, no client"), "{line}: {told}");
+            assert!(
+                told.contains(&format!("egret.toml:1:{place}")),
+                "{line}: {told}"
+            );
+        }
     }
 }

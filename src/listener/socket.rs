@@ -1,4 +1,6 @@
 //! Listening sockets: one for each worker, sharing an address through `SO_REUSEPORT`, so that the kernel spreads connections.
+//! Accepts nothing itself.
+//! Start at [`bind`].
 
 use std::net::{SocketAddr, TcpListener};
 

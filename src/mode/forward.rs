@@ -15,7 +15,7 @@ use crate::lifeline::{Lifeline, Tail};
 use crate::listener::http::{Exchange, Handler, Trouble};
 use crate::listener::{Conn, Protocol, serve_http1, serve_http2};
 use crate::message::http1::head::RequestHead;
-use crate::message::{Body, Reply, Target};
+use crate::message::{Body, Interim, Reply, Target};
 use crate::relay::{Caller, Destination, Offer, Refusal};
 use crate::report;
 
@@ -98,24 +98,40 @@ impl Handler for Client {
             Ok(Target::Origin(_)) => {
                 self.refuse_with(&caller, &request, &Refusal::Misdirected(NOT_FOR_A_PROXY))
             }
-            Ok(Target::Authority(_) | Target::Absolute { .. } | Target::Asterisk) => {
-                self.refuse_with(&caller, &request, &Refusal::Trouble(Trouble::Protocol))
-            }
+            Ok(Target::Authority(_) | Target::Absolute { .. } | Target::Asterisk) => self
+                .refuse_with(
+                    &caller,
+                    &request,
+                    &Refusal::Trouble(Trouble::Protocol(accepted)),
+                ),
             Err(error) => self.refuse_with(&caller, &request, &Refusal::Target(error)),
         }
     }
 
     fn refuse(&self, trouble: &Trouble, head: Option<&RequestHead>) -> Response<Body> {
         let version = head.map_or(Version::HTTP_11, |head| head.version);
-        let caller = self.caller_of(
-            report_protocol(version, false),
-            crate::message::Interim::default(),
-        );
         self.mode.means.relay.refuse(
-            &caller,
+            &self.caller_of_none(version),
             &Refusal::Trouble(*trouble),
             head.map(|head| &head.headers),
         )
+    }
+
+    fn abandoned(&self, trouble: &Trouble) {
+        let version = match trouble {
+            Trouble::Http2(_) | Trouble::SlowHttp2 => Version::HTTP_2,
+            Trouble::Malformed(_)
+            | Trouble::Truncated
+            | Trouble::Broken
+            | Trouble::SlowHead
+            | Trouble::SlowBody
+            | Trouble::LargeBody
+            | Trouble::Silent
+            | Trouble::Connections
+            | Trouble::Protocol(_) => Version::HTTP_11,
+        };
+        let caller = self.caller_of_none(version);
+        self.mode.means.relay.abandoned(&caller, trouble);
     }
 }
 
@@ -127,7 +143,12 @@ impl Client {
         )
     }
 
-    fn caller_of(&self, protocol: report::Protocol, interim: crate::message::Interim) -> Caller {
+    /// The caller where there is no request.
+    fn caller_of_none(&self, version: Version) -> Caller {
+        self.caller_of(report_protocol(version, false), Interim::default())
+    }
+
+    fn caller_of(&self, protocol: report::Protocol, interim: Interim) -> Caller {
         let means = &self.mode.means;
         Caller {
             service: means.relay.service(&means.service),

@@ -5,6 +5,7 @@
 mod deadline;
 mod direction;
 mod duplex;
+mod silence;
 #[cfg(target_os = "linux")]
 mod splice;
 mod split;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,6 +24,7 @@ use tokio::net::TcpStream;
 
 pub use deadline::LazyDeadline;
 pub use duplex::{Ended, Limits, Side, Traffic, duplex};
+pub use silence::{Silence, TooLong};
 pub use split::{NotOnePair, ReadHalf, WriteHalf, split};
 
 /// A two-way byte stream of any kind: TLS over TCP, an HTTP/2 stream, an in-memory pipe.
@@ -92,9 +95,15 @@ impl Stream {
     /// Makes the end of this stream visible as a cut, not as a clean end, once it is dropped: TCP sends a reset and
     /// forgets what was not yet sent. Of another carrier nothing is closed in good order, which TLS and HTTP/2 show.
     pub fn abort(self) {
+        self.abort_on_end(true);
+    }
+
+    /// Whether the end of this stream, once it is dropped, is to be seen as a cut.
+    fn abort_on_end(&self, abort: bool) {
         if let Io::Tcp(tcp) = &self.io {
             // Fails only on a socket that is no longer connected: then there is nobody left to tell.
-            tcp.set_zero_linger().ok();
+            let linger = abort.then_some(Duration::ZERO);
+            socket2::SockRef::from(tcp).set_linger(linger).ok();
         }
     }
 

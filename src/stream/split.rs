@@ -39,6 +39,14 @@ pub fn split(stream: Stream) -> (ReadHalf, WriteHalf) {
     (read, WriteHalf { shared })
 }
 
+impl WriteHalf {
+    /// With `true`, an end from now on is seen as a cut, whatever brings it about: [`Stream::abort`] ahead of time. For a
+    /// message whose only proper end is the end of the stream. With `false`, an end is a proper one again.
+    pub fn abort_on_end(&self, abort: bool) {
+        self.shared.borrow().abort_on_end(abort);
+    }
+}
+
 impl ReadHalf {
     /// The stream again. Errors: [`NotOnePair`] if `write` is the half of another stream.
     pub fn reunite(self, write: WriteHalf) -> Result<Stream, NotOnePair> {

@@ -13,6 +13,7 @@
 )]
 
 mod bypass;
+mod client_side;
 mod clients;
 mod connect;
 mod explain;

@@ -1,4 +1,6 @@
 //! The client's bytes on an HTTP/1 connection, shared by the loop that reads heads and the body that is being read.
+//! Writes nothing and decides nothing: framing was decided before a body begins.
+//! Start at [`ClientReader::begin`].
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -8,36 +10,37 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::Instant;
 
 use super::settings::Limits;
+use tokio::sync::Notify;
+
 use crate::message::http1::HeadLimits;
 use crate::message::http1::decoder::{Decoder, Part};
 use crate::message::http1::framing::Length;
 use crate::message::http1::head::RequestHead;
 use crate::message::http1::reader::{ReadError, Reader};
 use crate::message::{Body, BodyError};
-use crate::stream::{LazyDeadline, ReadHalf};
+use crate::stream::{ReadHalf, Silence};
 
 /// The reading side of a client's connection. Borrowed only inside a poll.
-pub(super) struct Inbound {
+pub(super) struct ClientReader {
     reader: RefCell<Reader>,
     decoder: RefCell<Decoder>,
-    silence: LazyDeadline,
-    silence_limit: Cell<Duration>,
+    silence: Silence,
     room: Cell<Option<u64>>,
     failed: Cell<bool>,
+    released: Notify,
 }
 
-impl Inbound {
+impl ClientReader {
     pub(super) fn new(reader: Reader) -> Self {
         Self {
             reader: RefCell::new(reader),
             decoder: RefCell::new(Decoder::new(Length::Empty, HeadLimits::default())),
-            silence: LazyDeadline::new(),
-            silence_limit: Cell::new(Duration::ZERO),
+            silence: Silence::new(Duration::ZERO),
             room: Cell::new(None),
             failed: Cell::new(false),
+            released: Notify::new(),
         }
     }
 
@@ -49,16 +52,20 @@ impl Inbound {
         self.reader.borrow_mut().poll_request(cx, limits)
     }
 
+    /// Waits until a body that was handed out is dropped. Cancel-safe.
+    pub(super) async fn released(&self) {
+        self.released.notified().await;
+    }
+
     /// Begins the body that follows a head.
     pub(super) fn begin(this: &Rc<Self>, length: Length, limits: &Limits) -> Body {
         *this.decoder.borrow_mut() = Decoder::new(length, limits.head);
         this.room.set(limits.body_size);
-        this.silence_limit.set(limits.body_idle);
-        this.silence.clear();
+        this.silence.restart(limits.body_idle);
         if length == Length::Empty {
             Body::Empty
         } else {
-            Body::stream(Incoming(this.clone()))
+            Body::stream(RequestBody(this.clone()))
         }
     }
 
@@ -91,15 +98,9 @@ impl Inbound {
             .reader
             .borrow_mut()
             .poll_part(cx, &mut self.decoder.borrow_mut());
-        if part.is_pending() {
-            if self.silence.get().is_none() {
-                self.silence.set(Instant::now() + self.silence_limit.get());
-            }
-            ready!(self.silence.poll_expired(cx));
-            return Poll::Ready(Err(BodyError::Timeout));
-        }
-        self.silence.clear();
-        part
+        self.silence
+            .poll(cx, part)
+            .map(|part| part.unwrap_or(Err(BodyError::Timeout)))
     }
 
     fn count(&self, size: usize) -> Result<(), BodyError> {
@@ -113,9 +114,15 @@ impl Inbound {
 }
 
 /// A request body as it arrives.
-struct Incoming(Rc<Inbound>);
+struct RequestBody(Rc<ClientReader>);
 
-impl HttpBody for Incoming {
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.0.released.notify_one();
+    }
+}
+
+impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -123,18 +130,18 @@ impl HttpBody for Incoming {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let inbound = &self.0;
-        if inbound.failed.get() {
+        let reader = &self.0;
+        if reader.failed.get() {
             return Poll::Ready(None);
         }
-        let part = ready!(inbound.poll_part(cx));
+        let part = ready!(reader.poll_part(cx));
         let frame = part.and_then(|part| match part {
-            Part::Data(data) => inbound.count(data.len()).map(|()| Some(Frame::data(data))),
+            Part::Data(data) => reader.count(data.len()).map(|()| Some(Frame::data(data))),
             Part::Trailers(trailers) => Ok(Some(Frame::trailers(trailers))),
             Part::End | Part::More => Ok(None),
         });
         if frame.is_err() {
-            inbound.failed.set(true);
+            reader.failed.set(true);
         }
         Poll::Ready(frame.transpose())
     }

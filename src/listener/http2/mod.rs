@@ -1,0 +1,219 @@
+//! The server side of HTTP/2 (RFC 9113): each stream is a request of its own, handled as those of HTTP/1 are.
+//! Not TLS: it is spoken with prior knowledge. Frames and flow control are h2's.
+//! Start at [`serve`].
+
+mod receive;
+mod request;
+mod send;
+mod tunnel;
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{Method, Request, Response, Version};
+use tokio::time::Instant;
+
+use self::receive::Receiving;
+use self::request::{check, join_cookies};
+use self::send::send;
+use self::tunnel::Tunnel;
+use super::http::{Exchange, Handler, Trouble};
+use super::settings::Limits;
+use crate::lifeline::Lifeline;
+use crate::message::http1::head::RequestHead;
+use crate::message::{Body, Interim, Reply};
+use crate::stream::{LazyDeadline, Stream};
+
+/// Serves one connection until either side closes it. Requests run beside each other, each as a task of its own.
+pub async fn serve<H: Handler + 'static>(
+    stream: Stream,
+    handler: Rc<H>,
+    limits: &Limits,
+    life: &Lifeline,
+) {
+    let settings = settings(limits);
+    let handshake = settings.handshake::<_, Bytes>(stream);
+    let mut connection = match tokio::time::timeout(limits.header_time, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            let trouble = broken_protocol(&error).unwrap_or(Trouble::Broken);
+            return handler.abandoned(&trouble);
+        }
+        Err(_) => return handler.abandoned(&Trouble::SlowHttp2),
+    };
+    let deadline = LazyDeadline::new();
+    let open = Rc::new(Cell::new(0));
+    let mut draining = pin!(life.draining());
+    let mut told = false;
+    loop {
+        let accepted = std::future::poll_fn(|cx| {
+            if !told && draining.as_mut().poll(cx).is_ready() {
+                told = true;
+                connection.graceful_shutdown();
+            }
+            if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+                return Poll::Ready(accepted);
+            }
+            // Streams that are still answered keep the connection; without any, its idle limit runs.
+            if open.get() > 0 {
+                deadline.clear();
+            } else if deadline.get().is_none() {
+                deadline.set(Instant::now() + limits.idle);
+            }
+            ready!(deadline.poll_expired(cx));
+            Poll::Ready(None)
+        })
+        .await;
+        let (request, respond) = match accepted {
+            Some(Ok(accepted)) => accepted,
+            // Streams that a broken connection takes with it are recorded each for itself.
+            Some(Err(error)) => {
+                if let Some(trouble) = broken_protocol(&error) {
+                    handler.abandoned(&trouble);
+                }
+                break;
+            }
+            None => break,
+        };
+        deadline.clear();
+        let (handler, limits) = (handler.clone(), limits.clone());
+        let guard = Open::new(&open);
+        life.spawn(async move {
+            let _guard = guard;
+            exchange(request, respond, &*handler, &limits).await;
+        });
+    }
+    connection.graceful_shutdown();
+    let rest = std::future::poll_fn(|cx| connection.poll_closed(cx));
+    let _ = tokio::time::timeout(limits.idle, rest).await;
+}
+
+fn settings(limits: &Limits) -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head.size).unwrap_or(u32::MAX))
+        // A slow reader holds at most this much for each of its streams.
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW * 4)
+        .max_send_buffer_size(WINDOW as usize)
+        // Rapid reset (CVE-2023-44487): streams that the client opened and reset at once.
+        .max_concurrent_reset_streams(32)
+        .max_pending_accept_reset_streams(32);
+    builder
+}
+
+/// The trouble where an end says that the client broke the protocol, or says so of us.
+fn broken_protocol(error: &h2::Error) -> Option<Trouble> {
+    let reason = error
+        .reason()
+        .filter(|reason| *reason != Reason::NO_ERROR)?;
+    Some(Trouble::Http2(reason))
+}
+
+/// A stream that is being answered, counted until it ends, be it by a panic.
+struct Open(Rc<Cell<usize>>);
+
+impl Open {
+    fn new(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+async fn exchange<H: Handler>(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    handler: &H,
+    limits: &Limits,
+) {
+    let (head, receive) = request.into_parts();
+    let connect = head.method == Method::CONNECT;
+    let checked = match check(&head, receive.is_end_stream(), limits) {
+        Ok(checked) => checked,
+        Err(trouble) => {
+            let method = head.method.clone();
+            let response = handler.refuse(&trouble, Some(&as_sent(head)));
+            let _ = send(Reply::closing(response), &mut respond, &method, limits).await;
+            return;
+        }
+    };
+    let receive = Receiving::new(receive, checked.size, limits);
+    let mut tunnel = None;
+    let body = if connect {
+        tunnel = Some(receive);
+        Body::Empty
+    } else if receive.is_end_stream() {
+        Body::Empty
+    } else {
+        Body::stream(receive)
+    };
+    let exchange = Exchange {
+        target: checked.target,
+        interim: Interim::default(),
+        version: Version::HTTP_2,
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = join_cookies(head.headers);
+    let handled = handle(request, exchange, &mut respond, handler).await;
+    let Some(mut reply) = handled else { return };
+    let takeover = reply.takeover.take();
+    let Some(sending) = send(reply, &mut respond, &head.method, limits).await else {
+        return;
+    };
+    if let (Some(takeover), Some(receive)) = (takeover, tunnel) {
+        takeover(Stream::boxed(Tunnel::new(receive, sending))).await;
+    }
+}
+
+/// A head that is refused, for its record. Its target may be anything and is not kept.
+fn as_sent(head: http::request::Parts) -> RequestHead {
+    RequestHead {
+        method: head.method,
+        target: Bytes::new(),
+        version: Version::HTTP_2,
+        headers: head.headers,
+    }
+}
+
+/// Runs the handler, passing its interim responses on. `None` where the client gave this stream up.
+async fn handle<H: Handler>(
+    request: Request<Body>,
+    exchange: Exchange,
+    respond: &mut SendResponse<Bytes>,
+    handler: &H,
+) -> Option<Reply> {
+    let interim = exchange.interim.clone();
+    let mut handling = pin!(handler.handle(request, exchange));
+    std::future::poll_fn(|cx| {
+        let handled = handling.as_mut().poll(cx);
+        while let Some((status, headers)) = interim.pop() {
+            let mut response = Response::new(());
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            // An interim response that can not be sent is no loss: the final one follows.
+            let _ = respond.send_informational(response);
+        }
+        match handled {
+            Poll::Ready(reply) => Poll::Ready(Some(reply)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        }
+    })
+    .await
+}
+
+/// Bytes of one stream that may be under way; four times as many on a connection.
+const WINDOW: u32 = 256 << 10;

@@ -1,0 +1,96 @@
+//! What a client sends on a stream of HTTP/2, as a request's body.
+//! Not how its head is checked, which is `request`.
+//! Start at [`Receiving`].
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::listener::Limits;
+use crate::message::BodyError;
+use crate::stream::{Silence, TooLong};
+
+/// What the client sends on a stream.
+pub(super) struct Receiving {
+    stream: RecvStream,
+    size: Option<u64>,
+    silence: Silence,
+    room: Option<u64>,
+    ended: bool,
+}
+
+impl Receiving {
+    /// `size` is what the head declared; h2 holds the client to it.
+    pub(super) fn new(stream: RecvStream, size: Option<u64>, limits: &Limits) -> Self {
+        Self {
+            stream,
+            size,
+            silence: Silence::new(limits.body_idle),
+            room: limits.body_size,
+            ended: false,
+        }
+    }
+
+    /// Whether nothing will come.
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    /// The next bytes. The window is opened again as soon as they are taken: they are in our hands now.
+    pub(super) fn poll_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        let data = ready!(self.stream.poll_data(cx));
+        if let Some(Ok(data)) = &data {
+            let _ = self.stream.flow_control().release_capacity(data.len());
+        }
+        Poll::Ready(data)
+    }
+}
+
+impl HttpBody for Receiving {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if !this.ended {
+            let polled = this.poll_bytes(cx);
+            match ready!(this.silence.poll(cx, polled)) {
+                Ok(Some(Ok(data))) => {
+                    if let Some(room) = this.room {
+                        let Some(left) = room.checked_sub(data.len() as u64) else {
+                            return Poll::Ready(Some(Err(BodyError::TooLarge)));
+                        };
+                        this.room = Some(left);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Ok(Some(Err(_))) => return Poll::Ready(Some(Err(BodyError::Aborted))),
+                Ok(None) => this.ended = true,
+                Err(TooLong) => return Poll::Ready(Some(Err(BodyError::Timeout))),
+            }
+        }
+        match ready!(this.stream.poll_trailers(cx)) {
+            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Ok(None) => Poll::Ready(None),
+            Err(_) => Poll::Ready(Some(Err(BodyError::Aborted))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.size
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

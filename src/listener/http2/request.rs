@@ -1,0 +1,255 @@
+//! What HTTP/2 leaves to the application to check in a request's head (RFC 9113 §8.2, §8.3), so that it means in HTTP/1 what
+//! it meant in HTTP/2. h2 itself has refused connection-specific fields, names that are no tokens, and CR, LF or NUL in values.
+//! Not the body, which is `receive`. Start at [`check`].
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Version};
+
+use crate::addr::Authority;
+use crate::listener::Limits;
+use crate::listener::http::Trouble;
+use crate::message::default_port;
+use crate::message::http1::HeadError::{self, Malformed, TooMany};
+use crate::message::http1::framing::{self, Length};
+
+/// What a checked head says.
+pub(super) struct Checked {
+    /// The target in HTTP/1's form: visible ASCII.
+    pub(super) target: Bytes,
+    /// The size of the content, where it was declared.
+    pub(super) size: Option<u64>,
+}
+
+/// Checks a head; `ended` says that no content follows.
+pub(super) fn check(head: &Parts, ended: bool, limits: &Limits) -> Result<Checked, Trouble> {
+    if head.headers.len() > limits.head.count {
+        return Err(Trouble::Malformed(TooMany));
+    }
+    let target = target(head).map_err(Trouble::Malformed)?;
+    check_fields(head).map_err(Trouble::Malformed)?;
+    let size = content(head, ended).map_err(Trouble::Malformed)?;
+    match (size, limits.body_size) {
+        (Some(size), Some(limit)) if size > limit => Err(Trouble::LargeBody),
+        (size, _) => Ok(Checked { target, size }),
+    }
+}
+
+fn target(head: &Parts) -> Result<Bytes, HeadError> {
+    if head.extensions.get::<h2::ext::Protocol>().is_some() {
+        return Err(Malformed("extended CONNECT is not offered here"));
+    }
+    let target = match (
+        head.method == Method::CONNECT,
+        head.uri.authority(),
+        head.uri.scheme(),
+    ) {
+        (true, Some(authority), _) => authority.to_string(),
+        (false, Some(_), Some(_)) => head.uri.to_string(),
+        (_, _, _) => return Err(Malformed("the :authority is missing")),
+    };
+    // The type that carries it here takes any UTF-8 in a path.
+    if !target.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
+        return Err(Malformed(
+            "the request target contains a character that is not allowed",
+        ));
+    }
+    Ok(Bytes::from(target))
+}
+
+fn check_fields(head: &Parts) -> Result<(), HeadError> {
+    // RFC 9113 §8.2.1: no blank begins or ends a value. HTTP/1 would trim it, and another reader might not.
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    for value in head.headers.values() {
+        if blank(value.as_bytes().first()) || blank(value.as_bytes().last()) {
+            return Err(Malformed("white space begins or ends a field value"));
+        }
+    }
+    framing::check_host(Version::HTTP_2, &head.headers)?;
+    let Some(host) = head.headers.get(HOST) else {
+        return Ok(());
+    };
+    if is_same(host, head) {
+        Ok(())
+    } else {
+        Err(Malformed("Host and :authority differ"))
+    }
+}
+
+/// Whether a Host names what `:authority` names (RFC 9113 §8.3.1).
+fn is_same(host: &HeaderValue, head: &Parts) -> bool {
+    let Some(authority) = head.uri.authority() else {
+        return false;
+    };
+    let port = match head.uri.scheme_str() {
+        Some(scheme) => Some(default_port(scheme == "https")),
+        None => authority.port_u16(),
+    };
+    let parse = |text| Authority::parse(text, port).ok();
+    let host = host.to_str().ok().and_then(parse);
+    host.is_some() && host == parse(authority.as_str())
+}
+
+/// The declared size. Errors: a framing that can be read in more than one way, content where it has no meaning.
+fn content(head: &Parts, ended: bool) -> Result<Option<u64>, HeadError> {
+    let length = framing::of_request(Version::HTTP_2, &head.headers)?;
+    let declared = head.headers.contains_key(CONTENT_LENGTH);
+    // As in HTTP/1 (RFC 9110 §9.3.6, §9.3.8). The bytes of a tunnel are no content, and a length would cut them off.
+    let refused = match head.method {
+        Method::CONNECT => declared,
+        Method::TRACE => !ended || matches!(length, Length::Sized(_)),
+        _ => false,
+    };
+    if refused {
+        return Err(Malformed("this method takes no content"));
+    }
+    Ok(match length {
+        Length::Sized(size) => Some(size),
+        Length::Empty if declared => Some(0),
+        Length::Empty | Length::Chunked | Length::UntilClose => None,
+    })
+}
+
+/// Cookie crumbs become one field again (RFC 9113 §8.2.3).
+pub(super) fn join_cookies(mut headers: HeaderMap) -> HeaderMap {
+    use http::header::COOKIE;
+    if headers.get_all(COOKIE).iter().nth(1).is_some() {
+        let crumbs: Vec<&[u8]> = headers
+            .get_all(COOKIE)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+            headers.insert(COOKIE, joined);
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    const SAME: &[(&str, &str)] = &[];
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for (method, uri, fields, ended, expected) in [
+            ("GET", "http://a.test/", SAME, true, ""),
+            ("GET", "http://a.test/", &[("host", "A.test:80")], true, ""),
+            (
+                "GET",
+                "https://a.test/",
+                &[("host", "a.test:443")],
+                true,
+                "",
+            ),
+            ("CONNECT", "a.test:443", &[("host", "a.test")], false, ""),
+            (
+                "GET",
+                "http://a.test/",
+                &[("host", "b.test")],
+                true,
+                "differ",
+            ),
+            (
+                "GET",
+                "http://a.test/",
+                &[("host", "a.test:81")],
+                true,
+                "differ",
+            ),
+            ("GET", "http://a.test/", &[("host", "")], true, "differ"),
+            (
+                "CONNECT",
+                "a.test:443",
+                &[("host", "b.test:443")],
+                false,
+                "differ",
+            ),
+            (
+                "GET",
+                "http://a.test/",
+                &[("host", "a.test"), ("host", "a.test")],
+                true,
+                "more than one Host",
+            ),
+            (
+                "POST",
+                "http://a.test/",
+                &[("content-length", "1"), ("content-length", "1")],
+                false,
+                "more than one Content-Length",
+            ),
+            ("GET", "http://a.test/", &[("a", "b ")], true, "white space"),
+            (
+                "GET",
+                "http://a.test/",
+                &[("a", "\tb")],
+                true,
+                "white space",
+            ),
+            ("GET", "http://a.test/\u{e9}", SAME, true, "not allowed"),
+            ("TRACE", "http://a.test/", SAME, true, ""),
+            ("TRACE", "http://a.test/", SAME, false, "no content"),
+            (
+                "CONNECT",
+                "a.test:443",
+                &[("content-length", "0")],
+                false,
+                "no content",
+            ),
+            ("CONNECT", "a.test:443", SAME, false, ""),
+        ] {
+            let uri: &str = uri;
+            let mut request = Request::builder().method(method).uri(uri);
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            let (head, ()) = request.body(()).expect("a request").into_parts();
+            let told = check(&head, ended, &Limits::default())
+                .err()
+                .map(|trouble| trouble.to_string());
+            let told = told.unwrap_or_default();
+            assert_eq!(
+                told.is_empty(),
+                expected.is_empty(),
+                "{method} {uri} {fields:?}: {told}"
+            );
+            assert!(told.contains(expected), "{method} {uri} {fields:?}: {told}");
+        }
+    }
+
+    /// h2 makes its heads of these types, so that no pseudo-header and no field carries a line's end or a blank into HTTP/1.
+    #[test]
+    fn the_types_of_a_head_hold_no_line_ends() {
+        for bad in ["\r", "\n", "\0", " "] {
+            let text = format!("/a{bad}b");
+            assert!(
+                http::uri::PathAndQuery::try_from(text.as_str()).is_err(),
+                "{bad:?}"
+            );
+            let text = format!("a{bad}b.test");
+            assert!(
+                http::uri::Authority::try_from(text.as_str()).is_err(),
+                "{bad:?}"
+            );
+            assert!(
+                http::uri::Scheme::try_from(text.as_str()).is_err(),
+                "{bad:?}"
+            );
+            assert!(Method::from_bytes(text.as_bytes()).is_err(), "{bad:?}");
+            assert!(
+                http::HeaderName::from_lowercase(text.as_bytes()).is_err(),
+                "{bad:?}"
+            );
+            if bad != " " {
+                assert!(HeaderValue::from_bytes(text.as_bytes()).is_err(), "{bad:?}");
+            }
+        }
+    }
+}

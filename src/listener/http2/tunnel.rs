@@ -1,0 +1,94 @@
+//! A CONNECT stream of HTTP/2 as bytes, for the same tunnels as those of every other protocol.
+//! Not its head: when this begins, the 2xx has been sent.
+//! Start at [`Tunnel::new`].
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use h2::{Reason, SendStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::receive::Receiving;
+
+/// A CONNECT stream as bytes (RFC 9113 §8.5).
+pub(super) struct Tunnel {
+    receive: Receiving,
+    send: SendStream<Bytes>,
+    queued: Bytes,
+    shut: bool,
+}
+
+impl Tunnel {
+    /// A tunnel over both directions of a stream whose 2xx has been sent.
+    pub(super) fn new(receive: Receiving, send: SendStream<Bytes>) -> Self {
+        Self {
+            receive,
+            send,
+            queued: Bytes::new(),
+            shut: false,
+        }
+    }
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.queued.is_empty() {
+            match ready!(self.receive.poll_bytes(cx)) {
+                None => return Poll::Ready(Ok(())),
+                Some(Ok(data)) => self.queued = data,
+                Some(Err(error)) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, error)));
+                }
+            }
+        }
+        let count = buf.remaining().min(self.queued.len());
+        let part = self.queued.split_to(count);
+        buf.put_slice(&part);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+        self.send.reserve_capacity(buf.len());
+        let granted = match ready!(self.send.poll_capacity(cx)) {
+            Some(Ok(granted)) => granted.min(buf.len()),
+            Some(Err(_)) | None => return Poll::Ready(Err(reset())),
+        };
+        let part = BytesMut::from(buf.get(..granted).unwrap_or_default()).freeze();
+        self.send.send_data(part, false).map_err(|_| reset())?;
+        Poll::Ready(Ok(granted))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A stream that is gone already is shut.
+        let _ = self.send.send_data(Bytes::new(), true);
+        self.shut = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        // Unless it was shut in order, the client must not take what it got for the whole (RFC 9113 §8.5). After a proper
+        // end no reset may follow: it could overtake what is still queued.
+        if !self.shut {
+            self.send.send_reset(Reason::CONNECT_ERROR);
+        }
+    }
+}
