@@ -131,7 +131,9 @@ fn http2<T>(egret: &Egret, play: impl AsyncFnOnce(SendRequest<Bytes>) -> T) -> T
         .unwrap();
     let address = egret.address("egress");
     runtime.block_on(async {
-        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let tcp = std::net::TcpStream::connect(address).unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let tcp = tokio::net::TcpStream::from_std(tcp).unwrap();
         let (client, connection) = h2::client::handshake(tcp).await.unwrap();
         tokio::select! {
             played = tokio::time::timeout(PATIENCE, play(client)) => played.unwrap(),
