@@ -5,6 +5,8 @@
 mod receive;
 mod request;
 mod send;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 
 use std::cell::Cell;
