@@ -1,4 +1,6 @@
 //! Host and port that a request is for (RFC 3986 §3.2).
+//! Not a socket address: a name may stand in it.
+//! Start at [`Authority::parse`].
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! What kind of place an address is, by the IANA special-purpose registries (RFC 6890 and its updates).
+//! Not the decision what a class may: that is the policy's guard.
+//! Start at [`AddrClass::of`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

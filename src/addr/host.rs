@@ -1,4 +1,6 @@
 //! One host in its one canonical form, so that what is judged, resolved and dialled is the same thing.
+//! Resolves nothing.
+//! Start at [`Host::parse`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -81,6 +83,10 @@ impl Host {
     fn parse_unbracketed(text: &str) -> Result<Self, AddrError> {
         if text.is_empty() {
             return Err(AddrError::EmptyHost);
+        }
+        if text.contains('@') {
+            // Not shown: what stands before it may be a password.
+            return Err(AddrError::UserInfo);
         }
         let invalid = |why| AddrError::InvalidHost {
             text: shorten(text),

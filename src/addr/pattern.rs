@@ -1,4 +1,6 @@
 //! Patterns over host names: exact, `*.suffix`, glob.
+//! Not for addresses: those are matched as networks.
+//! Start at [`HostPattern::parse`].
 
 use globset::{GlobBuilder, GlobMatcher};
 

@@ -1,4 +1,6 @@
 //! Answers that the proxy gives itself, for people and programs: text, JSON or HTML, as `Accept` asks.
+//! Not the decision to answer so.
+//! Start at [`Answer::into_response`].
 
 use bytes::Bytes;
 use http::header::{

@@ -1,4 +1,6 @@
 //! The body of a message as it passes through: nothing, bytes at hand, or a stream of frames.
+//! Not its framing on the wire, which is `http1`.
+//! Start at [`Body`].
 
 use std::io;
 use std::pin::Pin;

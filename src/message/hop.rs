@@ -1,4 +1,6 @@
 //! Fields that are meant for one hop only stop here (RFC 9110 §7.6.1).
+//! Not the framing fields, which have writers of their own.
+//! Start at [`strip`].
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,

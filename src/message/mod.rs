@@ -14,5 +14,5 @@ pub use answer::Answer;
 pub use body::{Body, BodyError};
 pub use proxy_status::{ProxyError, proxy_status};
 pub use reply::{Interim, Reply, Takeover};
-pub use target::{Target, TargetError, default_port, normal_path};
+pub use target::{Target, TargetError, default_port, normal_path, other_reading};
 pub use via::Via;

@@ -1,4 +1,6 @@
 //! The kinds of trouble that a proxy has, by the names of RFC 9209 §2.3, with the status that tells each.
+//! Not the page that tells it, which is an `Answer`.
+//! Start at [`ProxyError`].
 
 use http::{HeaderValue, StatusCode};
 

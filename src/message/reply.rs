@@ -1,4 +1,6 @@
 //! What a handler hands back to the listener: a response, and what becomes of the connection after it.
+//! Not the connection, which stays the listener's until the takeover.
+//! Start at [`Reply`].
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,4 +1,6 @@
 //! The request target in its four forms (RFC 9112 §3.2), read once into canonical parts.
+//! Not the Host field, which a proxy ignores beside an absolute target (§3.2.2).
+//! Start at [`Target::parse`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -92,10 +94,10 @@ pub fn default_port(secure: bool) -> u16 {
 }
 
 /// The path without its query, in the one form that policies are written in: percent-encodings of unreserved characters
-/// decoded, other encodings in upper case (RFC 3986 §6.2.2).
+/// decoded, other encodings in upper case (RFC 3986 §6.2.2), runs of slashes as one.
 pub fn normal_path(path_and_query: &str) -> Cow<'_, str> {
-    let path = path_and_query.split('?').next().unwrap_or_default();
-    if !path.contains('%') {
+    let path = path_of(path_and_query);
+    if !path.contains('%') && !path.contains("//") {
         return Cow::Borrowed(path);
     }
     let mut normal = String::with_capacity(path.len());
@@ -113,10 +115,36 @@ pub fn normal_path(path_and_query: &str) -> Cow<'_, str> {
         rest = next;
     }
     normal.push_str(rest);
-    Cow::Owned(normal)
+    Cow::Owned(one_slash(&normal))
 }
 
-/// Refuses what policy and origin might read as two different paths.
+/// How an origin might read the path that [`normal_path`] made, where that is another path: encoded slashes as slashes, and
+/// without `;parameters`. Who is judged by paths is judged by both.
+pub fn other_reading(normal_path: &str) -> Option<String> {
+    let decoded = normal_path.replace("%2F", "/").replace("%5C", "/");
+    let segments: Vec<&str> = decoded
+        .split('/')
+        .map(|segment| segment.split(';').next().unwrap_or_default())
+        .collect();
+    let other = one_slash(&segments.join("/"));
+    (other != normal_path).then_some(other)
+}
+
+fn path_of(path_and_query: &str) -> &str {
+    path_and_query.split('?').next().unwrap_or_default()
+}
+
+fn one_slash(path: &str) -> String {
+    let mut one = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !one.ends_with('/') {
+            one.push(c);
+        }
+    }
+    one
+}
+
+/// Refuses what policy and origin might read as two different paths, where judging both readings is no help.
 fn check_path(path_and_query: &str) -> Result<(), TargetError> {
     let bytes = path_and_query.as_bytes();
     if !bytes.iter().all(|b| (0x21..=0x7e).contains(b)) {
@@ -125,29 +153,39 @@ fn check_path(path_and_query: &str) -> Result<(), TargetError> {
     if bytes.contains(&b'#') {
         return Err(TargetError::Path("a fragment is never sent"));
     }
-    let path = path_and_query.split('?').next().unwrap_or_default();
+    let path = path_of(path_and_query);
     if path.contains('\\') {
         return Err(TargetError::Path("a backslash is read as a slash by some"));
     }
-    let malformed = |encoded: &str| {
-        !encoded
-            .as_bytes()
-            .get(..2)
-            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    };
-    if path.split('%').skip(1).any(malformed) {
-        return Err(TargetError::Path(
-            "a percent sign is not followed by two hexadecimal digits",
-        ));
+    if !path.contains('%') && !path.contains("/.") {
+        return Ok(());
     }
-    if path.contains('.') || path.contains('%') {
-        let normal = normal_path(path);
-        if normal
-            .split('/')
-            .any(|segment| segment == "." || segment == "..")
+    for encoded in path.split('%').skip(1) {
+        match encoded
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
         {
-            return Err(TargetError::Path("dot segments are resolved by the client"));
+            None => {
+                return Err(TargetError::Path(
+                    "a percent sign is not followed by two hexadecimal digits",
+                ));
+            }
+            Some(byte) if byte < 0x20 || byte == 0x7f => {
+                return Err(TargetError::Path(
+                    "an encoded control character is cut off by some",
+                ));
+            }
+            Some(_) => {}
         }
+    }
+    let normal = normal_path(path);
+    let other = other_reading(&normal);
+    let dotted = |path: &str| {
+        path.split('/')
+            .any(|segment| segment == "." || segment == "..")
+    };
+    if dotted(&normal) || other.as_deref().is_some_and(dotted) {
+        return Err(TargetError::Path("dot segments are resolved by the client"));
     }
     Ok(())
 }
@@ -219,6 +257,16 @@ mod tests {
             (Method::GET, "http://example.com/a/../b", None),
             (Method::GET, "http://example.com/a/%2e%2E/b", None),
             (Method::GET, "http://example.com/a%zz", None),
+            (Method::GET, "http://example.com/a%+1", None),
+            (Method::GET, "http://example.com/a/..%2fb", None),
+            (Method::GET, "http://example.com/a/..;x/b", None),
+            (Method::GET, "http://example.com/a/%2e%2e%5cb", None),
+            (Method::GET, "http://example.com/a%00b", None),
+            (
+                Method::GET,
+                "http://example.com/git%2Frepo;v=1/",
+                Some("http://example.com/git%2Frepo;v=1/"),
+            ),
             (Method::GET, "http://example.com\\@evil.example/", None),
             (Method::GET, "http://example.com/a\\b", None),
         ] {
@@ -235,9 +283,23 @@ mod tests {
             ("/a%41%2f?q=%41", "/aA%2F"),
             ("/%7euser", "/~user"),
             ("/plain", "/plain"),
+            ("//a///b", "/a/b"),
             ("/%e2%82%ac", "/%E2%82%AC"),
         ] {
             assert_eq!(normal_path(sent), seen);
+        }
+    }
+
+    #[test]
+    fn a_path_that_can_be_read_otherwise_has_another_reading() {
+        for (normal, other) in [
+            ("/a%2Fb", Some("/a/b")),
+            ("/%2Fadmin/x", Some("/admin/x")),
+            ("/admin;a=b/x", Some("/admin/x")),
+            ("/a/b", None),
+            ("/a%41", None),
+        ] {
+            assert_eq!(other_reading(normal).as_deref(), other, "{normal}");
         }
     }
 }

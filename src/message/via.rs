@@ -1,4 +1,6 @@
 //! `Via` on each message that is forwarded (RFC 9110 §7.6.3).
+//! No loop is found by it: names repeat; the gate knows the proxy's own addresses.
+//! Start at [`Via::append`].
 
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue, Version};

@@ -1,4 +1,6 @@
 //! The one place that opens connections: to the addresses of a permit, and to nothing else.
+//! Resolves nothing and judges nothing: the permit has the addresses.
+//! Start at [`dial`].
 
 use std::future::Future;
 use std::io;

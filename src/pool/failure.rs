@@ -1,4 +1,6 @@
 //! The network did not do it: what kind of trouble, and whether the request may be sent again.
+//! Not a denial and not a fault.
+//! Start at [`Failure`].
 
 use std::io;
 

@@ -1,10 +1,13 @@
 //! One HTTP/1.1 connection to an origin: a request goes out, a response comes back, both flow at once.
+//! Not the bytes of HTTP (message::http1) and not the choice of a connection (the pool).
+//! Start at [`Connection::send`].
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::idle::Key;
@@ -144,7 +147,7 @@ impl Connection {
                 return Err(SendError::Origin(failure, upload.into_body()));
             }
         };
-        self.receive(pool, key, head, upload, outgoing.method)
+        self.receive(pool, key, head, upload, outgoing)
             .map_err(|failure| SendError::Origin(failure, None))
     }
 
@@ -203,8 +206,10 @@ impl Connection {
         key: Key,
         mut head: ResponseHead,
         upload: Upload,
-        method: &Method,
+        outgoing: Outgoing<'_>,
     ) -> Result<Received, Failure> {
+        let method = outgoing.method;
+        let outgoing_bound = is_bound(outgoing.headers, AUTHORIZATION);
         let length = framing::of_response(method, head.status, head.version, &head.headers)
             .map_err(ambiguous)?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -223,7 +228,9 @@ impl Connection {
         // A 204 or 304 that announces chunks may be followed by some: such a connection is not used again.
         let unclear =
             length == Length::Empty && head.headers.contains_key(http::header::TRANSFER_ENCODING);
-        let reusable = persistent && !unclear && length != Length::UntilClose;
+        let bound = is_bound(&head.headers, WWW_AUTHENTICATE);
+        let reusable =
+            persistent && !unclear && !bound && !outgoing_bound && length != Length::UntilClose;
         if length == Length::Empty
             && *method != Method::HEAD
             && head.status != StatusCode::NOT_MODIFIED
@@ -259,6 +266,19 @@ impl Connection {
             upgraded: None,
         })
     }
+}
+
+/// Whether authentication of the connection itself is under way (NTLM, Negotiate; RFC 4559 §6): whoever used the connection
+/// next would be taken for this client.
+fn is_bound(headers: &HeaderMap, name: HeaderName) -> bool {
+    headers.get_all(name).iter().any(|value| {
+        let scheme = value
+            .as_bytes()
+            .split(|b| *b == b' ')
+            .next()
+            .unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
 }
 
 /// Whose fault it was that no response head came.

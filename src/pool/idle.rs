@@ -1,4 +1,6 @@
 //! Connections that wait for their next request, newest first.
+//! Opens and closes nothing by itself.
+//! Start at [`Idle::take`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,4 +1,6 @@
 //! `[pool]`: how connections to origins are made and kept.
+//! Not trust, which is `tls`.
+//! Start at [`Settings`].
 
 use std::time::Duration;
 

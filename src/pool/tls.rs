@@ -1,4 +1,6 @@
 //! TLS to origins: verified by the platform's roots and the operator's, never "accept any".
+//! Not TLS towards clients.
+//! Start at [`read`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! A request on its way to an origin: written as the client sends it, its beginning kept where it may have to be sent again.
+//! Not the framing, which is the writer's.
+//! Start at [`Upload::poll`].
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -110,7 +111,7 @@ impl Upload {
             let frames = std::mem::take(&mut *kept.borrow_mut());
             return (!frames.overflowed).then(|| {
                 Body::stream(Replay {
-                    frames: frames.data,
+                    front: frames.data.freeze(),
                     rest: self.body,
                 })
             });
@@ -123,11 +124,10 @@ impl Upload {
     }
 }
 
-/// The beginning of a body; the clones share their bytes with what is in flight.
+/// The beginning of a body, copied together: a client chooses how small its chunks are.
 #[derive(Debug, Default)]
 struct Kept {
-    data: VecDeque<Bytes>,
-    size: usize,
+    data: BytesMut,
     overflowed: bool,
 }
 
@@ -151,9 +151,8 @@ impl HttpBody for Keeping {
             .and_then(|frame| frame.as_ref().ok())
             .map(Frame::data_ref)
         {
-            Some(Some(data)) if kept.size + data.len() <= KEPT => {
-                kept.size += data.len();
-                kept.data.push_back(data.clone());
+            Some(Some(data)) if !kept.overflowed && kept.data.len() + data.len() <= KEPT => {
+                kept.data.extend_from_slice(data);
             }
             // Too much, or trailers: what was kept is not the whole beginning any more.
             Some(_) => {
@@ -169,7 +168,7 @@ impl HttpBody for Keeping {
 }
 
 struct Replay {
-    frames: VecDeque<Bytes>,
+    front: Bytes,
     rest: Body,
 }
 
@@ -181,10 +180,10 @@ impl HttpBody for Replay {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.frames.pop_front() {
-            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+        if !self.front.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.front)))));
         }
+        Pin::new(&mut self.rest).poll_frame(cx)
     }
 }
 

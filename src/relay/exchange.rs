@@ -1,4 +1,6 @@
 //! One exchange, phase by phase: who, may you by name, may you by address, send, receive. Always answers.
+//! Not the sending (retry) and not the end of the record (recording).
+//! Start at [`Relay::exchange`].
 
 use std::rc::Rc;
 

@@ -1,4 +1,6 @@
 //! What one worker relays with, and what one listener enforces.
+//! Holds no logic of its own.
+//! Start at [`Parts`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;

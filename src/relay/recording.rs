@@ -1,4 +1,6 @@
 //! The record of one exchange or tunnel while it happens: written exactly once, however it ends.
+//! Not the log, which is `report`: this fills one record and hands it over.
+//! Start at [`Recording::begin`].
 
 use std::borrow::Cow;
 use std::net::SocketAddr;

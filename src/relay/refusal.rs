@@ -1,4 +1,6 @@
 //! Why a client does not get what it asked for, and how that is told: in HTTP, in a record, in SOCKS.
+//! Not the page (message) and not the reply codes of SOCKS (mode).
+//! Start at [`Refusal::answer`].
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Sends a request, again where that is safe: over a fresh connection after a kept one turned out to be closed.
+//! Decides nothing about permission: it holds the permit.
+//! Start at [`Sending::send`].
 
 use std::time::Duration;
 

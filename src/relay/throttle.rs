@@ -1,4 +1,6 @@
 //! At most so many bytes per second each way: the obligation `bandwidth`.
+//! Not the rate of requests, which is the gate's.
+//! Start at [`Meter`].
 
 use std::io;
 use std::pin::Pin;

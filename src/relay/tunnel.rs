@@ -1,4 +1,6 @@
 //! One tunnel: dialled before it is granted, carried until a side, a limit, an operator or a changed policy ends it.
+//! Not the copy of bytes, which is `stream`; nor the words of CONNECT or SOCKS, which are a mode's.
+//! Start at [`Relay::open`].
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -171,7 +171,7 @@ fn canonical(name: &str) -> Cow<'_, str> {
 }
 
 /// Different names that are being looked up at once.
-const MOST_FLIGHTS: usize = 1_000;
+const MOST_FLIGHTS: usize = 256;
 
 /// How long a failure to get an answer is remembered.
 const FAILURE_TTL: Duration = Duration::from_secs(1);

@@ -1,4 +1,6 @@
 //! Quantities with units: durations and sizes, as strings an operator reads without a manual.
+//! Not points in time.
+//! Start at [`ByteSize::parse`] and [`parse_duration`].
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! One value with its place, and the types that can be read from it.
+//! Knows no key.
+//! Start at [`FromValue`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! From bytes on the wire to the parts of a body (RFC 9112 §6.3, §7.1). Strict: what is not exactly a chunk is an error.
+//! Reads no socket.
+//! Start at [`Decoder::decode`].
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
@@ -93,7 +95,10 @@ impl Decoder {
             match &mut self.state {
                 State::Done => return Ok(Part::End),
                 State::UntilClose if buf.is_empty() => return Ok(Part::More),
-                State::UntilClose => return Ok(Part::Data(buf.split().freeze())),
+                State::UntilClose => {
+                    let all = buf.len();
+                    return Ok(Part::Data(take_front(buf, all)));
+                }
                 State::Sized(left) | State::Chunk(left) => {
                     if buf.is_empty() {
                         return Ok(Part::More);
@@ -107,7 +112,7 @@ impl Decoder {
                             State::ChunkEnd
                         };
                     }
-                    return Ok(Part::Data(buf.split_to(take).freeze()));
+                    return Ok(Part::Data(take_front(buf, take)));
                 }
                 State::ChunkSize => match take_chunk_size(buf, &mut self.extensions)? {
                     None => return Ok(Part::More),
@@ -159,6 +164,17 @@ impl Decoder {
         }
         part
     }
+}
+
+/// Takes bytes off the front. A small part is copied: it would hold the whole buffer for as long as it waits to be sent, and a
+/// peer chooses how small its chunks are.
+fn take_front(buf: &mut BytesMut, take: usize) -> Bytes {
+    if take >= SMALL {
+        return buf.split_to(take).freeze();
+    }
+    let data = Bytes::copy_from_slice(buf.get(..take).unwrap_or_default());
+    buf.advance(take);
+    data
 }
 
 /// Takes a chunk-size line. The extension is checked and dropped: it is for this hop only (RFC 9112 §7.1.1).
@@ -219,6 +235,9 @@ fn check_size_digits(digits: usize, next: Option<u8>) -> Result<(), HeadError> {
     }
     Ok(())
 }
+
+/// Parts below this are copied.
+const SMALL: usize = 4 << 10;
 
 /// Total bytes of chunk extensions in one body; more is an attack (each byte of content dressed in kilobytes).
 const EXTENSION_LIMIT: usize = 16 << 10;

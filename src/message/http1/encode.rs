@@ -1,4 +1,6 @@
 //! From typed heads and body frames to bytes. Always serialised anew: no byte of a received head is passed on.
+//! Decides no framing: `framing` has.
+//! Start at [`request_head`] and [`response_head`].
 
 use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};

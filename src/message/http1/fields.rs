@@ -1,4 +1,6 @@
 //! Field lines of header and trailer sections (RFC 9112 §5).
+//! Knows no field's meaning.
+//! Start at [`Scan::find_end`], then [`parse`].
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};

@@ -1,4 +1,6 @@
 //! How long a message body is (RFC 9112 §6), decided once, strictly, for both sides.
+//! Reads no body: the decoder does.
+//! Start at [`of_request`] and [`of_response`].
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};

@@ -1,4 +1,6 @@
 //! Request and status lines with their header sections (RFC 9112 §3, §4).
+//! Judges no target and no framing.
+//! Start at [`parse_request`] and [`parse_response`].
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, Version};

@@ -1,4 +1,6 @@
 //! The reading side of one HTTP/1 connection: a buffer, heads taken from it, bodies decoded out of it.
+//! Knows neither clients nor origins.
+//! Start at [`Reader`].
 
 use std::cell::RefCell;
 use std::io;

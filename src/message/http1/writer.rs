@@ -1,5 +1,7 @@
 //! From a body's frames to a peer: framing, gathering, vectored writes, a limit on a peer that does not read.
 //! Used in both directions: requests to origins, responses to clients.
+//! Encodes no head: it is handed one.
+//! Start at [`Writer::poll_pump`].
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -22,6 +24,8 @@ use crate::stream::{LazyDeadline, WriteHalf};
 #[derive(Debug)]
 pub struct Writer {
     queue: VecDeque<Bytes>,
+    /// Small pieces behind the queue, as one: framing lines and a peer's tiny chunks must not cost an entry each.
+    tail: BytesMut,
     queued: usize,
     length: Length,
     left: u64,
@@ -57,6 +61,7 @@ impl Writer {
         };
         let mut writer = Self {
             queue: VecDeque::with_capacity(4),
+            tail: BytesMut::new(),
             queued: 0,
             length,
             left,
@@ -67,7 +72,8 @@ impl Writer {
             failed: None,
             written: 0,
         };
-        writer.push(head.freeze());
+        writer.queued = head.len();
+        writer.tail = head;
         writer
     }
 
@@ -120,6 +126,7 @@ impl Writer {
         cx: &mut Context<'_>,
         half: &mut WriteHalf,
     ) -> Poll<Result<(), WriteError>> {
+        self.close_tail();
         while self.queued > 0 {
             match self.poll_write(cx, half) {
                 Poll::Ready(Ok(0)) => {
@@ -174,11 +181,11 @@ impl Writer {
                 self.push(data);
             }
             Length::Chunked => {
-                let mut line = BytesMut::with_capacity(20);
-                encode::chunk_size(&mut line, data.len());
-                self.push(line.freeze());
+                let before = self.tail.len();
+                encode::chunk_size(&mut self.tail, data.len());
+                self.queued += self.tail.len() - before;
                 self.push(data);
-                self.push(Bytes::from_static(b"\r\n"));
+                self.push_small(b"\r\n");
             }
         }
         Ok(())
@@ -190,17 +197,31 @@ impl Writer {
         }
         self.ended = true;
         if self.length == Length::Chunked {
-            let mut last = BytesMut::with_capacity(8);
-            encode::last_chunk(&mut last, trailers);
-            self.push(last.freeze());
+            let before = self.tail.len();
+            encode::last_chunk(&mut self.tail, trailers);
+            self.queued += self.tail.len() - before;
         }
         Ok(())
     }
 
     fn push(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.queued += bytes.len();
-            self.queue.push_back(bytes);
+        if bytes.len() < SMALL {
+            self.push_small(&bytes);
+            return;
+        }
+        self.close_tail();
+        self.queued += bytes.len();
+        self.queue.push_back(bytes);
+    }
+
+    fn push_small(&mut self, bytes: &[u8]) {
+        self.queued += bytes.len();
+        self.tail.extend_from_slice(bytes);
+    }
+
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.queue.push_back(self.tail.split().freeze());
         }
     }
 
@@ -243,5 +264,7 @@ impl Writer {
     }
 }
 
+/// Pieces below this are copied together.
+const SMALL: usize = 1 << 10;
 /// Bytes that are gathered before a write.
 const GATHER: usize = 64 << 10;
