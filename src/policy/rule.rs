@@ -63,7 +63,7 @@ impl Rule {
             | Reason::Rule
             | Reason::Default
             | Reason::Address(_)
-            | Reason::Rate => self.names(ip),
+            | Reason::Rate(_) => self.names(ip),
         }
     }
 
