@@ -145,7 +145,7 @@ impl Gate {
         let taken = self
             .rates
             .take(self.policy.name(), permit.rule(), intent, rate);
-        let Err(_wait) = taken else {
+        let Err(wait) = taken else {
             return Ok(());
         };
         let action = DenyAction {
@@ -155,7 +155,7 @@ impl Gate {
         };
         Err(Denial {
             rule: permit.rule().clone(),
-            reason: Reason::Rate,
+            reason: Reason::Rate(wait),
             action: Arc::new(action),
         })
     }

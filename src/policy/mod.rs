@@ -103,16 +103,6 @@ impl Policy {
         self.decide_observed(facts, Moment::Name, &mut ())
     }
 
-    /// Whether a client that is not known, and is denied, might be allowed if it said who it is: a reason to ask.
-    pub fn would_ask_who(&self, facts: &Facts<'_>) -> bool {
-        facts.principal.is_none()
-            && matches!(self.decide(facts), Verdict::Deny(_))
-            && matches!(
-                self.decide_observed(facts, Moment::Anonymous, &mut ()),
-                Verdict::Allow(_)
-            )
-    }
-
     /// The second moment, before dialling: is this allowed to these addresses? Asked again for the dialled address, it
     /// tells whether an open tunnel is still permitted.
     ///

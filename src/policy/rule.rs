@@ -63,7 +63,7 @@ impl Rule {
             | Reason::Rule
             | Reason::Default
             | Reason::Address(_)
-            | Reason::Rate => self.names(ip),
+            | Reason::Rate(_) => self.names(ip),
         }
     }
 
@@ -105,14 +105,9 @@ impl Condition for Group {
     }
 
     fn waits(&self) -> Waits {
-        let waits = |wanted| {
-            let mut clauses = self.0.iter();
-            clauses.any(|clause| clause.condition.waits() == wanted)
-        };
-        if waits(Waits::Address) {
+        let mut clauses = self.0.iter();
+        if clauses.any(|clause| clause.condition.waits() == Waits::Address) {
             Waits::Address
-        } else if waits(Waits::Identity) {
-            Waits::Identity
         } else {
             Waits::Nothing
         }

@@ -102,8 +102,8 @@ pub enum Reason {
     OwnListener(SocketAddr),
     /// The name is allowed, but no rule allows any of its addresses.
     Address(IpAddr),
-    /// More requests than the rule's rate.
-    Rate,
+    /// More requests than the rule's rate; how long until there is one again.
+    Rate(Duration),
 }
 
 /// How a denial answers.

@@ -16,8 +16,6 @@ use crate::addr::AddrClass;
 pub(super) enum Moment {
     /// Before the name is resolved: its address.
     Name,
-    /// Before the client is asked who it is: that, and the address.
-    Anonymous,
     /// Before dialling: nothing.
     Address,
 }
@@ -181,9 +179,8 @@ impl<'a> Walk<'a> {
     /// and to look up a name for a rule that can not hold would tell the name to DNS for nothing.
     fn is_open(&self, clause: &Clause) -> bool {
         match (clause.condition.waits(), self.moment) {
-            (Waits::Address, Moment::Name | Moment::Anonymous)
-            | (Waits::Identity, Moment::Anonymous) => true,
-            (Waits::Address | Waits::Identity | Waits::Nothing, _) => false,
+            (Waits::Address, Moment::Name) => true,
+            (Waits::Address | Waits::Nothing, _) => false,
         }
     }
 

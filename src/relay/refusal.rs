@@ -48,7 +48,7 @@ impl Refusal {
                 Reason::Guarded(..) | Reason::OwnListener(_) | Reason::Address(_) => {
                     ProxyError::AddressProhibited
                 }
-                Reason::Rule | Reason::Default | Reason::Rate => ProxyError::RequestDenied,
+                Reason::Rule | Reason::Default | Reason::Rate(_) => ProxyError::RequestDenied,
             },
             Self::Challenge(_) | Self::Unmet(..) => ProxyError::RequestDenied,
             Self::Busy => ProxyError::ConnectionLimit,
@@ -148,8 +148,10 @@ fn deny(denial: &Denial, place: &str, refusal: &Refusal) -> Answer {
         .detail(refusal.reason());
     answer.rule = Some(denial.rule.name.to_string());
     answer.remedy = action.message.clone();
-    if denial.reason == Reason::Rate {
-        answer = answer.retry_after(1);
+    if let Reason::Rate(wait) = denial.reason {
+        // Whole seconds, and never one too few.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        answer = answer.retry_after(u32::try_from(seconds).unwrap_or(u32::MAX).max(1));
     }
     match &action.redirect {
         Some(to) => answer.status(StatusCode::FOUND).location(to),
@@ -165,6 +167,6 @@ fn describe(denial: &Denial) -> String {
         Reason::Guarded(ip, class) => format!("{ip} is a {class} address, and no rule names it"),
         Reason::OwnListener(address) => format!("{address} is this proxy itself"),
         Reason::Address(ip) => format!("no rule allows the address {ip}"),
-        Reason::Rate => format!("more requests than rule \"{rule}\" allows in this time"),
+        Reason::Rate(_) => format!("more requests than rule \"{rule}\" allows in this time"),
     }
 }

@@ -57,7 +57,11 @@ fn a_rate_denies_what_is_too_much_and_says_when_to_come_back() {
         wire.send(get(&origin, "").as_bytes());
         let answer = wire.response("GET");
         if answer.status == 429 {
-            assert!(answer.header("retry-after").is_some());
+            let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+            assert!(
+                (1100..=1200).contains(&seconds),
+                "a third of an hour: {seconds}"
+            );
         }
         statuses.push(answer.status);
     }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Condition, Entry, Facts, Ground, Truth, Waits, quoted};
+use super::{Condition, Entry, Facts, Ground, Truth, quoted};
 use crate::settings::Value;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -42,9 +42,5 @@ impl Condition for Group {
 
     fn widened(&self, facts: &Facts<'_>) -> Option<String> {
         facts.principal?.groups.first().map(|group| quoted(group))
-    }
-
-    fn waits(&self) -> Waits {
-        Waits::Identity
     }
 }

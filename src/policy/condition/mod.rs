@@ -87,8 +87,6 @@ pub enum Waits {
     Nothing,
     /// The address that the name resolves to.
     Address,
-    /// Who the client is, if it were asked.
-    Identity,
 }
 
 /// One condition of a rule. Pure: no socket, no DNS, no clock.

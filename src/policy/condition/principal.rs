@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Condition, Entry, Facts, Ground, Truth, Waits, quoted};
+use super::{Condition, Entry, Facts, Ground, Truth, quoted};
 use crate::settings::Value;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -40,9 +40,5 @@ impl Condition for Named {
 
     fn widened(&self, facts: &Facts<'_>) -> Option<String> {
         facts.principal.map(|principal| quoted(&principal.name))
-    }
-
-    fn waits(&self) -> Waits {
-        Waits::Identity
     }
 }
