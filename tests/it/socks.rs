@@ -256,7 +256,7 @@ fn reply5(wire: &mut Wire) -> u8 {
 }
 
 /// RSV, ATYP and the place.
-fn ipv4(address: SocketAddr) -> Vec<u8> {
+pub(crate) fn ipv4(address: SocketAddr) -> Vec<u8> {
     let SocketAddr::V4(v4) = address else {
         panic!("{address} is not IPv4")
     };

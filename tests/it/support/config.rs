@@ -7,6 +7,10 @@ use super::Dns;
 /// A configuration with one listener, `egress`, and one policy, `test`.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    top: String,
+    opening: String,
+    log: String,
+    workers: usize,
     listener: String,
     limits: String,
     policy: String,
@@ -17,6 +21,10 @@ impl Config {
     /// Denies everything.
     pub(crate) fn closed() -> Self {
         Self {
+            top: String::new(),
+            opening: String::new(),
+            log: "format = \"json\"\nto = \"stdout\"".to_owned(),
+            workers: 2,
             listener: String::new(),
             limits: String::new(),
             policy: String::new(),
@@ -27,6 +35,30 @@ impl Config {
     /// Allows whatever is at a loopback address, where the origins of the tests are.
     pub(crate) fn loopback() -> Self {
         Self::closed().rule("name = \"loopback\"\nallow = {}\naddress = \"127.0.0.0/8\"")
+    }
+
+    /// Runs with so many workers; each has a cache and a pool of its own.
+    pub(crate) fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Adds lines at the top, before any table.
+    pub(crate) fn top(mut self, lines: &str) -> Self {
+        writeln!(self.top, "{lines}").unwrap();
+        self
+    }
+
+    /// Adds lines to `[policy.test]`, before its rules.
+    pub(crate) fn policy(mut self, lines: &str) -> Self {
+        writeln!(self.opening, "{lines}").unwrap();
+        self
+    }
+
+    /// Writes these lines into `[log.access]`, instead of JSON to standard output.
+    pub(crate) fn log(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.log);
+        self
     }
 
     /// Adds lines to `[[listener]]`.
@@ -67,14 +99,18 @@ impl Config {
     /// The text of the file, with `{dir}` still in it.
     pub(crate) fn text(&self) -> String {
         let Self {
+            top,
+            opening,
+            log,
+            workers,
             listener,
             limits,
             policy,
             more,
         } = self;
         format!(
-            r#"workers = 2
-
+            r#"workers = {workers}
+{top}
 [[listener]]
 name = "egress"
 bind = "127.0.0.1:0"
@@ -85,11 +121,11 @@ policy = "test"
 {limits}
 [policy.test]
 default = "deny"
+{opening}
 {policy}
 {more}
 [log.access]
-format = "json"
-to = "stdout"
+{log}
 
 [admin]
 socket = "{{dir}}/admin.sock"

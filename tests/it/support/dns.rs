@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// A running server. Answers live for 0 seconds, so that nobody may remember them.
+/// A running server. Answers live for 0 seconds, so that nobody may remember them, unless a test says otherwise.
 pub(crate) struct Dns {
     pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -30,6 +30,11 @@ impl Dns {
     /// Answers the n-th list to the n-th question for a name. A name that is not here does not exist; an empty list
     /// says that it exists without an address.
     pub(crate) fn changing(table: &[(&str, Vec<Vec<&str>>)]) -> Self {
+        Self::lasting(0, table)
+    }
+
+    /// As [`Self::changing`], with answers that live for so many seconds, also those that say that there is nothing.
+    pub(crate) fn lasting(ttl: u32, table: &[(&str, Vec<Vec<&str>>)]) -> Self {
         let parse = |list: &Vec<&str>| list.iter().map(|a| a.parse().unwrap()).collect();
         let table: HashMap<String, Answers> = table
             .iter()
@@ -50,7 +55,7 @@ impl Dns {
                 let Ok((length, peer)) = socket.recv_from(&mut packet) else {
                     continue;
                 };
-                let Some(answer) = answer(&packet[..length], &table, &mut counts, &all) else {
+                let Some(answer) = answer(&packet[..length], ttl, &table, &mut counts, &all) else {
                     continue;
                 };
                 let _ = socket.send_to(&answer, peer);
@@ -78,6 +83,7 @@ impl Drop for Dns {
 /// RFC 1035 §4.1: the question is repeated, the answers point at its name.
 fn answer(
     query: &[u8],
+    ttl: u32,
     table: &HashMap<String, Answers>,
     counts: &mut HashMap<(String, u16), usize>,
     asked: &Mutex<Vec<String>>,
@@ -110,14 +116,25 @@ fn answer(
     // A response, recursion as asked for and available.
     packet.extend([0x80 | (query.get(2)? & 0x01), 0x80 | code, 0, 1]);
     packet.extend(u16::try_from(records.len()).ok()?.to_be_bytes());
-    packet.extend([0, 0, 0, 0]);
+    // RFC 2308 §3: how long a nothing lives stands in the zone's SOA.
+    let nothing = records.is_empty();
+    packet.extend([0, u8::from(nothing), 0, 0]);
     packet.extend_from_slice(question);
     for record in records {
         packet.extend([0xc0, 12]);
         packet.extend(kind.to_be_bytes());
-        packet.extend([0, 1, 0, 0, 0, 0]);
+        packet.extend([0, 1]);
+        packet.extend(ttl.to_be_bytes());
         packet.extend(u16::try_from(record.len()).ok()?.to_be_bytes());
         packet.extend(record);
+    }
+    if nothing {
+        packet.extend([0xc0, 12, 0, 6, 0, 1]);
+        packet.extend(ttl.to_be_bytes());
+        packet.extend([0, 22, 0, 0]);
+        for number in [1, 60, 60, 60, ttl] {
+            packet.extend(number.to_be_bytes());
+        }
     }
     Some(packet)
 }

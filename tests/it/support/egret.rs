@@ -38,6 +38,21 @@ impl Egret {
 
     /// Starts with the text of a configuration and does not wait.
     pub(crate) fn spawn(files: &[(&str, &str)], config: &str) -> Self {
+        Self::spawn_in(&[], files, config)
+    }
+
+    /// As [`Self::start_with`], with these variables in its environment.
+    pub(crate) fn start_in(
+        environment: &[(&str, &str)],
+        files: &[(&str, &str)],
+        config: &Config,
+    ) -> Self {
+        let egret = Self::spawn_in(environment, files, &config.text());
+        egret.wait_line("ready", |line| line.contains("ready"));
+        egret
+    }
+
+    fn spawn_in(environment: &[(&str, &str)], files: &[(&str, &str)], config: &str) -> Self {
         raise_descriptor_limit();
         let dir = tempfile::Builder::new().prefix("egret-").tempdir().unwrap();
         for (name, content) in files {
@@ -49,6 +64,7 @@ impl Egret {
         let mut child = program()
             .args(["run", "-c"])
             .arg(&file)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -143,6 +159,26 @@ impl Egret {
     /// A path in the folder of the configuration.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// What `egret status --json` says.
+    pub(crate) fn status(&self) -> Value {
+        let output = self.command(&["status", "--json"]);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The whole of a file in the folder of the configuration, as soon as this holds for it.
+    pub(crate) fn wait_file(&self, name: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+            if wanted(&text) {
+                return text;
+            }
+            assert!(began.elapsed() < PATIENCE, "{name} is {text:?}");
+            thread::park_timeout(std::time::Duration::from_millis(5));
+        }
     }
 
     /// Resident memory in bytes.

@@ -16,7 +16,7 @@ mod wire;
 pub(crate) use config::Config;
 pub(crate) use dns::Dns;
 pub(crate) use egret::{Egret, program};
-pub(crate) use origin::{Origin, Request, ok};
+pub(crate) use origin::{Origin, Request, ok, read_request};
 pub(crate) use programs::{Outcome, python, run};
 pub(crate) use tls::Ca;
 pub(crate) use wire::{Response, Wire};
@@ -29,6 +29,41 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Whether bytes hold other bytes.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Waits until this holds; panics where it does not in time.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// A GET for a URL in absolute-form, with further lines.
+pub(crate) fn get(url: &str, lines: &str) -> String {
+    format!("GET {url} HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
+/// A CONNECT, with further lines.
+pub(crate) fn connect(authority: &str, lines: &str) -> String {
+    format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{lines}\r\n")
+}
+
+/// Opens a tunnel through the proxy, which must say 200.
+pub(crate) fn tunnel(egret: &Egret, authority: &str) -> Wire {
+    let mut wire = egret.connect();
+    wire.send(connect(authority, "").as_bytes());
+    let answer = wire.response("CONNECT");
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    wire
+}
+
+/// Both outputs of a program as text.
+pub(crate) fn said(output: &std::process::Output) -> String {
+    [&output.stdout, &output.stderr]
+        .map(|text| String::from_utf8_lossy(text))
+        .concat()
 }
 
 /// Base64 with padding, for credentials.
