@@ -1,0 +1,125 @@
+//! The engine from outside: workers, their sockets, and what the command line says against the file.
+
+use crate::support::{Config, Egret, Origin, Wire, get, ok, program, said};
+
+#[test]
+fn as_many_workers_as_asked_for_share_the_port_and_the_load() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    let egret = Egret::start(&Config::loopback().workers(4));
+    assert_eq!(egret.status()["workers"], 4);
+    for _ in 0..64 {
+        assert_eq!(egret.ask(&get(&origin.url("/"), "")).status, 200);
+    }
+    crate::support::until("all records", || egret.records().len() == 64);
+    let mut workers: Vec<_> = egret
+        .records()
+        .iter()
+        .map(|record| record["worker"].as_u64().unwrap())
+        .collect();
+    workers.sort_unstable();
+    workers.dedup();
+    // The kernel spreads connections by a hash: all of 64 to fewer than three of four sockets is next to impossible.
+    assert!(workers.len() >= 3, "{workers:?}");
+}
+
+#[test]
+fn two_processes_do_not_share_a_port() {
+    let egret = Egret::start(&Config::loopback());
+    let address = egret.address("egress");
+    let text = Config::loopback().text();
+    let text = text.replace("127.0.0.1:0", &address.to_string());
+    let mut second = Egret::spawn(&[], &text);
+    assert_eq!(second.wait_exit().code(), Some(2));
+    second.wait_line("the fault", |line| line.contains(&address.to_string()));
+    assert_eq!(egret.ask(&get("http://10.0.0.1/", "")).status, 403);
+}
+
+#[test]
+fn a_listener_binds_several_addresses_of_both_families() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    let text = Config::loopback().text();
+    let text = text.replace(
+        "bind = \"127.0.0.1:0\"",
+        "bind = [\"127.0.0.1:0\", \"[::1]:0\"]",
+    );
+    let egret = Egret::spawn(&[], &text);
+    egret.wait_line("ready", |line| line.contains("ready"));
+    let status = egret.status();
+    let listeners = status["listeners"].as_array().unwrap();
+    assert_eq!(listeners.len(), 2, "{status}");
+    for listener in listeners {
+        let address = listener["address"].as_str().unwrap().parse().unwrap();
+        let mut wire = Wire::connect(address);
+        wire.send(get(&origin.url("/"), "").as_bytes());
+        assert_eq!(wire.response("GET").status, 200, "{address}");
+    }
+}
+
+#[test]
+fn accept_leaves_http_out_as_well() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    let config = Config::loopback().listener("accept = [\"socks5\"]");
+    let egret = Egret::start(&config);
+    for request in [
+        get(&origin.url("/"), ""),
+        crate::support::connect(&origin.address.to_string(), ""),
+    ] {
+        let mut wire = egret.connect();
+        let _ = wire.try_send(request.as_bytes());
+        let answer = wire.read_to_any_end();
+        assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    }
+    assert_eq!(origin.connections(), 0);
+    let mut wire = egret.connect();
+    let place = crate::socks::ipv4(origin.address);
+    assert_eq!(crate::socks::open5(&mut wire, 1, &place), 0);
+}
+
+#[test]
+fn a_tls_handshake_on_a_plain_listener_is_closed_and_recorded() {
+    let egret = Egret::start(&Config::loopback());
+    let mut wire = egret.connect();
+    wire.send(b"\x16\x03\x01\x00\x05hello");
+    wire.read_to_any_end();
+    let record = egret.wait_record("the handshake", |record| record["reason"].is_string());
+    assert!(
+        record["status"].is_null() || record["status"] == 400,
+        "{record}"
+    );
+}
+
+#[test]
+fn the_sockets_of_the_command_line_and_the_workers_win_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, socket) = (
+        folder.path().join("egret.toml"),
+        folder.path().join("own.sock"),
+    );
+    let text = Config::loopback().text();
+    let text = text.replace("{dir}", &folder.path().display().to_string());
+    std::fs::write(&file, text).unwrap();
+    let mut child = program()
+        .args(["run", "--workers", "1", "-c"])
+        .arg(&file)
+        .arg("--socket")
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    crate::support::until("the socket", || socket.exists());
+    let ask = |words: &[&str]| {
+        program()
+            .args(words)
+            .arg("--socket")
+            .arg(&socket)
+            .output()
+            .unwrap()
+    };
+    let status = ask(&["status", "--json"]);
+    let read: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(read["workers"], 1, "{}", said(&status));
+    assert!(!folder.path().join("admin.sock").exists());
+    assert!(ask(&["drain"]).status.success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
