@@ -12,13 +12,16 @@
     reason = "tests stand outside the workers: they read the real clock"
 )]
 
+mod answers;
 mod bypass;
 mod client_side;
 mod clients;
+mod commands;
 mod connect;
 mod drain;
 mod endings;
 mod engine;
+mod exchange;
 mod explain;
 mod floors;
 mod forward;
@@ -34,6 +37,7 @@ mod origin_side;
 mod policy_files;
 mod policy_spellings;
 mod proxy_protocol;
+mod records;
 mod reload;
 mod rules;
 mod socks;
