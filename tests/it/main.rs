@@ -42,4 +42,5 @@ mod reload;
 mod rules;
 mod socks;
 mod support;
+mod unkept;
 mod who;
