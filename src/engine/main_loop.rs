@@ -1,5 +1,6 @@
 //! The main thread: starts the workers, then waits for signals and commands. All slow work happens here.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,13 +261,15 @@ impl Engine {
             .reload(&config.access)
             .map_err(|fault| vec![fault])?;
         let snapshot = Arc::new(self.lasting.snapshot(&config));
+        let before = self.bound();
         self.listeners.commit(&mut change);
-        self.lasting.own().replace(
-            self.listeners
-                .addresses()
-                .map(|(_, address)| address)
-                .collect(),
-        );
+        let bound = self.bound();
+        for (listener, address) in bound.iter().filter(|bound| !before.contains(bound)) {
+            tracing::info!("listening listener={listener} address={address}");
+        }
+        self.lasting
+            .own()
+            .replace(bound.into_iter().map(|(_, address)| address).collect());
         for (worker, sockets) in self.workers.iter().zip(change.opened) {
             worker.line().tell(Command::Replace(snapshot.clone()));
             for key in &change.closed {
@@ -277,6 +280,13 @@ impl Engine {
         let warnings = self.lags_behind(&config);
         self.config = config.into();
         Ok(warnings)
+    }
+
+    fn bound(&self) -> Vec<(String, SocketAddr)> {
+        self.listeners
+            .addresses()
+            .map(|(listener, address)| (listener.to_owned(), address))
+            .collect()
     }
 
     /// What of a new configuration only a new process follows.

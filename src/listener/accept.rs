@@ -105,10 +105,11 @@ pub async fn run<T: Taker + 'static>(
 fn take<T: Taker + 'static>(stream: TcpStream, peer: SocketAddr, taker: &Rc<T>, life: &Lifeline) {
     let taker = taker.clone();
     let open = taker.accepted();
+    let of_task = life.clone();
     life.spawn(async move {
         let _open = open;
         // Boxed, so that the room it takes is given back before the tail begins.
-        let tail = Box::pin(connection(stream, peer, &*taker)).await;
+        let tail = Box::pin(connection(stream, peer, &*taker, &of_task)).await;
         if let Some((_admitted, tail)) = tail {
             drop(taker);
             tail.await;
@@ -120,12 +121,18 @@ async fn connection<T: Taker>(
     stream: TcpStream,
     peer: SocketAddr,
     taker: &T,
+    life: &Lifeline,
 ) -> Option<(Admitted, Tail)> {
     let terms = taker.terms();
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let _ = stream.set_nodelay(true);
     let mut stream = Stream::from_tcp(stream);
-    let begun = begin(&mut stream, peer, &terms).await;
+    let begun = tokio::select! {
+        biased;
+        begun = begin(&mut stream, peer, &terms) => begun,
+        // Who has said nothing is owed nothing.
+        () = life.draining() => return None,
+    };
     let (admitted, preface) = match begun {
         Ok(begun) => begun,
         Err(Turned::Away(client, trouble, Some(Protocol::Http1) | None)) => {

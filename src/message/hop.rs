@@ -24,25 +24,22 @@ pub struct Hop {
 /// left to their own rules, or a client could take a Host or a length out of what is forwarded.
 pub fn strip(headers: &mut HeaderMap) -> Hop {
     let hop = remove_nominated(headers);
-    for name in [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        TE,
-        UPGRADE,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-    ] {
+    strip_connection(headers);
+    for name in [TE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
         headers.remove(name);
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATION_INFO,
-        HTTP2_SETTINGS,
-    ] {
-        headers.remove(name);
-    }
+    headers.remove(PROXY_AUTHENTICATION_INFO);
     hop
+}
+
+/// Removes the fields that speak of a connection of HTTP/1, which another version has no use for (RFC 9113 §8.2.2).
+pub fn strip_connection(headers: &mut HeaderMap) {
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS] {
+        headers.remove(name);
+    }
 }
 
 /// Reads what `Connection` says without changing anything.

@@ -140,7 +140,9 @@ impl<'a> Walk<'a> {
             observer.tried(at, held);
             memory.held_back |= held == Held::Guarded;
             memory.open |= held == Held::Open;
-            if let Some(ruling) = decided(rule, held, &mut memory) {
+            // Under a reporting policy only the guard can still deny: a later rule may open it.
+            let reports = rule.report || self.policy.report && self.guard.is_some();
+            if let Some(ruling) = decided(rule, held, reports, &mut memory) {
                 return self.conclude(ruling, memory);
             }
         }
@@ -237,7 +239,12 @@ impl<'a> Walk<'a> {
 }
 
 /// What a rule that was tried decides; `None` where the walk goes on.
-fn decided<'a>(rule: &'a Rule, held: Held, memory: &mut Memory<'a>) -> Option<Ruling> {
+fn decided<'a>(
+    rule: &'a Rule,
+    held: Held,
+    reports: bool,
+    memory: &mut Memory<'a>,
+) -> Option<Ruling> {
     match (&rule.action, held) {
         (_, Held::No | Held::Guarded) => None,
         // A deny rule that may not hold is passed over: the second moment will know.
@@ -248,7 +255,7 @@ fn decided<'a>(rule: &'a Rule, held: Held, memory: &mut Memory<'a>) -> Option<Ru
                 reason: Reason::Rule,
                 action: action.clone(),
             };
-            if rule.report {
+            if reports {
                 memory.noted.get_or_insert_with(|| Arc::new(denial));
                 return None;
             }

@@ -18,6 +18,7 @@ mod client_side;
 mod clients;
 mod commands;
 mod connect;
+mod corners;
 mod drain;
 mod endings;
 mod engine;
@@ -42,5 +43,5 @@ mod reload;
 mod rules;
 mod socks;
 mod support;
-mod unkept;
+
 mod who;

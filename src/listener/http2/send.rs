@@ -25,7 +25,7 @@ pub(super) async fn send(
 ) -> Option<SendStream<Bytes>> {
     let (mut head, mut body) = reply.response.into_parts();
     head.version = Version::HTTP_2;
-    hop::strip(&mut head.headers);
+    hop::strip_connection(&mut head.headers);
     let tunnel = *method == Method::CONNECT && head.status.is_success();
     let empty = *method == Method::HEAD || body.is_empty() || head.status == StatusCode::NO_CONTENT;
     if let (Some(size), false) = (body.size_hint().exact(), empty || tunnel) {

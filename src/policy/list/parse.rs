@@ -223,11 +223,12 @@ fn cidr_line(line: &[u8], entries: &mut Entries) -> Line {
 
 /// The form that most of the first lines are in.
 fn recognise(text: &[u8]) -> Form {
+    // Where two have as many votes, the plainer one in front wins.
     let mut votes = [
-        (Form::AdBlock, 0),
-        (Form::Rpz, 0),
-        (Form::Hosts, 0),
         (Form::Names, 0),
+        (Form::AdBlock, 0),
+        (Form::Hosts, 0),
+        (Form::Rpz, 0),
         (Form::Cidr, 0),
     ];
     let seen = text

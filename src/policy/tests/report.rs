@@ -116,11 +116,7 @@ address = "10.0.5.9"
             "10.0.5.8",
             "deny default: Guarded(10.0.5.8, Private)",
         ),
-        (
-            "b.example",
-            "10.0.5.9",
-            "deny no: Guarded(10.0.5.9, Private)",
-        ),
+        ("b.example", "10.0.5.9", "allow named, noted no"),
     ] {
         assert_eq!(
             outcome(&policy, &get(host), address),

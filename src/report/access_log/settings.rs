@@ -72,7 +72,8 @@ impl Settings {
     pub(super) fn wants(&self) -> Wants {
         let records = self.to != Destination::Off;
         let (user_agent, content_type) = match self.format {
-            Format::Json | Format::Combined => (true, false),
+            Format::Json => (true, true),
+            Format::Combined => (true, false),
             Format::Squid => (false, true),
         };
         Wants {

@@ -1,4 +1,4 @@
-//! Promises that do not hold yet: each test here fails, and moves to its behaviour's own module once it passes.
+//! Corners that once did not hold, each from another part of the proxy. Start at any test.
 
 use crate::support::{Config, Egret, Origin, base64, get, ok, tunnel};
 
@@ -26,7 +26,11 @@ fn the_limit_of_a_client_is_of_the_one_behind_the_balancer() {
 
 #[test]
 fn a_refused_connection_is_recorded_with_the_status_that_it_got() {
-    let egret = Egret::start(&Config::loopback().limits("connections = 0"));
+    let origin = Origin::http(|_| ok(b""));
+    let egret = Egret::start(&Config::loopback().limits("connections = 1"));
+    let mut first = egret.connect();
+    first.send(get(&origin.url("/"), "").as_bytes());
+    assert_eq!(first.response("GET").status, 200);
     let answer = egret.connect().response("GET");
     assert_eq!(answer.status, 503, "{}", answer.head);
     let record = egret.wait_record("the refusal", |record| record["reason"].is_string());
