@@ -214,6 +214,10 @@ fn a_log_that_can_not_be_opened_is_a_fault_at_the_start_and_refuses_a_reload() {
 fn a_connection_that_has_said_nothing_does_not_hold_the_drain_up() {
     let mut egret = Egret::start(&Config::loopback());
     let mut silent = egret.connect();
+    // Accepted, and not only in the kernel's queue, which ends with the socket.
+    until("the connection", || {
+        egret.status()["totals"]["connections_open"] == 1
+    });
     let began = Instant::now();
     egret.signal(Signal::TERM);
     silent.read_to_any_end();
