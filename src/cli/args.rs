@@ -160,7 +160,7 @@ const EXAMPLES: &str = "Examples:
   egret explain -c egret.toml https://example.com/
   egret flows kill --where user=alice     end what alice has running
 
-Exit codes: 0 fine, 1 a check failed or a worker broke down, 2 wrong usage or configuration.";
+Exit codes: 0 fine; 1 a case of `test` failed, or a worker broke down; 2 wrong usage, or a configuration that is faulty or refused.";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
   egret explain -c egret.toml --from 10.20.0.7 --group ci https://packages.example/simple/

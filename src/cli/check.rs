@@ -20,11 +20,10 @@ pub(super) fn check(path: Option<&Path>) -> ExitCode {
         return tell(&failed);
     }
     let cases = config.outcomes().len();
+    let (listeners, policies) = (config.listeners.len(), config.policies.len());
     say(&format!(
-        "{}: fine ({} listeners, {} policies, {cases} expectations)",
+        "{}: fine (listeners: {listeners}, policies: {policies}, expectations: {cases})",
         config.path.display(),
-        config.listeners.len(),
-        config.policies.len()
     ));
     ExitCode::SUCCESS
 }

@@ -15,19 +15,34 @@ use crate::engine;
 
 /// The way to the running process.
 pub(super) struct Control {
-    socket: Option<PathBuf>,
+    /// The socket, or why there is none.
+    socket: Result<PathBuf, String>,
 }
 
 impl Control {
     /// The socket that is named, or that of the configuration, or the default one.
     pub(super) fn new(config: Option<&Path>, socket: Option<&Path>) -> Self {
+        if let Some(socket) = socket {
+            return Self {
+                socket: Ok(socket.to_owned()),
+            };
+        }
+        let Some(path) = config else {
+            let nobody = "there is no default admin socket for this user; say --socket PATH, or -c FILE with [admin] socket";
+            return Self {
+                socket: engine::default_socket().ok_or_else(|| nobody.to_owned()),
+            };
+        };
+        // A file that can not be read names no process; asking another one could end what nobody meant.
+        if let Err(error) = std::fs::metadata(path) {
+            return Self {
+                socket: Err(format!("cannot read {}: {error}", path.display())),
+            };
+        }
         // A configuration that is faulty by now must not keep the process from being asked.
-        let of_config = || config.and_then(config::admin_socket);
+        let named = config::admin_socket(path).or_else(engine::default_socket);
         Self {
-            socket: socket
-                .map(Path::to_owned)
-                .or_else(of_config)
-                .or_else(engine::default_socket),
+            socket: named.ok_or_else(|| format!("{} names no [admin] socket", path.display())),
         }
     }
 
@@ -152,11 +167,12 @@ impl Control {
 
     /// Asks and reads the answer; tells what went wrong and gives `None`.
     fn ask(&self, request: &Value) -> Option<Value> {
-        let Some(path) = &self.socket else {
-            complain(
-                "there is no default admin socket for this user; say --socket PATH, or -c FILE with [admin] socket",
-            );
-            return None;
+        let path = match &self.socket {
+            Ok(path) => path,
+            Err(why) => {
+                complain(why);
+                return None;
+            }
         };
         match exchange(path, request) {
             Ok(answer) => match answer.get("error").and_then(Value::as_str) {

@@ -49,7 +49,7 @@ fn offline(path: Option<&Path>, question: &Question, as_json: bool) -> ExitCode 
     let asked = match question.read() {
         Ok(asked) => asked,
         Err(problem) => {
-            complain(&format!("{}: {problem}", question.url));
+            complain(&format!("{:?}: {problem}", question.url));
             return ExitCode::from(2);
         }
     };

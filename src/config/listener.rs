@@ -38,9 +38,12 @@ pub struct ListenerConfig {
     pub via: Via,
 }
 
+/// The policies that were read, and the names of all that are declared.
+type Policies<'a> = (&'a [PolicyConfig], &'a [String]);
+
 pub(super) fn read_all(
     root: &Table,
-    policies: &[PolicyConfig],
+    policies: Policies<'_>,
     via: &Via,
     faults: &Faults,
 ) -> Vec<ListenerConfig> {
@@ -112,7 +115,7 @@ fn read_name(table: &Table, names: &mut Vec<String>, faults: &Faults) -> Option<
 fn read(
     table: Table,
     name: Option<Arc<str>>,
-    policies: &[PolicyConfig],
+    policies: Policies<'_>,
     via: &Via,
     faults: &Faults,
 ) -> Option<ListenerConfig> {
@@ -170,25 +173,14 @@ fn read_mode(word: &Located<String>, faults: &Faults) -> Option<&'static Entry> 
     found
 }
 
-/// A policy that is there but faulty has told its own faults: only a name that nobody defines is one here.
+/// A policy that is declared but faulty has told its own faults: only a name that nobody declares is one here.
 fn find_policy(
     name: &Located<String>,
-    policies: &[PolicyConfig],
+    (policies, declared): Policies<'_>,
     faults: &Faults,
 ) -> Option<Arc<Policy>> {
-    let found = policies
-        .iter()
-        .find(|policy| policy.name == name.value)
-        .map(|policy| policy.policy.clone());
-    if found.is_none() && faults.is_empty()
-        || found.is_none()
-            && !name
-                .at
-                .source
-                .text
-                .contains(&format!("[policy.{}", name.value))
-    {
-        let known: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
+    if !declared.contains(&name.value) {
+        let known: Vec<&str> = declared.iter().map(String::as_str).collect();
         let remedy = if known.is_empty() {
             format!("add [policy.{}]", name.value)
         } else {
@@ -199,8 +191,10 @@ fn find_policy(
             format!("there is no policy \"{}\"", name.value),
             remedy,
         ));
+        return None;
     }
-    found
+    let found = policies.iter().find(|policy| policy.name == name.value);
+    found.map(|policy| policy.policy.clone())
 }
 
 impl FromValue for SocketAddr {

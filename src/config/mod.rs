@@ -116,9 +116,15 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
     if !faults.is_empty() {
         return None;
     }
-    let policies = policies::read(root.take("policy", faults), faults);
+    let of_policies = root.take::<Table>("policy", faults);
+    let declared: Vec<String> = of_policies
+        .iter()
+        .flat_map(Table::remaining)
+        .map(|name| name.value)
+        .collect();
+    let policies = policies::read(of_policies, faults);
     let via = root.take_or("via", Via::default(), faults);
-    let listeners = listener::read_all(&root, &policies, &via, faults);
+    let listeners = listener::read_all(&root, (&policies, &declared), &via, faults);
     let workers = root.take::<crate::settings::Located<usize>>("workers", faults);
     if let Some(workers) = workers
         .as_ref()

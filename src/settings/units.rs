@@ -96,8 +96,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             .iter()
             .find(|(name, _)| *name == unit.trim())
             .map(|(_, seconds)| *seconds);
-        let factor = factor
-            .ok_or_else(|| format!("\"{}\" is not a unit of time (ms, s, m, h, d)", unit.trim()))?;
+        let factor = factor.ok_or_else(|| match unit.trim() {
+            "" => format!("\"{text}\" has no unit of time (ms, s, m, h, d)"),
+            unit => format!("\"{unit}\" is not a unit of time (ms, s, m, h, d)"),
+        })?;
         let part = Duration::try_from_secs_f64(number * factor)
             .map_err(|_| format!("\"{text}\" is too long"))?;
         total = total

@@ -127,7 +127,7 @@ fn check_and_test_say_what_they_have_done() {
     let output = egret(good.path(), &["check"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(
-        said(&output).contains("2 expectations"),
+        said(&output).contains("expectations: 2"),
         "{}",
         said(&output)
     );

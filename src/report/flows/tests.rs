@@ -130,7 +130,7 @@ fn a_faulty_filter_says_what_is_meant() {
         ),
         (
             "age>10",
-            "age>10: \"\" is not a unit of time (ms, s, m, h, d); write a duration such as 90s, 10m or 1h30m",
+            "age>10: \"10\" has no unit of time (ms, s, m, h, d); write a duration such as 90s, 10m or 1h30m",
         ),
         (
             "kind=tunel",
