@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::Instant;
 
 use super::Pool;
 use super::http1::Connection;
@@ -16,13 +15,13 @@ use super::late::Late;
 use crate::message::BodyError;
 use crate::message::http1::decoder::{Decoder, Part};
 use crate::message::http1::reader::Reader;
-use crate::stream::{LazyDeadline, WriteHalf};
+use crate::stream::{Silence, TooLong, WriteHalf};
 
 /// A response body on its connection.
 pub(super) struct ResponseBody {
     line: Option<Line>,
     decoder: Decoder,
-    silence: LazyDeadline,
+    silence: Silence,
     pool: Pool,
 }
 
@@ -57,7 +56,7 @@ impl ResponseBody {
         Self {
             line: Some(line),
             decoder,
-            silence: LazyDeadline::new(),
+            silence: Silence::new(pool.settings().body_idle),
             pool,
         }
     }
@@ -97,24 +96,17 @@ impl HttpBody for ResponseBody {
         let Some(line) = &mut body.line else {
             return Poll::Ready(None);
         };
-        let frame = match line.reader.poll_part(cx, &mut body.decoder) {
-            Poll::Ready(Ok(Part::Data(data))) => Frame::data(data),
-            Poll::Ready(Ok(Part::Trailers(trailers))) => Frame::trailers(trailers),
-            Poll::Ready(Ok(Part::End | Part::More)) => {
+        let polled = line.reader.poll_part(cx, &mut body.decoder);
+        let frame = match ready!(body.silence.poll(cx, polled)) {
+            Ok(Ok(Part::Data(data))) => Frame::data(data),
+            Ok(Ok(Part::Trailers(trailers))) => Frame::trailers(trailers),
+            Ok(Ok(Part::End | Part::More)) => {
                 body.give_back();
                 return Poll::Ready(None);
             }
-            Poll::Ready(Err(error)) => return body.fail(error),
-            Poll::Pending => {
-                if body.silence.get().is_none() {
-                    body.silence
-                        .set(Instant::now() + body.pool.settings().body_idle);
-                }
-                ready!(body.silence.poll_expired(cx));
-                return body.fail(BodyError::Timeout);
-            }
+            Ok(Err(error)) => return body.fail(error),
+            Err(TooLong) => return body.fail(BodyError::Timeout),
         };
-        body.silence.clear();
         if body.decoder.is_done() {
             body.give_back();
         }
