@@ -30,7 +30,7 @@
 //! | --: | --- |
 //! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
-//! | 2 | [`message`] HTTP as an intermediary; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
+//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
 //! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] which of several endpoints is first |
 //! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
 //! | 5 | [`relay`] one exchange or one tunnel, from end to end |
@@ -95,4 +95,5 @@ pub mod resolve;
 pub mod settings;
 pub mod socks;
 pub mod stream;
+pub mod tls;
 pub mod upstream;
