@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::addr::{Authority, Host};
 use crate::auth::Principal;
 use crate::message::{Target, normal_path};
-use crate::policy::{Facts, Scheme};
+use crate::policy::{Facts, Look, Scheme};
 
 /// The question as words, as a command line has them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -174,6 +174,10 @@ impl Asked {
             method: Some(&self.method),
             path: self.path.as_deref(),
             headers: Some(&self.headers),
+            hello: match self.scheme {
+                Scheme::Tunnel => Look::Later,
+                Scheme::Http | Scheme::Https => Look::Nothing,
+            },
             now: self.at,
             resolved: None,
         }

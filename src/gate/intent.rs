@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::Judged;
 use crate::addr::Authority;
 use crate::auth::Principal;
-use crate::policy::{Facts, Scheme};
+use crate::policy::{Facts, Hello, Look, Scheme};
 
 /// One request or tunnel that a client asks for.
 #[derive(Debug, Clone)]
@@ -30,10 +30,35 @@ pub struct Intent {
     pub path: Option<Box<str>>,
     /// How the origin might read the path, where that is another one: both readings must be allowed.
     pub other_path: Option<Box<str>>,
+    /// The first bytes of the tunnel, or of the one that the request came through.
+    pub hello: Seen,
     /// When it asked.
     pub now: Timestamp,
     /// What the gate saw when it judged; empty before.
     pub judged: Judged,
+}
+
+/// What is known of a tunnel's first bytes, kept with the intent.
+#[derive(Debug, Clone, Default)]
+pub enum Seen {
+    /// They are still to come.
+    Later,
+    /// There is nothing to see.
+    #[default]
+    Nothing,
+    /// A ClientHello.
+    Hello(Arc<Hello>),
+}
+
+impl Seen {
+    /// The same, for a decision.
+    pub fn look(&self) -> Look<'_> {
+        match self {
+            Self::Later => Look::Later,
+            Self::Nothing => Look::Nothing,
+            Self::Hello(hello) => Look::Hello(hello),
+        }
+    }
 }
 
 impl Intent {
@@ -48,6 +73,7 @@ impl Intent {
             method: self.method.as_ref(),
             path: self.path.as_deref(),
             headers,
+            hello: self.hello.look(),
             now: self.now,
             resolved: None,
         }

@@ -2,12 +2,13 @@
 //! Decides nothing itself (policy) and dials nothing (pool): it hands out the proofs that a dialler demands.
 //! Start at [`Gate::admit`], then [`Gate::vet`].
 
+mod hello;
 mod intent;
 mod judged;
 mod own;
 mod rate;
 
-pub use intent::Intent;
+pub use intent::{Intent, Seen};
 pub use judged::Judged;
 pub use own::OwnListeners;
 pub use rate::Rates;
@@ -209,12 +210,10 @@ impl Gate {
         headers: Option<&HeaderMap>,
         peer: SocketAddr,
     ) -> Result<(), Denial> {
-        let facts = intent.facts(headers);
-        let grant = self.decide(&facts)?;
-        let own = |address| self.own.contains(address);
-        self.policy
-            .confirm(&grant, &facts, &[peer], &own)
-            .map(|_| ())
+        if intent.is_unseen() {
+            return self.permit_for(&intent.facts(headers), peer).map(|_| ());
+        }
+        self.judge_hello(intent, headers, peer).map(|_| ())
     }
 
     fn confirm(

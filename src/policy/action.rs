@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::demand::{read_demands, read_intercept};
 use super::rule::Action;
-use super::verdict::{DenyAction, Obligations, Rate};
+use super::verdict::{Demands, DenyAction, Obligations, Rate};
 use crate::fault::{Fault, Faults};
 use crate::filter;
 use crate::settings::{ByteSize, Kind, Located, Table, Value};
@@ -95,11 +96,17 @@ fn read_obligations(table: Table, faults: &Faults) -> Obligations {
         }
         size
     });
-    let intercept = table.take_or("intercept", false, faults);
+    let intercept = table
+        .take_value("intercept")
+        .and_then(|value| read_intercept(value, faults));
+    let tls = table
+        .take::<Table>("tls", faults)
+        .map_or_else(Demands::default, |table| read_demands(table, faults));
     let filters = filter::table::read(&table, faults);
     table.finish(faults);
     Obligations {
         intercept,
+        tls,
         rate,
         bandwidth,
         filters,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::condition::{Truth, Waits, quoted};
+use super::condition::{Truth, quoted};
 use super::rule::{Action, Clause, Rule};
 use super::verdict::RuleRef;
 use super::walk::{Held, Moment, Ruling, Walk};
@@ -110,8 +110,7 @@ fn only_failing<'a>(rule: &'a Rule, traced: &Traced, facts: &Facts<'_>) -> Optio
     }
     let clauses = rule.clauses.iter().zip(&traced.truths);
     // What waits for the address is no failure before there is one.
-    let open =
-        |clause: &Clause| facts.address().is_none() && clause.condition.waits() == Waits::Address;
+    let open = |clause: &Clause| facts.address().is_none() && clause.condition.waits().address;
     let mut failing = clauses.filter(|(clause, truth)| match truth {
         Truth::Yes => false,
         Truth::No => true,

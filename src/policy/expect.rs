@@ -8,13 +8,13 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
-use super::{Explanation, Facts, Policy, RuleRef, Scheme, Verdict};
-use crate::addr::Authority;
+use super::{Explanation, Facts, Hello, Look, Policy, RuleRef, Scheme, Verdict};
+use crate::addr::{Authority, Host};
 use crate::auth::Principal;
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Kind, Located, Table, one_of};
 
-/// One `[[expect]]` case: `request = { url, client, method, user, groups, listener, at, address, headers }`, `verdict`,
+/// One `[[expect]]` case: `request = { url, client, method, user, groups, listener, at, address, headers, hello }`, `verdict`,
 /// and, if it matters, `rule` (`default` where none may hold). Without `client` it comes from 127.0.0.1, without
 /// `listener` from one without a name.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ struct Request {
     method: Method,
     path: Option<String>,
     headers: HeaderMap,
+    hello: Option<Hello>,
     at: Option<Timestamp>,
     addresses: Option<Vec<IpAddr>>,
 }
@@ -91,6 +92,11 @@ impl Expectation {
             method: Some(&request.method),
             path: request.path.as_deref(),
             headers: Some(&request.headers),
+            hello: match (&request.hello, request.scheme) {
+                (Some(hello), _) => Look::Hello(hello),
+                (None, Scheme::Tunnel) => Look::Later,
+                (None, Scheme::Http | Scheme::Https) => Look::Nothing,
+            },
             now: request.at.unwrap_or(now),
             resolved: None,
         };
@@ -226,6 +232,8 @@ impl Request {
         let addresses = addresses.map(|texts| read_addresses(&texts, faults));
         let headers: Option<Table> = table.take("headers", faults);
         let headers = headers.map(|table| read_headers(&table, faults));
+        let hello: Option<Table> = table.take("hello", faults);
+        let hello = hello.map(|table| read_hello(table, faults));
         table.finish(faults);
         let target = target.filter(|_| faults.len() == before)?;
         let principal = (user.is_some() || groups.is_some()).then(|| Principal {
@@ -246,6 +254,7 @@ impl Request {
             method: target.method,
             path: target.path,
             headers: headers.unwrap_or_default(),
+            hello,
             at,
             addresses,
         })
@@ -355,6 +364,39 @@ fn read_time(table: &Table, faults: &Faults) -> Option<Timestamp> {
         "write at = \"2026-03-29T01:30:00Z\"",
     );
     parse(&Located { value, at }, form, faults)
+}
+
+/// `hello = { sni, alpn, tls-version, ech, fingerprint }`; without `tls-version` it offers 1.3.
+fn read_hello(table: Table, faults: &Faults) -> Hello {
+    const HOST: Form = ("a host name", "write \"a.example\"");
+    let sni: Option<Located<String>> = table.take("sni", faults);
+    let server_name = sni.and_then(|text| {
+        let host = Host::parse_bare(&text.value).ok();
+        if host.is_none() {
+            let problem = format!("\"{}\" is not {}", text.value, HOST.0);
+            faults.push(Fault::at(&text.at, problem, HOST.1));
+        }
+        host
+    });
+    let versions = [
+        ("1.0", "1.0"),
+        ("1.1", "1.1"),
+        ("1.2", "1.2"),
+        ("1.3", "1.3"),
+    ];
+    let version: Option<Located<String>> = table.take("tls-version", faults);
+    let version = version.and_then(|word| one_of(&word, &versions, faults));
+    let alpn: Vec<String> = table.take_or("alpn", Vec::new(), faults);
+    let fingerprint: String = table.take_or("fingerprint", String::new(), faults);
+    let hello = Hello {
+        server_name,
+        alpn: alpn.into_iter().map(Into::into).collect(),
+        version: version.unwrap_or("1.3"),
+        ech: table.take_or("ech", false, faults),
+        fingerprint: fingerprint.into(),
+    };
+    table.finish(faults);
+    hello
 }
 
 const FIELD: Form = ("a field name", "write letters, digits and hyphens");

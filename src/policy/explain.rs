@@ -11,7 +11,7 @@ use super::condition::Truth;
 use super::render::in_words;
 use super::rule::{Clause, Rule};
 use super::walk::{Held, Moment, Observer};
-use super::{Denial, Facts, Obligations, Policy, RuleRef, Verdict};
+use super::{Demands, Denial, Facts, Obligations, Policy, RuleRef, Verdict};
 
 /// How a verdict came about; for people by `Display`, for programs by `serde`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -282,11 +282,13 @@ impl Explanation {
         });
         let Obligations {
             intercept,
+            tls,
             rate,
             bandwidth,
             filters,
         } = obligations;
-        let intercept = intercept.then(|| "intercept = true".to_owned());
+        let intercept = intercept.as_ref().map(|_| "intercept".to_owned());
+        let tls = (*tls != Demands::default()).then(|| "tls".to_owned());
         let rate = rate.map(|rate| {
             let window = match rate.window.as_secs() {
                 1 => "second",
@@ -297,7 +299,7 @@ impl Explanation {
         });
         let bandwidth = bandwidth.map(|size| format!("bandwidth = {size} each second"));
         let filters = filters.names().map(str::to_owned);
-        self.obligations = [intercept, rate, bandwidth]
+        self.obligations = [intercept, tls, rate, bandwidth]
             .into_iter()
             .flatten()
             .chain(filters)

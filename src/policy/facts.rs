@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 
-use crate::addr::Authority;
+use crate::addr::{Authority, Host};
 use crate::auth::Principal;
 
 /// What the client wants to speak with the origin, as far as this process sees it.
@@ -51,9 +51,47 @@ pub struct Facts<'a> {
     pub headers: Option<&'a HeaderMap>,
     /// When the request came.
     pub now: Timestamp,
+    /// What the client said when it began TLS in its tunnel.
+    pub hello: Look<'a>,
     /// The address under judgement at the second moment; `None` at the first. Where the authority is an address
     /// itself, that address is known from the start: use [`Facts::address`].
     pub resolved: Option<IpAddr>,
+}
+
+/// What is known of a tunnel's first bytes.
+#[derive(Debug, Clone, Copy)]
+pub enum Look<'a> {
+    /// The tunnel is not open yet: they are still to come.
+    Later,
+    /// There is nothing to see: no tunnel, or one that does not begin with TLS.
+    Nothing,
+    /// A ClientHello.
+    Hello(&'a Hello),
+}
+
+/// What a ClientHello shows without any decryption (RFC 8446 §4.1.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The name that the client expects a certificate for (RFC 6066 §3).
+    pub server_name: Option<Host>,
+    /// The protocols that it offers, in its order (RFC 7301).
+    pub alpn: Vec<Box<str>>,
+    /// The highest version that it offers: `1.0` to `1.3`.
+    pub version: &'static str,
+    /// Whether the true hello may be an encrypted one inside. Browsers send the extension also where there is none.
+    pub ech: bool,
+    /// The JA4 fingerprint of the client's TLS library and its settings.
+    pub fingerprint: Box<str>,
+}
+
+impl<'a> Look<'a> {
+    /// The hello, where one was seen.
+    pub fn hello(self) -> Option<&'a Hello> {
+        match self {
+            Self::Hello(hello) => Some(hello),
+            Self::Later | Self::Nothing => None,
+        }
+    }
 }
 
 impl Facts<'_> {

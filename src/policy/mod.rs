@@ -18,6 +18,11 @@
 //! or under `not`. A deny rule does not hold by a plain condition on it, but does by one under `not`: "deny all but
 //! staff" denies the anonymous.
 //!
+//! A tunnel has a third moment. Its ClientHello comes only once it is open: until then conditions on it are in the client's
+//! favour, then the same question is asked again with what was seen. And where the rule that allows a tunnel intercepts it,
+//! conditions on requests (method, path, header, scheme) are left to the requests inside, each judged by itself: such a
+//! tunnel is never relayed unseen.
+//!
 //! # Report mode
 //!
 //! A deny rule with `report = true` does not deny: it is noted, and the walk goes on. An allow rule with `report = true`
@@ -27,6 +32,7 @@
 mod action;
 mod change;
 pub mod condition;
+mod demand;
 mod expect;
 mod explain;
 mod facts;
@@ -43,9 +49,12 @@ mod walk;
 
 pub use expect::{Expectation, Outcome};
 pub use explain::{Asked, Explanation, Tested, Tried, Walked};
-pub use facts::{Facts, Scheme};
+pub use facts::{Facts, Hello, Look, Scheme};
 pub use lookup::{ListLookup, Lists};
-pub use verdict::{Denial, DenyAction, Grant, Obligations, Permit, Rate, Reason, RuleRef, Verdict};
+pub use verdict::{
+    ClientCertificate, Demands, Denial, DenyAction, Grant, HelloProblem, Intercept, Obligations,
+    Otherwise, Permit, Rate, Reason, RuleRef, Sni, Verdict,
+};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

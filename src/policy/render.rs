@@ -22,6 +22,7 @@ pub(super) fn in_words(reason: &Reason) -> String {
         }
         Reason::Address(ip) => format!("the name might be allowed, but no rule allows {ip}"),
         Reason::Rate(_) => "there were more requests than the rule's rate".to_owned(),
+        Reason::Hello(problem) => problem.to_string(),
     }
 }
 

@@ -63,7 +63,16 @@ impl Rule {
             | Reason::Rule
             | Reason::Default
             | Reason::Address(_)
-            | Reason::Rate(_) => self.names(ip),
+            | Reason::Rate(_)
+            | Reason::Hello(_) => self.names(ip),
+        }
+    }
+
+    /// Whether a tunnel that it allows is decrypted, so that each request inside is judged by itself.
+    pub(super) fn intercepts(&self) -> bool {
+        match &self.action {
+            Action::Allow(obligations) => obligations.intercept.is_some(),
+            Action::Deny(_) => false,
         }
     }
 
@@ -105,11 +114,7 @@ impl Condition for Group {
     }
 
     fn waits(&self) -> Waits {
-        let mut clauses = self.0.iter();
-        if clauses.any(|clause| clause.condition.waits() == Waits::Address) {
-            Waits::Address
-        } else {
-            Waits::Nothing
-        }
+        let waits = self.0.iter().map(|clause| clause.condition.waits());
+        waits.fold(Waits::default(), Waits::or)
     }
 }

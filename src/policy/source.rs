@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::action::read_action;
 use super::condition::{CONDITIONS, Condition, Ground};
 use super::index::Index;
-use super::rule::{Clause, Group, Rule};
-use super::verdict::RuleRef;
+use super::rule::{Action, Clause, Group, Rule};
+use super::verdict::{Intercept, RuleRef};
 use super::{Expectation, Fallback, Lists, Policy};
 use crate::fault::{Fault, Faults, Location, nearest, suggest};
 use crate::settings::{FromValue, Located, Table, Value, one_of};
@@ -172,6 +172,7 @@ fn read_rule(table: &Table, index: usize, named: &Named, ground: Ground<'_>) -> 
     clauses.extend(read_not(table, named, ground));
     let also = ["name", "allow", "deny", "report", "when", "not"];
     refuse_rest(table, &also, faults);
+    check_splicing(table, action.as_ref(), &clauses, faults);
     Some(Rule {
         id: RuleRef {
             name: name?.value.into(),
@@ -182,6 +183,30 @@ fn read_rule(table: &Table, index: usize, named: &Named, ground: Ground<'_>) -> 
         report,
         clauses,
     })
+}
+
+/// A tunnel that is relayed untouched shows no request: a rule that asks about requests can not allow that.
+fn check_splicing(table: &Table, action: Option<&Action>, clauses: &[Clause], faults: &Faults) {
+    let Some(Action::Allow(obligations)) = action else {
+        return;
+    };
+    let splices = obligations
+        .intercept
+        .as_ref()
+        .is_some_and(Intercept::may_splice);
+    let asks = clauses
+        .iter()
+        .find(|clause| clause.condition.waits().request)
+        .map(|clause| clause.key);
+    let changes = obligations.filters.names().next();
+    if let Some(key) = asks.or(changes).filter(|_| splices) {
+        let problem = format!(
+            "the rule is about requests (\"{key}\"), which are not seen in a tunnel that is spliced"
+        );
+        let remedy =
+            "write \"deny\" for \"splice\", or a second rule that allows such tunnels by host";
+        faults.push(Fault::at(&table.at, problem, remedy));
+    }
 }
 
 /// The plain conditions of a table, in the order of the list of conditions.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::addr::AddrClass;
+use crate::addr::{AddrClass, Host};
 use crate::fault::Location;
 use crate::filter::Filters;
 use crate::settings::ByteSize;
@@ -34,13 +34,73 @@ pub struct Rate {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Obligations {
     /// Decrypt the tunnel and decide each request inside it.
-    pub intercept: bool,
+    pub intercept: Option<Intercept>,
+    /// What a tunnel's first bytes must be.
+    pub tls: Demands,
     /// At most so many requests or tunnels in a time, for each principal or client address.
     pub rate: Option<Rate>,
     /// At most so many bytes per second each way, for each exchange or tunnel.
     pub bandwidth: Option<ByteSize>,
     /// Changes to requests and responses.
     pub filters: Filters,
+}
+
+/// How a tunnel is intercepted, and what becomes of one that can not be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Intercept {
+    /// What becomes of a client that has rejected our certificate for the name.
+    pub pinned: Otherwise,
+    /// What becomes of a tunnel to an origin that asks for a client certificate.
+    pub client_certificate: ClientCertificate,
+    /// What becomes of a tunnel that carries no HTTP over TLS.
+    pub not_http: Otherwise,
+    /// SHA-256 of the public keys of which the origin's chain must have one; none for any.
+    pub pins: Arc<[[u8; 32]]>,
+}
+
+/// What becomes of a tunnel that can not be decrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Otherwise {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// It is relayed untouched.
+    Splice,
+}
+
+/// What becomes of a tunnel to an origin that asks for a client certificate, which only the client has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// It is relayed untouched, so that the client can show its own.
+    Splice,
+    /// None is shown: an origin that only offers to look at one goes on without.
+    Without,
+}
+
+/// What a tunnel's first bytes must be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// Whether they must be TLS.
+    pub required: bool,
+    /// What the server name must be.
+    pub sni: Sni,
+    /// Whether an encrypted client hello, or a decoy of one, is refused.
+    pub no_ech: bool,
+}
+
+/// What a ClientHello's server name must be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sni {
+    /// The host that the tunnel was asked for, where there is a name at all.
+    #[default]
+    Agree,
+    /// That host, and it must be there.
+    Required,
+    /// Anything: who serves many names can be reached under any of them.
+    Any,
 }
 
 /// Allowed by name: may be resolved; may be answered from cache if settled.
@@ -104,6 +164,37 @@ pub enum Reason {
     Address(IpAddr),
     /// More requests than the rule's rate; how long until there is one again.
     Rate(Duration),
+    /// The tunnel's first bytes are not what the rule demands.
+    Hello(HelloProblem),
+}
+
+/// What is wrong with a tunnel's first bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HelloProblem {
+    /// The server name is another one: the front of another service would be used to reach it unseen.
+    #[error(
+        "the server name in the TLS handshake is {name}, but the tunnel was asked for {host} (domain fronting)"
+    )]
+    OtherName {
+        /// The server name.
+        name: Host,
+        /// The host of the tunnel.
+        host: Host,
+    },
+    /// There is no server name.
+    #[error("the TLS handshake names no server, which the rule demands")]
+    NoName,
+    /// The true name may be encrypted.
+    #[error(
+        "the TLS handshake may hide another one (encrypted client hello), which the rule refuses"
+    )]
+    Hidden,
+    /// It is not TLS.
+    #[error("the tunnel does not begin with TLS, which the rule demands")]
+    NotTls,
+    /// It begins like TLS and goes on otherwise.
+    #[error("the TLS handshake can not be read: {0}")]
+    Malformed(Box<str>),
 }
 
 /// How a denial answers.

@@ -5,10 +5,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::condition::{Truth, Waits};
+use super::condition::Truth;
 use super::rule::{Action, Clause, Rule};
 use super::verdict::{Denial, Obligations, Reason, RuleRef};
-use super::{Facts, Fallback, Policy};
+use super::{Facts, Fallback, Look, Policy, Scheme};
 use crate::addr::AddrClass;
 
 /// What may still be learned about a request, and is therefore taken in the client's favour.
@@ -158,7 +158,10 @@ impl<'a> Walk<'a> {
             observer.tested(clause, truth);
             match truth {
                 Truth::Yes => {}
-                Truth::Unknown if self.is_open(clause) => {
+                Truth::No if self.is_seen_inside(rule, clause) => {
+                    held = if held == Held::No { held } else { Held::Open };
+                }
+                Truth::Unknown if self.is_open(clause) || self.is_seen_inside(rule, clause) => {
                     held = if held == Held::No { held } else { Held::Open };
                 }
                 // "Deny all but staff" denies who may be staff or not.
@@ -180,10 +183,16 @@ impl<'a> Walk<'a> {
     /// Whether the fact that a clause misses is still to be learned. Any other is as good as told: it stays unknown,
     /// and to look up a name for a rule that can not hold would tell the name to DNS for nothing.
     fn is_open(&self, clause: &Clause) -> bool {
-        match (clause.condition.waits(), self.moment) {
-            (Waits::Address, Moment::Name) => true,
-            (Waits::Address | Waits::Nothing, _) => false,
-        }
+        let waits = clause.condition.waits();
+        let later = matches!(self.facts.hello, Look::Later);
+        waits.address && self.moment == Moment::Name || waits.hello && later
+    }
+
+    /// Whether a clause is about requests, and the rule lets a tunnel through only to judge the requests inside it: what it
+    /// says of the tunnel itself is no answer.
+    fn is_seen_inside(&self, rule: &Rule, clause: &Clause) -> bool {
+        let tunnel = self.facts.scheme == Scheme::Tunnel;
+        tunnel && clause.condition.waits().request && rule.intercepts()
     }
 
     fn by_default(&self, memory: &Memory<'_>) -> Ruling {

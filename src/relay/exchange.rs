@@ -11,7 +11,7 @@ use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, retry, throttle};
-use crate::gate::{Intent, Judged};
+use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
 use crate::policy::{Permit, Scheme};
@@ -71,6 +71,7 @@ impl Relay {
             method: Some(head.method.clone()),
             other_path: other_reading(&path).map(Into::into),
             path: Some(path.into()),
+            hello: Seen::Nothing,
             now: recording.time(),
             judged: Judged::default(),
         };
@@ -259,7 +260,7 @@ struct Sent {
 fn check_obligations(permit: &Permit, scheme: Scheme) -> Result<(), Refusal> {
     let obligations = permit.obligations();
     let unmet = |what| Err(Refusal::Unmet(permit.rule().name.clone(), what));
-    if obligations.intercept {
+    if obligations.intercept.is_some() && scheme == Scheme::Tunnel {
         return unmet("the rule asks for interception, which this version does not do");
     }
     if !obligations.filters.is_empty() && scheme == Scheme::Tunnel {

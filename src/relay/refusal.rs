@@ -48,7 +48,9 @@ impl Refusal {
                 Reason::Guarded(..) | Reason::OwnListener(_) | Reason::Address(_) => {
                     ProxyError::AddressProhibited
                 }
-                Reason::Rule | Reason::Default | Reason::Rate(_) => ProxyError::RequestDenied,
+                Reason::Rule | Reason::Default | Reason::Rate(_) | Reason::Hello(_) => {
+                    ProxyError::RequestDenied
+                }
             },
             Self::Challenge(_) | Self::Unmet(..) => ProxyError::RequestDenied,
             Self::Busy => ProxyError::ConnectionLimit,
@@ -168,5 +170,6 @@ fn describe(denial: &Denial) -> String {
         Reason::OwnListener(address) => format!("{address} is this proxy itself"),
         Reason::Address(ip) => format!("no rule allows the address {ip}"),
         Reason::Rate(_) => format!("more requests than rule \"{rule}\" allows in this time"),
+        Reason::Hello(problem) => format!("{problem} (rule \"{rule}\")"),
     }
 }

@@ -16,7 +16,7 @@ use super::recording::Recording;
 use super::{Caller, Refusal, Relay, throttle};
 use crate::addr::Authority;
 use crate::auth::Credentials;
-use crate::gate::{Intent, Judged};
+use crate::gate::{Intent, Judged, Seen};
 use crate::message::Body;
 use crate::policy::Scheme;
 use crate::report::FlowKind;
@@ -127,6 +127,7 @@ impl Relay {
             method: headers.map(|_| Method::CONNECT),
             path: None,
             other_path: None,
+            hello: Seen::Later,
             now: recording.time(),
             judged: Judged::default(),
         };

@@ -93,7 +93,7 @@ impl Condition for Addresses {
     }
 
     fn waits(&self) -> Waits {
-        Waits::Address
+        Waits::ADDRESS
     }
 
     fn names_exactly(&self, ip: IpAddr) -> bool {

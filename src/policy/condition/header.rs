@@ -8,7 +8,7 @@ use std::sync::Arc;
 use globset::GlobMatcher;
 use http::{HeaderName, HeaderValue};
 
-use super::{Condition, Entry, Facts, Ground, Truth, glob, quoted};
+use super::{Condition, Entry, Facts, Ground, Truth, Waits, glob, quoted};
 use crate::settings::{FromValue, Kind, Located, Table, Value};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -136,6 +136,10 @@ impl Condition for Headers {
             values.any(|value| field.matches(value))
         });
         all.into()
+    }
+
+    fn waits(&self) -> Waits {
+        Waits::REQUEST
     }
 
     fn saw(&self, facts: &Facts<'_>) -> Option<String> {

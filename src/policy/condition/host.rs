@@ -17,7 +17,7 @@ pub(super) const ENTRY: Entry = Entry {
 
 /// Exact names and suffixes are looked up, so that thousands of them cost what one costs; only globs are tried in turn.
 #[derive(Debug, Default)]
-struct Hosts {
+pub(super) struct Hosts {
     exact: HashSet<Host>,
     below: HashSet<Box<str>>,
     globs: Vec<HostPattern>,
@@ -26,13 +26,26 @@ struct Hosts {
 }
 
 fn build(value: Value, ground: Ground<'_>) -> Option<Arc<dyn Condition>> {
-    let items = ground.several::<String>(value)?;
-    let mut hosts = Hosts::default();
-    ground.each(items, |item| hosts.add(&item, ground))?;
-    Some(Arc::new(hosts))
+    Some(Arc::new(Hosts::read(value, ground)?))
 }
 
 impl Hosts {
+    pub(super) fn read(value: Value, ground: Ground<'_>) -> Option<Self> {
+        let items = ground.several::<String>(value)?;
+        let mut hosts = Self::default();
+        ground.each(items, |item| hosts.add(&item, ground))?;
+        Some(hosts)
+    }
+
+    /// Whether a host is among them.
+    pub(super) fn has(&self, host: &Host) -> bool {
+        self.any
+            || self.exact.contains(host)
+            || self.has_suffix_of(host)
+            || self.globs.iter().any(|glob| glob.matches(host))
+            || self.lists.iter().any(|list| list.lookup.has_host(host))
+    }
+
     fn add(&mut self, item: &Located<String>, ground: Ground<'_>) -> Option<()> {
         if let Some(name) = item.value.strip_prefix('@') {
             self.lists.push(ground.list(name, item)?);
@@ -71,13 +84,7 @@ impl Hosts {
 
 impl Condition for Hosts {
     fn holds(&self, facts: &Facts<'_>) -> Truth {
-        let host = &facts.authority.host;
-        let found = self.any
-            || self.exact.contains(host)
-            || self.has_suffix_of(host)
-            || self.globs.iter().any(|glob| glob.matches(host))
-            || self.lists.iter().any(|list| list.lookup.has_host(host));
-        found.into()
+        self.has(&facts.authority.host).into()
     }
 
     fn saw(&self, facts: &Facts<'_>) -> Option<String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{Condition, Entry, Facts, Ground, Truth, quoted};
+use super::{Condition, Entry, Facts, Ground, Truth, Waits, quoted};
 use crate::settings::{Located, Value};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -49,6 +49,10 @@ impl Condition for Methods {
         facts
             .method
             .map_or(Truth::Unknown, |method| self.0.contains(method).into())
+    }
+
+    fn waits(&self) -> Waits {
+        Waits::REQUEST
     }
 
     fn saw(&self, facts: &Facts<'_>) -> Option<String> {

@@ -3,7 +3,10 @@
 //! Start at [`Condition`]; [`CONDITIONS`] is the list.
 
 mod address;
+mod alpn;
 mod client;
+mod ech;
+mod fingerprint;
 mod group;
 mod header;
 mod host;
@@ -13,10 +16,12 @@ mod path;
 mod port;
 mod principal;
 mod scheme;
+mod sni;
 mod table;
 #[cfg(test)]
 mod tests;
 mod time;
+mod tls_version;
 
 pub(super) use header::NAME as FIELDS;
 pub(super) use host::suffixes;
@@ -80,13 +85,46 @@ impl fmt::Display for Truth {
     }
 }
 
-/// Which fact, unknown now, a condition may still learn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waits {
-    /// None: what is unknown to it stays unknown for this request.
-    Nothing,
+/// Which facts, unknown now, a condition may still learn. Without any, what is unknown to it stays unknown for this request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waits {
     /// The address that the name resolves to.
-    Address,
+    pub address: bool,
+    /// The ClientHello of a tunnel.
+    pub hello: bool,
+    /// The requests inside a tunnel, where it is intercepted.
+    pub request: bool,
+}
+
+impl Waits {
+    /// Waits for the address.
+    pub const ADDRESS: Self = Self {
+        address: true,
+        hello: false,
+        request: false,
+    };
+    /// Waits for the hello.
+    pub const HELLO: Self = Self {
+        address: false,
+        hello: true,
+        request: false,
+    };
+    /// Waits for the request.
+    pub const REQUEST: Self = Self {
+        address: false,
+        hello: false,
+        request: true,
+    };
+
+    /// Waits for what either waits for.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            address: self.address || other.address,
+            hello: self.hello || other.hello,
+            request: self.request || other.request,
+        }
+    }
 }
 
 /// One condition of a rule. Pure: no socket, no DNS, no clock.
@@ -107,9 +145,9 @@ pub trait Condition: Debug + Send + Sync {
         None
     }
 
-    /// Which fact it waits for.
+    /// Which facts it waits for.
     fn waits(&self) -> Waits {
-        Waits::Nothing
+        Waits::default()
     }
 
     /// Whether it names this address, so that the guard lets a rule with it pass.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use globset::GlobMatcher;
 
-use super::{Condition, Entry, Facts, Ground, Truth, glob, quoted};
+use super::{Condition, Entry, Facts, Ground, Truth, Waits, glob, quoted};
 use crate::settings::{Located, Value};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -60,6 +60,10 @@ impl Condition for Paths {
         facts.path.map_or(Truth::Unknown, |path| {
             self.0.iter().any(|glob| glob.is_match(path)).into()
         })
+    }
+
+    fn waits(&self) -> Waits {
+        Waits::REQUEST
     }
 
     fn saw(&self, facts: &Facts<'_>) -> Option<String> {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Condition, Entry, Facts, Ground, Truth, quoted};
+use super::{Condition, Entry, Facts, Ground, Truth, Waits, quoted};
 use crate::policy::Scheme;
 use crate::settings::{Value, one_of};
 
@@ -32,6 +32,10 @@ fn build(value: Value, ground: Ground<'_>) -> Option<Arc<dyn Condition>> {
 impl Condition for Schemes {
     fn holds(&self, facts: &Facts<'_>) -> Truth {
         self.0.contains(&facts.scheme).into()
+    }
+
+    fn waits(&self) -> Waits {
+        Waits::REQUEST
     }
 
     fn saw(&self, facts: &Facts<'_>) -> Option<String> {

@@ -3,8 +3,8 @@
 //! Start at [`CONDITIONS`].
 
 use super::{
-    Entry, address, client, group, header, host, listener, method, path, port, principal, scheme,
-    time,
+    Entry, address, alpn, client, ech, fingerprint, group, header, host, listener, method, path,
+    port, principal, scheme, sni, time, tls_version,
 };
 
 /// All conditions, in the order in which a rule asks them: cheap and telling ones first.
@@ -18,6 +18,11 @@ pub const CONDITIONS: &[Entry] = &[
     group::ENTRY,
     host::ENTRY,
     address::ENTRY,
+    sni::ENTRY,
+    alpn::ENTRY,
+    tls_version::ENTRY,
+    ech::ENTRY,
+    fingerprint::ENTRY,
     path::ENTRY,
     header::ENTRY,
     time::ENTRY,

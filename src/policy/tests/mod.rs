@@ -77,6 +77,7 @@ pub(super) struct Ask {
     pub(super) path: Option<String>,
     pub(super) headers: Option<HeaderMap>,
     pub(super) now: Timestamp,
+    pub(super) hello: Option<Hello>,
     pub(super) resolved: Option<IpAddr>,
 }
 
@@ -94,6 +95,7 @@ pub(super) fn get(authority: &str) -> Ask {
         now: "2026-01-07T12:00:00Z"
             .parse()
             .expect("the test writes a time"),
+        hello: None,
         resolved: None,
     }
 }
@@ -120,8 +122,18 @@ impl Ask {
             path: self.path.as_deref(),
             headers: self.headers.as_ref(),
             now: self.now,
+            hello: match (&self.hello, self.scheme) {
+                (Some(hello), _) => Look::Hello(hello),
+                (None, Scheme::Tunnel) => Look::Later,
+                (None, Scheme::Http | Scheme::Https) => Look::Nothing,
+            },
             resolved: self.resolved,
         }
+    }
+
+    pub(super) fn saying(mut self, hello: Hello) -> Self {
+        self.hello = Some(hello);
+        self
     }
 
     pub(super) fn by(mut self, name: &str, groups: &[&str]) -> Self {
@@ -259,7 +271,8 @@ allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s" }
     assert_eq!(
         **grant.obligations(),
         Obligations {
-            intercept: true,
+            intercept: Some(Intercept::default()),
+            tls: Demands::default(),
             rate: Some(Rate {
                 count: 120.0,
                 window: Duration::from_secs(60)

@@ -135,3 +135,131 @@ fn a_policy_is_shared_by_workers() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<Policy>();
 }
+
+fn hello(name: Option<&str>) -> Hello {
+    Hello {
+        server_name: name.map(|name| Host::parse_bare(name).expect("a host")),
+        alpn: vec!["h2".into(), "http/1.1".into()],
+        version: "1.3",
+        ech: false,
+        fingerprint: "t13d1516h2_8daaf6152771_e5627efa2ab1".into(),
+    }
+}
+
+#[test]
+fn what_a_hello_decides_is_in_the_clients_favour_until_it_is_seen() {
+    let policy = policy(
+        r#"
+[[rule]]
+name = "no old clients"
+deny = {}
+tls-version = ["1.0", "1.1"]
+[[rule]]
+name = "no robots"
+deny = {}
+fingerprint = "t12*"
+[[rule]]
+name = "web"
+allow = {}
+host = "*.example"
+sni = "*.example"
+alpn = "h2"
+ech = false
+"#,
+    );
+    let old = Hello {
+        version: "1.1",
+        ..hello(Some("a.example"))
+    };
+    let robot = Hello {
+        fingerprint: "t12i00".into(),
+        ..hello(Some("a.example"))
+    };
+    let other = Hello {
+        alpn: vec!["smtp".into()],
+        ..hello(Some("a.example"))
+    };
+    let hidden = Hello {
+        ech: true,
+        ..hello(Some("a.example"))
+    };
+    for (ask, verdict) in [
+        (connect("a.example:443"), "allow web ?"),
+        (connect("a.test:443"), "deny default"),
+        (get("a.example"), "deny default"),
+        (
+            connect("a.example:443").saying(hello(Some("b.example"))),
+            "allow web",
+        ),
+        (connect("a.example:443").saying(hello(None)), "deny default"),
+        (connect("a.example:443").saying(old), "deny no old clients"),
+        (connect("a.example:443").saying(robot), "deny no robots"),
+        (connect("a.example:443").saying(other), "deny default"),
+        (connect("a.example:443").saying(hidden), "deny default"),
+    ] {
+        assert_eq!(decided(&policy, &ask), verdict, "{ask:?}");
+    }
+}
+
+#[test]
+fn a_tunnel_is_allowed_by_what_a_rule_asks_of_requests_only_where_they_will_be_seen() {
+    let rules = |allow: &str| {
+        policy(&format!(
+            "[[rule]]\nname = \"admin\"\ndeny = {{}}\npath = \"/admin/*\"\n\
+             [[rule]]\nname = \"read\"\nallow = {allow}\nhost = \"a.example\"\nmethod = \"GET\"\npath = \"/public/*\"\nscheme = \"https\"\n"
+        ))
+    };
+    let inside = |path: &str, method: Method| Ask {
+        scheme: Scheme::Https,
+        path: Some(path.to_owned()),
+        method: Some(method),
+        ..get("a.example")
+    };
+    let seen = rules("{ intercept = true }");
+    let unseen = rules("{}");
+    let tunnel = connect("a.example:443");
+    assert_eq!(decided(&seen, &tunnel), "allow read ?");
+    assert_eq!(decided(&unseen, &tunnel), "deny default");
+    for (ask, verdict) in [
+        (inside("/public/x", Method::GET), "allow read"),
+        (inside("/public/x", Method::POST), "deny default"),
+        (inside("/private", Method::GET), "deny default"),
+        (inside("/admin/x", Method::GET), "deny admin"),
+    ] {
+        assert_eq!(decided(&seen, &ask), verdict, "{ask:?}");
+    }
+}
+
+#[test]
+fn a_rule_that_is_about_requests_can_not_let_a_tunnel_through_unseen() {
+    for (rule, told) in [
+        (
+            "allow = { intercept = { pinned = \"splice\" } }\nmethod = \"GET\"",
+            true,
+        ),
+        (
+            "allow = { intercept = { not-http = \"splice\" } }\nnot = { path = \"/x\" }",
+            true,
+        ),
+        (
+            "allow = { intercept = { pinned = \"splice\" }, headers = { request = { remove = [\"x\"] } } }",
+            true,
+        ),
+        (
+            "allow = { intercept = { pinned = \"splice\" } }\nhost = \"a.example\"",
+            false,
+        ),
+        (
+            "allow = { intercept = { pinned = \"deny\" } }\nmethod = \"GET\"",
+            false,
+        ),
+    ] {
+        let text = format!("[[rule]]\nname = \"r\"\n{rule}\n");
+        let faults = read(&text).map_or_else(|faults| faults.concat(), |_| String::new());
+        assert_eq!(
+            faults.contains("not seen in a tunnel"),
+            told,
+            "{rule}: {faults}"
+        );
+    }
+}

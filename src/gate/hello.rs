@@ -1,0 +1,97 @@
+//! The third moment of a tunnel: what its first bytes say is held against what it was permitted for.
+//! Reads no bytes (relay does): it is given what was seen.
+//! Start at [`Gate::judge_hello`].
+
+use std::net::SocketAddr;
+
+use http::HeaderMap;
+
+use super::{Gate, Intent};
+use crate::addr::{Authority, Host};
+use crate::policy::{
+    Demands, Denial, DenyAction, Hello, HelloProblem, Look, Permit, Reason, RuleRef, Sni,
+};
+
+impl Gate {
+    /// Asks again, now that the first bytes of an open tunnel to `peer` were seen: by the rules, and by what the rule that
+    /// holds demands of a ClientHello. The permit is for `peer` alone.
+    ///
+    /// A tunnel to an address whose ClientHello names a host is judged by that name too: both must be allowed.
+    pub fn judge_hello(
+        &self,
+        intent: &Intent,
+        headers: Option<&HeaderMap>,
+        peer: SocketAddr,
+    ) -> Result<Permit, Denial> {
+        let permit = self.permit_for(&intent.facts(headers), peer)?;
+        let demands = permit.obligations().tls;
+        let hello = intent.hello.look().hello();
+        if let Some(problem) = problem(&demands, &intent.authority.host, hello) {
+            return Err(refused(permit.rule(), problem));
+        }
+        let Some(named) = self.named_otherwise(intent, &demands) else {
+            return Ok(permit);
+        };
+        let mut facts = intent.facts(headers);
+        facts.authority = &named;
+        self.permit_for(&facts, peer).map(|_by_name| permit)
+    }
+
+    /// A ClientHello that can not be read is refused: the origin might read it.
+    pub fn refuse_hello(&self, permit: &Permit, why: &str) -> Denial {
+        refused(permit.rule(), HelloProblem::Malformed(why.into()))
+    }
+
+    /// The authority by the name in the ClientHello, where the tunnel was asked for by address.
+    fn named_otherwise(&self, intent: &Intent, demands: &Demands) -> Option<Authority> {
+        let hello = intent.hello.look().hello()?;
+        let name = hello.server_name.as_ref()?;
+        let by_address = intent.authority.host.ip().is_some() && demands.sni != Sni::Any;
+        by_address.then(|| Authority::new(name.clone(), intent.authority.port))
+    }
+
+    /// The first two moments at once, for an address that is connected already.
+    pub(super) fn permit_for(
+        &self,
+        facts: &crate::policy::Facts<'_>,
+        peer: SocketAddr,
+    ) -> Result<Permit, Denial> {
+        let grant = self.decide(facts)?;
+        let own = |address| self.own.contains(address);
+        self.policy.confirm(&grant, facts, &[peer], &own)
+    }
+}
+
+/// What is wrong with the first bytes of a tunnel to `host`.
+fn problem(demands: &Demands, host: &Host, hello: Option<&Hello>) -> Option<HelloProblem> {
+    let Some(hello) = hello else {
+        return demands.required.then_some(HelloProblem::NotTls);
+    };
+    let name = hello.server_name.as_ref();
+    match (demands.sni, name) {
+        (Sni::Agree | Sni::Required, Some(name)) if host.name().is_some() && name != host => {
+            return Some(HelloProblem::OtherName {
+                name: name.clone(),
+                host: host.clone(),
+            });
+        }
+        (Sni::Required, None) => return Some(HelloProblem::NoName),
+        (Sni::Agree | Sni::Required | Sni::Any, _) => {}
+    }
+    (demands.no_ech && hello.ech).then_some(HelloProblem::Hidden)
+}
+
+fn refused(rule: &RuleRef, problem: HelloProblem) -> Denial {
+    Denial {
+        rule: rule.clone(),
+        reason: Reason::Hello(problem),
+        action: DenyAction::default().into(),
+    }
+}
+
+impl Intent {
+    /// Whether the look at the first bytes is still to come.
+    pub fn is_unseen(&self) -> bool {
+        matches!(self.hello.look(), Look::Later)
+    }
+}

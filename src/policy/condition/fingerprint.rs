@@ -1,0 +1,54 @@
+//! `fingerprint`: how a ClientHello is put together, which tells the TLS library and often the program (JA4).
+//! Not proof of a program: who wants to can imitate another.
+//! Start at [`ENTRY`].
+
+use std::sync::Arc;
+
+use globset::GlobMatcher;
+
+use super::{Condition, Entry, Facts, Ground, Truth, Waits, glob, quoted};
+use crate::settings::Value;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "fingerprint",
+    summary: "the JA4 fingerprint of the ClientHello is one of these; globs, as \"t13d*\"",
+    build,
+};
+
+#[derive(Debug)]
+struct Fingerprints(Vec<GlobMatcher>);
+
+fn build(value: Value, ground: Ground<'_>) -> Option<Arc<dyn Condition>> {
+    let items = ground.several::<String>(value)?;
+    let globs = ground.each(items, |item| match glob(&item.value, false) {
+        Ok(glob) => Some(glob),
+        Err(problem) => ground.refuse(&item, problem, "write \"t13d1516h2_*\""),
+    })?;
+    Some(Arc::new(Fingerprints(globs)))
+}
+
+impl Condition for Fingerprints {
+    fn holds(&self, facts: &Facts<'_>) -> Truth {
+        facts.hello.hello().map_or(Truth::Unknown, |hello| {
+            self.0
+                .iter()
+                .any(|glob| glob.is_match(&*hello.fingerprint))
+                .into()
+        })
+    }
+
+    fn saw(&self, facts: &Facts<'_>) -> Option<String> {
+        facts
+            .hello
+            .hello()
+            .map(|hello| hello.fingerprint.to_string())
+    }
+
+    fn widened(&self, facts: &Facts<'_>) -> Option<String> {
+        facts.hello.hello().map(|hello| quoted(&hello.fingerprint))
+    }
+
+    fn waits(&self) -> Waits {
+        Waits::HELLO
+    }
+}

@@ -1,0 +1,100 @@
+//! How a tunnel is looked into, from `intercept = …` and `tls = …` of an allow rule.
+//! Not the looking (relay) and not the judging of what was seen (gate).
+//! Start at [`read_intercept`] and [`read_demands`].
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::verdict::{ClientCertificate, Demands, Intercept, Otherwise, Sni};
+use crate::fault::{Fault, Faults};
+use crate::settings::{FromValue, Kind, Located, Table, Value, one_of};
+
+/// `intercept = true`, or `{ pinned, client-certificate, not-http, pins }`.
+pub(super) fn read_intercept(value: Value, faults: &Faults) -> Option<Intercept> {
+    let table = match value.kind {
+        Kind::Bool(intercept) => return intercept.then(Intercept::default),
+        Kind::Table(table) => table,
+        Kind::Text(_) | Kind::Integer(_) | Kind::Float(_) | Kind::Datetime(_) | Kind::List(_) => {
+            return value.mismatch("true, or a table such as { pinned = \"splice\" }", faults);
+        }
+    };
+    let intercept = Intercept {
+        pinned: word(&table, "pinned", OTHERWISE, faults),
+        client_certificate: word(&table, "client-certificate", CLIENT_CERTIFICATE, faults),
+        not_http: word(&table, "not-http", OTHERWISE, faults),
+        pins: read_pins(&table, faults),
+    };
+    table.finish(faults);
+    Some(intercept)
+}
+
+/// `tls = { required, sni, ech }`.
+pub(super) fn read_demands(table: Table, faults: &Faults) -> Demands {
+    let demands = Demands {
+        required: table.take_or("required", false, faults),
+        sni: word(&table, "sni", SNI, faults),
+        no_ech: word(&table, "ech", ECH, faults),
+    };
+    table.finish(faults);
+    demands
+}
+
+impl Intercept {
+    /// Whether what can not be decrypted may be relayed untouched.
+    pub(super) fn may_splice(&self) -> bool {
+        self.pinned == Otherwise::Splice
+            || self.not_http == Otherwise::Splice
+            || self.client_certificate == ClientCertificate::Splice
+    }
+}
+
+fn word<T: Copy + Default>(
+    table: &Table,
+    key: &'static str,
+    words: &[(&'static str, T)],
+    faults: &Faults,
+) -> T {
+    table
+        .take::<Located<String>>(key, faults)
+        .and_then(|word| one_of(&word, words, faults))
+        .unwrap_or_default()
+}
+
+/// Hashes of public keys, as `sha256/` and Base64: the form of RFC 7469 §2.1.1 and of curl.
+fn read_pins(table: &Table, faults: &Faults) -> Arc<[[u8; 32]]> {
+    let Some(value) = table.take_value("pins") else {
+        return Arc::default();
+    };
+    let texts = Vec::<Located<String>>::from_value(value, faults).unwrap_or_default();
+    let parse = |text: &Located<String>| {
+        let digits = text.value.strip_prefix("sha256/")?.trim_start_matches('/');
+        STANDARD.decode(digits).ok()?.try_into().ok()
+    };
+    let read = |text: &Located<String>| {
+        let pin: Option<[u8; 32]> = parse(text);
+        if pin.is_none() {
+            faults.push(Fault::at(
+                &text.at,
+                format!("\"{}\" is not the hash of a public key", text.value),
+                "write \"sha256/\" and the Base64 of the SHA-256 of the key's SubjectPublicKeyInfo",
+            ));
+        }
+        pin
+    };
+    texts.iter().filter_map(read).collect()
+}
+
+const OTHERWISE: &[(&str, Otherwise)] = &[("deny", Otherwise::Deny), ("splice", Otherwise::Splice)];
+const CLIENT_CERTIFICATE: &[(&str, ClientCertificate)] = &[
+    ("deny", ClientCertificate::Deny),
+    ("splice", ClientCertificate::Splice),
+    ("without", ClientCertificate::Without),
+];
+const SNI: &[(&str, Sni)] = &[
+    ("agree", Sni::Agree),
+    ("required", Sni::Required),
+    ("any", Sni::Any),
+];
+const ECH: &[(&str, bool)] = &[("allow", false), ("deny", true)];
