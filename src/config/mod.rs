@@ -19,7 +19,7 @@ use crate::fault::{Fault, Faults, Source};
 use crate::message::Via;
 use crate::policy::list::List;
 use crate::settings::Table;
-use crate::{pool, report, resolve};
+use crate::{pool, relay, report, resolve};
 
 /// A configuration that was read and is free of faults.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub dns: resolve::Plan,
     /// How origins are reached.
     pub origin: pool::Origin,
+    /// How tunnels are intercepted, where that is set up.
+    pub intercept: Option<relay::InterceptSettings>,
     /// Where access records go.
     pub access: report::Settings,
     /// The admin socket, where one is named.
@@ -145,6 +147,7 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         settings,
         trust: pool::tls::read(root.take("tls", faults), faults),
     };
+    let intercept = read_intercept(root.take("intercept", faults), &policies, faults);
     let dns = resolve::Plan::load(&resolve::Settings::read(root.take_value("dns"), faults));
     let access = read_log(root.take("log", faults), faults);
     let admin = root.take::<Table>("admin", faults).and_then(|table| {
@@ -163,10 +166,33 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         policies,
         dns: dns?,
         origin,
+        intercept,
         access,
         admin,
         drain,
     })
+}
+
+/// A rule that intercepts without an authority could only deny.
+fn read_intercept(
+    table: Option<Table>,
+    policies: &[PolicyConfig],
+    faults: &Faults,
+) -> Option<relay::InterceptSettings> {
+    if let Some(table) = table {
+        return relay::InterceptSettings::read(table, faults);
+    }
+    let mut rules = policies
+        .iter()
+        .filter_map(|policy| policy.policy.intercepts());
+    if let Some((rule, at)) = rules.find_map(|rule| Some((rule, rule.at.as_ref()?))) {
+        faults.push(Fault::at(
+            at,
+            format!("rule \"{}\" intercepts, but no authority is named", rule.name),
+            "make one with `egret ca init`, and add: [intercept] authority = { cert = \"ca.pem\", key = { file = \"ca.key\" } }",
+        ));
+    }
+    None
 }
 
 fn read_log(table: Option<Table>, faults: &Faults) -> report::Settings {

@@ -108,7 +108,7 @@ impl Engine {
         let socket = options.socket.clone().or_else(|| config.admin.clone());
         let desk = Desk::open(socket.as_deref()).map_err(one)?;
         let mut lasting = Lasting::default();
-        let snapshot = Arc::new(lasting.snapshot(&config));
+        let snapshot = Arc::new(lasting.snapshot(&config).map_err(one)?);
         let (sender, ended) = mpsc::unbounded_channel();
         let mut workers = Vec::with_capacity(count);
         for number in 0..count {
@@ -260,7 +260,11 @@ impl Engine {
         self.log
             .reload(&config.access)
             .map_err(|fault| vec![fault])?;
-        let snapshot = Arc::new(self.lasting.snapshot(&config));
+        let snapshot = self
+            .lasting
+            .snapshot(&config)
+            .map_err(|fault| vec![fault])?;
+        let snapshot = Arc::new(snapshot);
         let before = self.bound();
         self.listeners.commit(&mut change);
         let bound = self.bound();

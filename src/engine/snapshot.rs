@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::fault::Fault;
 use crate::gate::{Gate, OwnListeners, Rates};
 use crate::listener::Admission;
 use crate::listener::accept::Terms;
 use crate::pool::Origin;
-use crate::relay::Service;
+use crate::relay::{Interception, Service};
 use crate::resolve::Plan;
 
 /// All that workers follow. Replaced whole.
@@ -18,6 +19,7 @@ pub(super) struct Snapshot {
     pub(super) terms: HashMap<Arc<str>, Arc<Terms>>,
     pub(super) dns: Plan,
     pub(super) origin: Origin,
+    pub(super) interception: Option<Arc<Interception>>,
 }
 
 /// What outlives a reload: counts that running connections hold.
@@ -26,6 +28,7 @@ pub(super) struct Lasting {
     own: Arc<OwnListeners>,
     rates: Arc<Rates>,
     admissions: HashMap<Arc<str>, Arc<Admission>>,
+    interception: Option<Arc<Interception>>,
 }
 
 impl Lasting {
@@ -33,7 +36,11 @@ impl Lasting {
         &self.own
     }
 
-    pub(super) fn snapshot(&mut self, config: &Config) -> Snapshot {
+    pub(super) fn snapshot(&mut self, config: &Config) -> Result<Snapshot, Fault> {
+        self.interception = match &config.intercept {
+            Some(settings) => Some(Interception::start(settings, self.interception.as_ref())?),
+            None => None,
+        };
         let mut services = HashMap::new();
         let mut terms = HashMap::new();
         for listener in &config.listeners {
@@ -67,11 +74,12 @@ impl Lasting {
         }
         self.admissions
             .retain(|name, admission| terms.contains_key(name) || admission.total() > 0);
-        Snapshot {
+        Ok(Snapshot {
             services,
             terms,
             dns: config.dns.clone(),
             origin: config.origin.clone(),
-        }
+            interception: self.interception.clone(),
+        })
     }
 }

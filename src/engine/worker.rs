@@ -146,7 +146,11 @@ async fn run(
         reporter,
         life.clone(),
     ));
-    parts.replace(snapshot.services.clone(), None);
+    parts.replace(
+        snapshot.services.clone(),
+        snapshot.interception.clone(),
+        None,
+    );
     let floor = Rc::new(Floor {
         terms: RefCell::new(snapshot.terms.clone()),
         parts: parts.clone(),
@@ -216,8 +220,11 @@ impl Floor {
     fn replace(&self, snapshot: &Snapshot) {
         self.terms.replace(snapshot.terms.clone());
         self.parts.pool.replace(snapshot.origin.clone());
-        self.parts
-            .replace(snapshot.services.clone(), Some(snapshot.dns.build()));
+        self.parts.replace(
+            snapshot.services.clone(),
+            snapshot.interception.clone(),
+            Some(snapshot.dns.build()),
+        );
     }
 
     fn open(
@@ -313,6 +320,7 @@ impl Door {
             client,
             protocol: Protocol::Http11,
             interim: Interim::default(),
+            within: None,
         }
     }
 

@@ -13,17 +13,22 @@ use crate::policy::{
 };
 
 impl Gate {
-    /// Asks again, now that the first bytes of an open tunnel to `peer` were seen: by the rules, and by what the rule that
-    /// holds demands of a ClientHello. The permit is for `peer` alone.
+    /// Asks again, now that the first bytes of an open tunnel to `peer` were seen: by the rules, where any asks about them, and
+    /// by what the rule that holds demands of a ClientHello.
     ///
     /// A tunnel to an address whose ClientHello names a host is judged by that name too: both must be allowed.
     pub fn judge_hello(
         &self,
+        permit: Permit,
         intent: &Intent,
         headers: Option<&HeaderMap>,
         peer: SocketAddr,
     ) -> Result<Permit, Denial> {
-        let permit = self.permit_for(&intent.facts(headers), peer)?;
+        let permit = if self.asks_hello {
+            self.permit_for(&intent.facts(headers), peer)?
+        } else {
+            permit
+        };
         let demands = permit.obligations().tls;
         let hello = intent.hello.look().hello();
         if let Some(problem) = problem(&demands, &intent.authority.host, hello) {

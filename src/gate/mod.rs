@@ -41,6 +41,8 @@ pub struct Gate {
     pub rates: Arc<Rates>,
     /// Whether a request's fields are kept for explanations: where no rule asks for them, they explain nothing.
     keeps_fields: bool,
+    /// Whether a rule asks about a tunnel's first bytes.
+    asks_hello: bool,
 }
 
 /// A permit and what it took to get it.
@@ -79,6 +81,7 @@ impl Gate {
     ) -> Self {
         Self {
             keeps_fields: policy.asks_fields(),
+            asks_hello: policy.asks_hello(),
             policy,
             auth,
             own,
@@ -133,9 +136,8 @@ impl Gate {
     }
 
     /// Who a principal is now: a reload may have taken it away, or changed its groups.
-    pub fn recall(&self, intent: &Intent) -> Option<Principal> {
-        let auth = self.auth.as_ref()?;
-        auth.recall(intent.principal.as_ref()?, intent.client.ip())
+    pub fn recall(&self, principal: &Principal, client: IpAddr) -> Option<Principal> {
+        self.auth.as_ref()?.recall(principal, client)
     }
 
     /// Takes a request out of the rate of the rule that permits it, if it has one.
@@ -210,10 +212,11 @@ impl Gate {
         headers: Option<&HeaderMap>,
         peer: SocketAddr,
     ) -> Result<(), Denial> {
+        let permit = self.permit_for(&intent.facts(headers), peer)?;
         if intent.is_unseen() {
-            return self.permit_for(&intent.facts(headers), peer).map(|_| ());
+            return Ok(());
         }
-        self.judge_hello(intent, headers, peer).map(|_| ())
+        self.judge_hello(permit, intent, headers, peer).map(|_| ())
     }
 
     fn confirm(

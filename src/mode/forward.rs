@@ -155,6 +155,7 @@ impl Client {
             client: self.address,
             protocol,
             interim,
+            within: None,
         }
     }
 
@@ -184,6 +185,9 @@ impl Client {
     }
 
     async fn forward(&self, mut request: Request<Body>, caller: &Caller, to: Destination) -> Reply {
+        if let Some(page) = self.mode.means.relay.own_page(&to) {
+            return self.answer(caller, &request, &to.path, page).await;
+        }
         match max_forwards(&mut request) {
             Some(0) if *request.method() == Method::TRACE => {
                 let echo = trace(&request, &to);
@@ -221,11 +225,10 @@ impl Client {
 }
 
 fn report_protocol(version: Version, connect: bool) -> report::Protocol {
-    match version {
-        _ if connect => report::Protocol::Connect,
-        Version::HTTP_10 => report::Protocol::Http10,
-        Version::HTTP_2 => report::Protocol::Http2,
-        _ => report::Protocol::Http11,
+    if connect {
+        report::Protocol::Connect
+    } else {
+        report::Protocol::of_version(version)
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) async fn serve(means: &Means, conn: Conn) -> Option<Tail> {
             client: conn.client,
             protocol,
             interim: Interim::default(),
+            within: None,
         },
     };
     let asked = match tokio::time::timeout(limit, session.negotiate()).await {

@@ -96,6 +96,18 @@ impl Policy {
         clauses.any(|clause| clause.key == condition::FIELDS)
     }
 
+    /// Whether any rule asks what a tunnel begins with.
+    pub fn asks_hello(&self) -> bool {
+        let mut clauses = self.rules.iter().flat_map(|rule| &rule.clauses);
+        clauses.any(|clause| clause.condition.waits().hello)
+    }
+
+    /// The first rule that intercepts.
+    pub fn intercepts(&self) -> Option<&RuleRef> {
+        let mut rules = self.rules.iter();
+        rules.find(|rule| rule.intercepts()).map(|rule| &rule.id)
+    }
+
     /// The cases that the operator wrote beside the rules.
     pub fn expectations(&self) -> &[Expectation] {
         &self.expectations

@@ -55,8 +55,7 @@ impl Relay {
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let (head, body) = request.into_parts();
-        let credentials = self.credentials(caller, &head.headers)?;
-        let principal = self.identify(caller, credentials.as_ref()).await?;
+        let principal = self.known(caller, &head.headers).await?;
         let path = normal_path(&to.path);
         let intent = Intent {
             listener: caller.service.name.clone(),
@@ -71,7 +70,10 @@ impl Relay {
             method: Some(head.method.clone()),
             other_path: other_reading(&path).map(Into::into),
             path: Some(path.into()),
-            hello: Seen::Nothing,
+            hello: caller
+                .within
+                .as_ref()
+                .map_or(Seen::Nothing, |within| within.hello.clone()),
             now: recording.time(),
             judged: Judged::default(),
         };
@@ -165,11 +167,15 @@ impl Relay {
             }
         };
         let scheme = intent.scheme;
-        gate.charge(&vetted.permit, intent)
-            .map_err(Refusal::Denied)?;
+        // Of a tunnel that is decrypted, each request inside counts.
+        if scheme != Scheme::Tunnel || vetted.permit.obligations().intercept.is_none() {
+            gate.charge(&vetted.permit, intent)
+                .map_err(Refusal::Denied)?;
+        }
         recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
         recording.edit(|record| record.dns = vetted.dns);
-        check_obligations(&vetted.permit, scheme)?;
+        let intercepts = self.parts.interception().is_some();
+        check_obligations(&vetted.permit, scheme, intercepts)?;
         Ok(vetted.permit)
     }
 
@@ -232,6 +238,7 @@ impl Relay {
         let tunnel = Tunnel {
             parts: Rc::clone(&self.parts),
             service: caller.service.clone(),
+            client: caller.client,
             recording,
             origin,
             bandwidth: sent.permit.obligations().bandwidth,
@@ -257,13 +264,14 @@ struct Sent {
 }
 
 /// What can not be done must not be left out: then the rule does not allow.
-fn check_obligations(permit: &Permit, scheme: Scheme) -> Result<(), Refusal> {
+fn check_obligations(permit: &Permit, scheme: Scheme, intercepts: bool) -> Result<(), Refusal> {
     let obligations = permit.obligations();
     let unmet = |what| Err(Refusal::Unmet(permit.rule().name.clone(), what));
-    if obligations.intercept.is_some() && scheme == Scheme::Tunnel {
-        return unmet("the rule asks for interception, which this version does not do");
+    let tunnel = scheme == Scheme::Tunnel;
+    if obligations.intercept.is_some() && tunnel && !intercepts {
+        return unmet("the rule asks for interception, but [intercept] names no authority");
     }
-    if !obligations.filters.is_empty() && scheme == Scheme::Tunnel {
+    if !obligations.filters.is_empty() && tunnel && obligations.intercept.is_none() {
         return unmet("the rule changes fields, which are not seen in a tunnel");
     }
     Ok(())

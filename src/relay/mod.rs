@@ -3,6 +3,9 @@
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
 mod exchange;
+mod intercept;
+mod look;
+mod opening;
 mod parts;
 mod recording;
 mod refusal;
@@ -11,9 +14,11 @@ mod throttle;
 mod tunnel;
 mod upgrade;
 
+pub use intercept::{Interception, Settings as InterceptSettings};
+pub use opening::Opening;
 pub use parts::{Decided, Parts, Service};
 pub use refusal::Refusal;
-pub use tunnel::{Offer, Opening, Refused};
+pub use tunnel::{Offer, Refused};
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -45,7 +50,12 @@ pub struct Caller {
     pub protocol: Protocol,
     /// Where interim responses go.
     pub interim: Interim,
+    /// The tunnel that the request came through, where one was decrypted.
+    pub within: Option<Within>,
 }
+
+/// What a request inherits from the tunnel that it came through.
+pub type Within = Rc<intercept::Within>;
 
 /// An origin that a request is for, and what to ask there.
 #[derive(Debug, Clone)]
@@ -90,17 +100,17 @@ impl Relay {
     ) -> Response<Body> {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(target));
-        let known = match self.credentials(caller, request.headers()) {
-            Ok(credentials) => self
-                .identify(caller, credentials.as_ref())
-                .await
-                .map(|_| ()),
-            Err(refusal) => Err(refusal),
-        };
-        match known {
-            Ok(()) => recording.respond(response),
+        match self.known(caller, request.headers()).await {
+            Ok(_) => recording.respond(response),
             Err(refusal) => recording.refuse(&refusal, None, Some(request.headers())),
         }
+    }
+
+    /// The page that the proxy itself has at a destination; `None` where that is not its own host.
+    pub fn own_page(&self, to: &Destination) -> Option<Response<Body>> {
+        let own = |means: &Arc<Interception>| means.is_own(&to.authority.host);
+        let means = self.parts.interception().filter(own)?;
+        Some(means.page(&to.path))
     }
 
     /// Answers and records a request that is refused before policy is asked.
@@ -127,6 +137,25 @@ impl Relay {
     /// Whether credentials are right, for protocols that must say so before anything is asked for.
     pub async fn knows(&self, caller: &Caller, offered: Option<&Credentials>) -> bool {
         self.identify(caller, offered).await.is_ok()
+    }
+
+    /// Who asks: by the fields of the request, or as was found out when its tunnel was opened. A reload may have taken it away.
+    async fn known(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Option<Principal>, Refusal> {
+        let Some(within) = &caller.within else {
+            let credentials = self.credentials(caller, headers)?;
+            return self.identify(caller, credentials.as_ref()).await;
+        };
+        let Some(principal) = &within.principal else {
+            return Ok(None);
+        };
+        let recalled = caller.service.gate.recall(principal, caller.client.ip());
+        recalled
+            .map(Some)
+            .ok_or_else(|| Refusal::Ended("the client is not known any more".to_owned()))
     }
 
     async fn identify(

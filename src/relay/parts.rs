@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::Interception;
 use crate::gate::{Gate, Intent};
 use crate::lifeline::Lifeline;
 use crate::listener::{Accepted, Limits};
@@ -41,6 +42,7 @@ pub struct Parts {
     services: RefCell<HashMap<Arc<str>, Arc<Service>>>,
     generation: watch::Sender<u64>,
     resolver: RefCell<CachedResolver>,
+    interception: RefCell<Option<Arc<Interception>>>,
     /// Connections to origins.
     pub pool: Pool,
     /// What is going on.
@@ -78,6 +80,7 @@ impl Parts {
             services: RefCell::default(),
             generation: watch::Sender::new(0),
             resolver: RefCell::new(resolver),
+            interception: RefCell::default(),
             pool,
             flows: Flows::new(),
             counters: Rc::default(),
@@ -103,13 +106,20 @@ impl Parts {
         self.resolver.borrow().clone()
     }
 
+    /// Interception, where it is set up.
+    pub fn interception(&self) -> Option<Arc<Interception>> {
+        self.interception.borrow().clone()
+    }
+
     /// Puts other services in force; open tunnels are told to ask again.
     pub fn replace(
         &self,
         services: HashMap<Arc<str>, Arc<Service>>,
+        interception: Option<Arc<Interception>>,
         resolver: Option<CachedResolver>,
     ) {
         *self.services.borrow_mut() = services;
+        *self.interception.borrow_mut() = interception;
         if let Some(resolver) = resolver {
             *self.resolver.borrow_mut() = resolver;
         }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::parts::{Decided, Parts, Service};
 use super::{Caller, Refusal};
 use crate::addr::Authority;
-use crate::gate::Intent;
+use crate::gate::{Intent, Seen};
 use crate::message::{Body, BodyError};
 use crate::policy::Denial;
 use crate::report::{
@@ -48,6 +48,14 @@ impl Recording {
             caller.client,
             caller.protocol,
         );
+        let record = match &caller.within {
+            Some(within) => Record {
+                intercepted: true,
+                tunnel: within.tunnel,
+                ..record
+            },
+            None => record,
+        };
         Self {
             parts: parts.clone(),
             service: caller.service.clone(),
@@ -60,6 +68,10 @@ impl Recording {
 
     pub(super) fn id(&self) -> Option<RequestId> {
         self.record.as_ref().map(|record| record.id)
+    }
+
+    pub(super) fn client(&self) -> Option<SocketAddr> {
+        self.record.as_ref().map(|record| record.client)
     }
 
     pub(super) fn started(&self) -> Instant {
@@ -127,6 +139,22 @@ impl Recording {
             );
         }
         self.intent.insert(intent)
+    }
+
+    /// What the tunnel began with.
+    pub(super) fn saw(&mut self, seen: Seen) {
+        if let Some(hello) = seen.look().hello() {
+            self.edit(|record| {
+                record.sni = hello
+                    .server_name
+                    .as_ref()
+                    .map(|name| name.to_string().into());
+                record.fingerprint = Some(hello.fingerprint.clone());
+            });
+        }
+        if let Some(intent) = &mut self.intent {
+            intent.hello = seen;
+        }
     }
 
     pub(super) fn intent(&self) -> Option<&Intent> {
@@ -216,6 +244,7 @@ impl Recording {
                 | Refusal::Trouble(_)
                 | Refusal::Target(_)
                 | Refusal::Misdirected(_)
+                | Refusal::OtherOrigin { .. }
                 | Refusal::Ended(_) => {}
             }
         });

@@ -36,6 +36,13 @@ pub enum Refusal {
     Target(TargetError),
     /// The request is not one for a proxy.
     Misdirected(&'static str),
+    /// A request inside a tunnel is for another origin than the tunnel (RFC 9110 §15.5.20).
+    OtherOrigin {
+        /// Whom it is for.
+        asked: Authority,
+        /// Whom the tunnel was opened for.
+        tunnel: Authority,
+    },
     /// An operator or a drain ended it.
     Ended(String),
 }
@@ -56,7 +63,10 @@ impl Refusal {
             Self::Busy => ProxyError::ConnectionLimit,
             Self::Failed(failure) => failure.error,
             Self::Trouble(Trouble::Connections) => ProxyError::ConnectionLimit,
-            Self::Trouble(_) | Self::Target(_) | Self::Misdirected(_) => ProxyError::RequestError,
+            Self::Trouble(_)
+            | Self::Target(_)
+            | Self::Misdirected(_)
+            | Self::OtherOrigin { .. } => ProxyError::RequestError,
             Self::Ended(_) => ProxyError::ConnectionTerminated,
         }
     }
@@ -71,6 +81,9 @@ impl Refusal {
             Self::Trouble(trouble) => trouble.to_string().into(),
             Self::Target(error) => error.to_string().into(),
             Self::Misdirected(reason) | Self::Unmet(_, reason) => (*reason).into(),
+            Self::OtherOrigin { asked, tunnel } => {
+                format!("the tunnel was opened for {tunnel}, and the request is for {asked}").into()
+            }
             Self::Ended(reason) => reason.clone().into(),
         }
     }
@@ -113,6 +126,8 @@ impl Refusal {
                 }
             }
             Self::Target(_) | Self::Misdirected(_) => answer("The request was refused"),
+            Self::OtherOrigin { .. } => answer("The request came to the wrong place")
+                .status(StatusCode::MISDIRECTED_REQUEST),
         }
     }
 }

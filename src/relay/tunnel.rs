@@ -7,19 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 
 use tokio::sync::watch;
 
+use super::opening::{Opening, Way};
 use super::parts::{Parts, Service};
 use super::recording::Recording;
-use super::{Caller, Refusal, Relay, throttle};
+use super::{Caller, Interception, Refusal, Relay, throttle};
 use crate::addr::Authority;
 use crate::auth::Credentials;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::Body;
-use crate::policy::Scheme;
-use crate::report::FlowKind;
+use crate::policy::{Permit, Scheme};
+use crate::report::{Flow, FlowKind};
 use crate::settings::ByteSize;
 use crate::stream::{Ended, Limits, Stream, duplex};
 
@@ -34,14 +35,6 @@ pub struct Offer {
     pub credentials: Option<Credentials>,
 }
 
-/// A tunnel whose origin side is ready.
-#[derive(Debug)]
-pub struct Opening {
-    /// Our own address on the origin's side, for protocols that tell it.
-    pub local: Option<SocketAddr>,
-    tunnel: Tunnel,
-}
-
 /// A tunnel that was refused: the record is still open, so that the mode can say how it answered.
 #[derive(Debug)]
 pub struct Refused {
@@ -50,6 +43,20 @@ pub struct Refused {
     recording: Recording,
     authority: Authority,
     headers: Option<HeaderMap>,
+}
+
+/// What a client says of itself: the fields of CONNECT, and credentials of SOCKS.
+type Who<'a> = (Option<&'a HeaderMap>, Option<Credentials>);
+
+/// What is ready behind a tunnel.
+enum Opened {
+    Origin(Stream, SocketAddr, Permit),
+    Own(Arc<Interception>),
+}
+
+/// In place of a connection that is not there (yet, or any more).
+fn nowhere() -> Stream {
+    Stream::boxed(tokio::io::empty())
 }
 
 impl Relay {
@@ -64,51 +71,88 @@ impl Relay {
             headers,
             credentials,
         } = offer;
-        match self
-            .try_open(
-                caller,
-                &authority,
-                headers.as_ref(),
-                credentials,
-                &mut recording,
-            )
-            .await
-        {
-            Ok((origin, peer, bandwidth)) => {
-                recording.origin(peer);
-                let headers = headers.map(to_keep);
-                let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
-                let tunnel = Tunnel {
-                    parts: self.parts.clone(),
-                    service: caller.service.clone(),
-                    recording,
-                    origin,
-                    bandwidth,
-                    headers,
-                    generation,
-                };
-                Ok(Opening { local, tunnel })
+        let opened = match self.own(&authority) {
+            Some(means) => {
+                let who = (headers.as_ref(), credentials);
+                let known = self.open_own(caller, &authority, who, &mut recording);
+                known.await.map(|()| Opened::Own(means))
             }
+            None => {
+                let who = (headers.as_ref(), credentials);
+                self.try_open(caller, &authority, who, &mut recording).await
+            }
+        };
+        let opened = match opened {
+            Ok(opened) => opened,
             Err(refusal) => {
                 recording.note_refusal(&refusal);
-                Err(Box::new(Refused {
+                return Err(Box::new(Refused {
                     refusal,
                     recording,
                     authority,
                     headers,
-                }))
+                }));
             }
+        };
+        let mut tunnel = Tunnel {
+            parts: self.parts.clone(),
+            service: caller.service.clone(),
+            client: caller.client,
+            recording,
+            origin: nowhere(),
+            bandwidth: None,
+            headers: headers.map(to_keep),
+            generation,
+        };
+        Ok(match opened {
+            Opened::Own(means) => Opening {
+                local: None,
+                way: Way::Own(Box::new((tunnel, means))),
+            },
+            Opened::Origin(origin, peer, permit) => {
+                tunnel.recording.origin(peer);
+                tunnel.bandwidth = permit.obligations().bandwidth;
+                let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
+                tunnel.origin = origin;
+                let way = Way::Origin(Box::new((tunnel, permit, peer)));
+                Opening { local, way }
+            }
+        })
+    }
+
+    /// Interception, where a tunnel is for the proxy's own host.
+    fn own(&self, authority: &Authority) -> Option<Arc<Interception>> {
+        let own =
+            |means: &Arc<Interception>| means.is_own(&authority.host) && authority.port == 443;
+        self.parts.interception().filter(own)
+    }
+
+    /// Policy is not asked: nothing leaves the process. Who is known here is, as for any other tunnel.
+    async fn open_own(
+        &self,
+        caller: &Caller,
+        authority: &Authority,
+        (headers, credentials): Who<'_>,
+        recording: &mut Recording,
+    ) -> Result<(), Refusal> {
+        if let Some(headers) = headers {
+            recording.note_request(&Method::CONNECT, headers, None);
         }
+        recording.edit(|record| record.authority = Some(authority.clone()));
+        let credentials = match headers {
+            Some(headers) => self.credentials(caller, headers)?,
+            None => credentials,
+        };
+        self.identify(caller, credentials.as_ref()).await.map(drop)
     }
 
     async fn try_open(
         &self,
         caller: &Caller,
         authority: &Authority,
-        headers: Option<&HeaderMap>,
-        credentials: Option<Credentials>,
+        (headers, credentials): Who<'_>,
         recording: &mut Recording,
-    ) -> Result<(Stream, SocketAddr, Option<ByteSize>), Refusal> {
+    ) -> Result<Opened, Refusal> {
         if let Some(headers) = headers {
             recording.note_request(&Method::CONNECT, headers, None);
         }
@@ -144,17 +188,7 @@ impl Relay {
             .await
             .map_err(Refusal::Failed)?;
         recording.edit(|record| record.connect = Some(start.elapsed()));
-        Ok((stream, peer, permit.obligations().bandwidth))
-    }
-}
-
-impl Opening {
-    /// Carries bytes until the tunnel ends. `status` is what the client was told, for the record.
-    pub async fn carry(mut self, client: Stream, status: Option<StatusCode>) {
-        self.tunnel
-            .recording
-            .edit(|record| record.status = status.map(|status| status.as_u16()));
-        self.tunnel.carry(client).await;
+        Ok(Opened::Origin(stream, peer, permit))
     }
 }
 
@@ -176,6 +210,7 @@ impl Refused {
 pub(super) struct Tunnel {
     pub(super) parts: Rc<Parts>,
     pub(super) service: Arc<Service>,
+    pub(super) client: SocketAddr,
     pub(super) recording: Recording,
     pub(super) origin: Stream,
     pub(super) bandwidth: Option<ByteSize>,
@@ -185,10 +220,17 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
+    /// Takes the connection to the origin out, for a handshake of its own.
+    pub(super) fn take_origin(&mut self) -> Stream {
+        std::mem::replace(&mut self.origin, nowhere())
+    }
+
+    /// Relays until either side, a limit, an operator or a changed policy ends it.
     pub(super) async fn carry(self, client: Stream) {
         let Self {
             parts,
             service,
+            client: _,
             mut recording,
             origin,
             bandwidth,
@@ -213,11 +255,9 @@ impl Tunnel {
         let mut reason = None;
         let ending = {
             let ends = async {
-                reason = Some(tokio::select! {
-                    // Whichever ends the tunnel first; the other holds nothing.
-                    reason = flow.killed() => reason.to_string(),
-                    reason = no_longer_permitted(&parts, &service, &recording, headers.as_ref(), generation) => reason,
-                });
+                let stays =
+                    no_longer_permitted(&parts, &service, &recording, headers.as_ref(), generation);
+                reason = Some(killed_or(&flow, stays).await);
             };
             duplex(client, origin, &limits, &flow.traffic, ends).await
         };
@@ -231,6 +271,29 @@ impl Tunnel {
             Ended::ClientReset(_) => recording.cut("the client broke the connection"),
             Ended::OriginReset(_) => recording.cut("the origin broke the connection"),
         }
+    }
+}
+
+/// Waits until an operator or a changed policy ends a tunnel that is not relayed yet, or not as it is. Says why.
+pub(super) async fn ended(tunnel: &Tunnel) -> String {
+    let Some(flow) = tunnel.recording.flow() else {
+        return std::future::pending().await;
+    };
+    let stays = no_longer_permitted(
+        &tunnel.parts,
+        &tunnel.service,
+        &tunnel.recording,
+        tunnel.headers.as_ref(),
+        tunnel.generation.clone(),
+    );
+    killed_or(flow, stays).await
+}
+
+async fn killed_or(flow: &Flow, no_longer_permitted: impl Future<Output = String>) -> String {
+    tokio::select! {
+        // Whichever ends the tunnel first; the other holds nothing.
+        reason = flow.killed() => reason.to_string(),
+        reason = no_longer_permitted => reason,
     }
 }
 
@@ -265,8 +328,8 @@ async fn no_longer_permitted(
             now: jiff::Timestamp::now(),
             ..intent.clone()
         };
-        if intent.principal.is_some() {
-            intent.principal = service.gate.recall(&intent);
+        if let Some(principal) = &intent.principal {
+            intent.principal = service.gate.recall(principal, intent.client.ip());
             if intent.principal.is_none() {
                 return "no longer allowed: the client is not known any more".to_owned();
             }

@@ -52,6 +52,14 @@ pub struct Record {
     pub error: Option<&'static str>,
     /// Whether it ended before its end: a side went away, or it was killed.
     pub aborted: bool,
+    /// The server name of the tunnel's ClientHello.
+    pub sni: Option<Box<str>>,
+    /// The JA4 fingerprint of the tunnel's ClientHello.
+    pub fingerprint: Option<Box<str>>,
+    /// Whether it was decrypted here: a tunnel whose requests are recorded each by itself, or one of these requests.
+    pub intercepted: bool,
+    /// The tunnel that an intercepted request came through.
+    pub tunnel: Option<RequestId>,
     /// What the cache did: `hit`, `miss`, `stale`, `revalidated`, `bypass`, …
     pub cache: Option<&'static str>,
     /// Bytes from the client.
@@ -111,6 +119,10 @@ impl Record {
             reason: None,
             error: None,
             aborted: false,
+            sni: None,
+            fingerprint: None,
+            intercepted: false,
+            tunnel: None,
             cache: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -184,6 +196,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Requests of this version.
+    pub fn of_version(version: http::Version) -> Self {
+        match version {
+            http::Version::HTTP_10 => Self::Http10,
+            http::Version::HTTP_2 => Self::Http2,
+            _ => Self::Http11,
+        }
+    }
+
     /// The word in records.
     pub fn word(self) -> &'static str {
         match self {

@@ -56,6 +56,12 @@ pub(super) fn write(line: &mut String, record: &Record) {
     millis(line, "total_ms", record.total);
     text(line, "user_agent", record.user_agent.as_deref());
     text(line, "content_type", record.content_type.as_deref());
+    text(line, "sni", record.sni.as_deref());
+    text(line, "fingerprint", record.fingerprint.as_deref());
+    if record.intercepted {
+        line.push_str(",\"intercepted\":true");
+    }
+    shown(line, "tunnel", record.tunnel);
     line.push('}');
 }
 

@@ -7,6 +7,8 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsage
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::Wire;
+
 /// An authority that was made now and is forgotten with the test.
 pub(crate) struct Ca {
     issuer: Issuer<'static, KeyPair>,
@@ -60,4 +62,82 @@ pub(crate) fn accept(
     tcp: TcpStream,
 ) -> StreamOwned<ServerConnection, TcpStream> {
     StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), tcp)
+}
+
+/// The authority of interception, made by the program itself in the folder of a test.
+pub(crate) struct Authority {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    /// Makes `intercept.pem` and `intercept.key`.
+    pub(crate) fn init() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+        let output = super::program()
+            .args(["ca", "init", "--cert"])
+            .arg(&cert)
+            .arg("--key")
+            .arg(&key)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", super::said(&output));
+        Self {
+            cert: std::fs::read_to_string(cert).unwrap(),
+            key: std::fs::read_to_string(key).unwrap(),
+        }
+    }
+
+    /// The files of it, for a process that starts. The key is closed to others by [`super::Egret`].
+    pub(crate) fn files(&self) -> [(&str, &str); 2] {
+        [("intercept.pem", &self.cert), ("intercept.key", &self.key)]
+    }
+}
+
+/// What a client's TLS found out about the server.
+pub(crate) struct Met {
+    pub(crate) wire: Wire,
+    pub(crate) alpn: Option<Vec<u8>>,
+    pub(crate) certificates: Vec<rustls::pki_types::CertificateDer<'static>>,
+}
+
+/// A client's handshake over a connection, for a name, trusting these roots.
+pub(crate) fn shake_hands(
+    wire: Wire,
+    name: &str,
+    roots: &[&str],
+    alpn: &[&str],
+) -> std::io::Result<Met> {
+    use rustls::pki_types::pem::PemObject;
+    let mut store = rustls::RootCertStore::empty();
+    for root in roots {
+        let root = rustls::pki_types::CertificateDer::from_pem_slice(root.as_bytes()).unwrap();
+        store.add(root).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
+    let mut session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut tcp = wire.tcp();
+    while session.is_handshaking() {
+        session.complete_io(&mut tcp)?;
+    }
+    let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
+    let certificates = session
+        .peer_certificates()
+        .unwrap_or_default()
+        .iter()
+        .map(|certificate| certificate.clone().into_owned())
+        .collect();
+    Ok(Met {
+        wire: wire.wrapped(|tcp| StreamOwned::new(session, tcp)),
+        alpn,
+        certificates,
+    })
 }

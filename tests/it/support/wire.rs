@@ -58,6 +58,12 @@ impl Wire {
         Self { stream, ..self }
     }
 
+    /// The connection itself, for a handshake; nothing may have been read beyond it.
+    pub(crate) fn tcp(&self) -> TcpStream {
+        assert!(self.buffer.is_empty(), "bytes came before TLS");
+        self.tcp.try_clone().unwrap()
+    }
+
     pub(crate) fn peer(&self) -> SocketAddr {
         self.tcp.peer_addr().unwrap()
     }

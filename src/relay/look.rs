@@ -1,0 +1,58 @@
+//! Waits for a tunnel's first bytes, to see whether they are a ClientHello. They stay in the stream.
+//! Not the reading of a hello (tls) and not the judging of it (gate).
+//! Start at [`look`].
+
+use std::sync::Arc;
+
+use crate::gate::Seen;
+use crate::policy::Hello;
+use crate::stream::Stream;
+use crate::tls::hello::ClientHello;
+use crate::tls::peek::{self, Looked};
+
+/// What a tunnel began with.
+#[derive(Debug)]
+pub(super) enum First {
+    /// A ClientHello, or something else.
+    Seen(Seen),
+    /// The beginning of a ClientHello that can not be read.
+    Unreadable(String),
+}
+
+/// Looks at what the client says first, or finds that the origin spoke first: then it is not TLS. Waits as long as both are
+/// silent. Cancel-safe.
+pub(super) async fn look(client: &mut Stream, origin: &Stream) -> First {
+    tokio::select! {
+        biased;
+        looked = peek::look(client) => match looked {
+            Ok(Looked::Hello(hello)) => First::Seen(Seen::Hello(Arc::new(facts(*hello)))),
+            Ok(Looked::Bad(problem)) => First::Unreadable(problem.to_string()),
+            // A connection that breaks here ends the tunnel when it is carried.
+            Ok(Looked::NotTls | Looked::Closed) | Err(_) => First::Seen(Seen::Nothing),
+        },
+        () = speaks(origin) => First::Seen(Seen::Nothing),
+    }
+}
+
+/// Waits until the origin has said something, or has gone.
+async fn speaks(origin: &Stream) {
+    match origin.as_tcp() {
+        // An error is news as well.
+        Some(tcp) => drop(tcp.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn facts(hello: ClientHello) -> Hello {
+    Hello {
+        alpn: hello
+            .alpn
+            .iter()
+            .map(|protocol| String::from_utf8_lossy(protocol).into())
+            .collect(),
+        server_name: hello.server_name,
+        version: hello.version.word(),
+        ech: hello.ech,
+        fingerprint: hello.fingerprint,
+    }
+}

@@ -1,0 +1,156 @@
+//! A tunnel that was granted, from its first byte on: what it begins with is looked at and judged, then it is relayed or intercepted.
+//! Not the relaying (tunnel) and not the interception (intercept).
+//! Start at [`Opening::carry`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::io::AsyncWriteExt;
+
+use super::intercept::{self, Session};
+use super::look::{First, look};
+use super::tunnel::{Tunnel, ended};
+use super::{Interception, Refusal};
+use crate::gate::Seen;
+use crate::policy::Permit;
+use crate::stream::Stream;
+
+/// A tunnel whose origin side is ready.
+#[derive(Debug)]
+pub struct Opening {
+    /// Our own address on the origin's side, for protocols that tell it.
+    pub local: Option<SocketAddr>,
+    pub(super) way: Way,
+}
+
+/// Where a tunnel leads.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// To an origin, as far as the permit goes.
+    Origin(Box<(Tunnel, Permit, SocketAddr)>),
+    /// To the proxy's own pages.
+    Own(Box<(Tunnel, Arc<Interception>)>),
+}
+
+impl Opening {
+    /// Carries the tunnel until it ends. `status` is what the client was told, for the record.
+    pub async fn carry(self, client: Stream, status: Option<StatusCode>) {
+        let status = status.map(|status| status.as_u16());
+        let (mut tunnel, permit, peer) = match self.way {
+            Way::Origin(way) => *way,
+            Way::Own(way) => {
+                let (mut tunnel, means) = *way;
+                tunnel.recording.edit(|record| record.status = status);
+                return Box::pin(intercept::serve_own(tunnel, means, client)).await;
+            }
+        };
+        tunnel.recording.edit(|record| record.status = status);
+        // Boxed, so that the room that this takes is given back before the bytes flow.
+        if let Some((tunnel, client)) = Box::pin(begin(tunnel, permit, peer, client)).await {
+            tunnel.carry(client).await;
+        }
+    }
+}
+
+/// Looks and judges; what is left is a tunnel to relay as it is.
+async fn begin(
+    mut tunnel: Tunnel,
+    permit: Permit,
+    peer: SocketAddr,
+    mut client: Stream,
+) -> Option<(Tunnel, Stream)> {
+    if let Some(flow) = tunnel.recording.flow() {
+        flow.state.set("looking");
+    }
+    let idle = tunnel.service.limits.tunnel_idle;
+    let first = tokio::select! {
+        biased;
+        reason = ended(&tunnel) => Err(reason),
+        first = tokio::time::timeout(idle, look(&mut client, &tunnel.origin)) => {
+            first.map_err(|_| "no byte moved within the idle limit".to_owned())
+        }
+    };
+    let seen = match first {
+        Ok(First::Seen(seen)) => seen,
+        Ok(First::Unreadable(why)) => {
+            let denial = tunnel.service.gate.refuse_hello(&permit, &why);
+            deny(tunnel, client, &Refusal::Denied(denial), true).await;
+            return None;
+        }
+        Err(reason) => {
+            tunnel.recording.cut(reason);
+            return None;
+        }
+    };
+    let hello = match &seen {
+        Seen::Hello(hello) => Some(hello.clone()),
+        Seen::Nothing | Seen::Later => None,
+    };
+    tunnel.recording.saw(seen);
+    let service = tunnel.service.clone();
+    let judged = match tunnel.recording.intent() {
+        Some(intent) => service
+            .gate
+            .judge_hello(permit, intent, tunnel.headers.as_ref(), peer)
+            .map_err(Refusal::Denied),
+        None => Err(Refusal::Misdirected("nothing was asked for")),
+    };
+    let permit = match judged {
+        Ok(permit) => permit,
+        Err(refusal) => {
+            deny(tunnel, client, &refusal, hello.is_some()).await;
+            return None;
+        }
+    };
+    tunnel.bandwidth = permit.obligations().bandwidth;
+    tunnel
+        .recording
+        .allowed(&permit.rule().name, permit.would_deny());
+    let Some(intercept) = permit.obligations().intercept.clone() else {
+        return Some((tunnel, client));
+    };
+    let means = tunnel.parts.interception();
+    intercept_or_deny(means, tunnel, client, |means, tunnel| Session {
+        tunnel,
+        permit,
+        peer,
+        intercept,
+        means,
+        hello,
+    })
+    .await
+}
+
+async fn intercept_or_deny(
+    means: Option<Arc<Interception>>,
+    tunnel: Tunnel,
+    client: Stream,
+    session: impl FnOnce(Arc<Interception>, Tunnel) -> Session,
+) -> Option<(Tunnel, Stream)> {
+    match means {
+        Some(means) => session(means, tunnel).carry(client).await,
+        None => {
+            // A reload took the authority away since the tunnel was granted.
+            tunnel.recording.cut("interception is not set up any more");
+            None
+        }
+    }
+}
+
+/// Ends a tunnel that is not allowed after all. A client that speaks TLS is told so in its terms.
+pub(super) async fn deny(mut tunnel: Tunnel, mut client: Stream, refusal: &Refusal, tls: bool) {
+    tunnel.recording.note_refusal(refusal);
+    tunnel.recording.finish();
+    if tls {
+        let told = async {
+            client.write_all(&ACCESS_DENIED).await?;
+            client.shutdown().await
+        };
+        // A client that does not take it is no reason to wait.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), told).await;
+    }
+}
+
+/// A fatal alert, `access_denied` (RFC 8446 §6.2): a valid certificate or name was received, but access is not allowed.
+const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
