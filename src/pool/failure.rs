@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::message::ProxyError;
+use crate::tls::connector::{ConnectError, Why};
 
 /// A failure on the origin's side.
 #[derive(Debug)]
@@ -100,5 +101,18 @@ impl Failure {
         );
 
         Self::new(kind, format!("{address} {what}"))
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let kind = match &error.why {
+            why if why.is_certificate() => ProxyError::TlsCertificate,
+            Why::Alert(_) => ProxyError::TlsAlert,
+            Why::Timeout(_) => ProxyError::ConnectionTimeout,
+            Why::Closed => ProxyError::ConnectionTerminated,
+            _protocol => ProxyError::TlsProtocol,
+        };
+        Self::new(kind, error.to_string())
     }
 }

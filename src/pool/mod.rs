@@ -9,7 +9,6 @@ mod idle;
 mod late;
 mod response_body;
 mod settings;
-pub mod tls;
 mod upload;
 
 pub use failure::{Failure, Retry};
@@ -29,6 +28,7 @@ use crate::lifeline::Lifeline;
 use crate::message::http1::HeadLimits;
 use crate::policy::Permit;
 use crate::stream::Stream;
+use crate::tls::connector::{Alpn, Pins, Trust};
 use crate::upstream::balance::Balancer;
 
 /// One worker's connections to origins. Clones share them.
@@ -51,7 +51,7 @@ pub struct Origin {
     /// Limits.
     pub settings: Settings,
     /// Trust.
-    pub trust: tls::Trust,
+    pub trust: Trust,
 }
 
 /// A connection for one request.
@@ -83,7 +83,7 @@ impl Pool {
 
     /// Takes new settings. Where trust has changed, connections that were made under the old one are not used again.
     pub fn replace(&self, origin: Origin) {
-        let changed = self.0.origin.borrow().trust.roots != origin.trust.roots;
+        let changed = self.0.origin.borrow().trust != origin.trust;
         *self.0.balancer.borrow_mut() = (origin.settings.balance.build)();
         *self.0.origin.borrow_mut() = origin;
         if changed {
@@ -148,8 +148,18 @@ impl Pool {
                 tls: None,
             });
         }
-        let config = self.0.origin.borrow().trust.config.clone();
-        let stream = tls::secure(&config, tcp, &key.authority.host, peer, settings.connect).await?;
+        let trust = self.0.origin.borrow().trust.clone();
+        let stream = trust
+            .secure(
+                Stream::from_tcp(tcp),
+                &key.authority.host,
+                peer,
+                Alpn::Http1,
+                &Pins::default(),
+                settings.connect,
+            )
+            .await?
+            .stream;
         let tls = start.elapsed().saturating_sub(connect);
         Ok(Lease {
             connection: Connection::new(stream, peer, generation),
