@@ -19,6 +19,7 @@ use crate::fault::{Fault, Faults, Source};
 use crate::message::Via;
 use crate::policy::list::List;
 use crate::settings::Table;
+use crate::tls::connector;
 use crate::{pool, relay, report, resolve};
 
 /// A configuration that was read and is free of faults.
@@ -145,7 +146,7 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         });
     let origin = pool::Origin {
         settings,
-        trust: pool::tls::read(root.take("tls", faults), faults),
+        trust: connector::read(root.take("tls", faults), faults),
     };
     let intercept = read_intercept(root.take("intercept", faults), &policies, faults);
     let dns = resolve::Plan::load(&resolve::Settings::read(root.take_value("dns"), faults));

@@ -78,7 +78,8 @@ fn read_pins(table: &Table, faults: &Faults) -> Arc<[[u8; 32]]> {
             faults.push(Fault::at(
                 &text.at,
                 format!("\"{}\" is not the hash of a public key", text.value),
-                "write \"sha256/\" and the Base64 of the SHA-256 of the key's SubjectPublicKeyInfo",
+                "it is \"sha256/\" and the digest of a public key in base64: openssl x509 -in cert.pem -pubkey -noout | \
+                 openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64",
             ));
         }
         pin

@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::message::ProxyError;
+use crate::tls::connector::{ConnectError, Why};
 
 /// A failure on the origin's side.
 #[derive(Debug)]
@@ -24,8 +25,10 @@ pub enum Retry {
     Never,
     /// If the connection had been used before: it may have been closed before the request reached it.
     IfReused,
-    /// Nothing was sent.
+    /// Nothing was sent, or the origin says that it did nothing.
     Yes,
+    /// The origin did nothing and wants it over HTTP/1.1 (RFC 9113 §7).
+    OverHttp1,
 }
 
 impl Retry {
@@ -34,7 +37,7 @@ impl Retry {
         match self {
             Self::Never => false,
             Self::IfReused => reused,
-            Self::Yes => true,
+            Self::Yes | Self::OverHttp1 => true,
         }
     }
 }
@@ -100,5 +103,18 @@ impl Failure {
         );
 
         Self::new(kind, format!("{address} {what}"))
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let kind = match &error.why {
+            why if why.is_certificate() => ProxyError::TlsCertificate,
+            Why::Alert(_) => ProxyError::TlsAlert,
+            Why::Timeout(_) => ProxyError::ConnectionTimeout,
+            Why::Closed => ProxyError::ConnectionTerminated,
+            _protocol => ProxyError::TlsProtocol,
+        };
+        Self::new(kind, error.to_string())
     }
 }
