@@ -3,3 +3,6 @@
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
 
 pub mod connector;
+pub mod hello;
+pub mod keys;
+pub mod peek;
