@@ -1,3 +1,6 @@
 //! Both ends of TLS: reading a ClientHello, keys and certificates, the authority that mints, accepting and connecting.
 //! Knows no HTTP, opens no connection and judges nothing: policy says what is intercepted.
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
+
+pub mod hello;
+pub mod peek;
