@@ -9,7 +9,6 @@ mod records;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 
 use crate::addr::{AddrError, Host};
 
@@ -207,16 +206,17 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Version {
+    /// The number, as people write it.
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Unknown => "unknown",
             Self::Ssl3 => "ssl3",
             Self::Tls10 => "1.0",
             Self::Tls11 => "1.1",
             Self::Tls12 => "1.2",
             Self::Tls13 => "1.3",
-        })
+        }
     }
 }
 
