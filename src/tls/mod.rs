@@ -2,4 +2,6 @@
 //! Knows no HTTP, opens no connection and judges nothing: policy says what is intercepted.
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
 
+pub mod authority;
 pub mod keys;
+pub mod mint;
