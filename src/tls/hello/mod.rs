@@ -9,7 +9,6 @@ mod records;
 #[cfg(test)]
 mod tests;
 
-
 use crate::addr::{AddrError, Host};
 
 use extensions::Extensions;

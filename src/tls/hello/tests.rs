@@ -455,7 +455,7 @@ fn the_highest_version_offered_is_told() {
         let extensions = vec16(&offered.unwrap_or_default());
         let hello = hello(&record(&message(&body(legacy, &[0x1301], &extensions))));
         assert_eq!(
-            (hello.version, hello.version.to_string().as_str()),
+            (hello.version, hello.version.word()),
             (version, text)
         );
     }
