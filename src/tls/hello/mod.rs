@@ -20,7 +20,7 @@ use records::Stop;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parse {
     /// That many bytes more are needed at least before anything can be said. Never more than the hello has. Who waits for
-    /// them before looking again spends time in proportion to the bytes, however they trickle in.
+    /// them before looking again looks some dozens of times at most, however the bytes trickle in.
     Need(usize),
     /// A hello that is complete.
     Hello(Box<ClientHello>),

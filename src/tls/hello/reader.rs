@@ -42,15 +42,15 @@ impl<'a> Reader<'a> {
     }
 
     /// A vector behind a length of one byte (RFC 8446 §3.4).
-    pub(super) fn vec8(&mut self) -> Option<Reader<'a>> {
+    pub(super) fn vec8(&mut self) -> Option<Self> {
         let n = self.byte()?;
-        self.take(usize::from(n)).map(Reader::new)
+        self.take(usize::from(n)).map(Self::new)
     }
 
     /// A vector behind a length of two bytes.
-    pub(super) fn vec16(&mut self) -> Option<Reader<'a>> {
+    pub(super) fn vec16(&mut self) -> Option<Self> {
         let n = self.number()?;
-        self.take(usize::from(n)).map(Reader::new)
+        self.take(usize::from(n)).map(Self::new)
     }
 
     /// All that is left, as numbers of two bytes; `None` if that leaves one byte over or nothing is there.

@@ -135,7 +135,7 @@ impl Goal {
     /// How many bytes at least are still to come, after `seen`: `coming` of this record and, for what the message lacks
     /// beyond it, records as large as they may be, of the first of which `header` bytes are here. However small the
     /// records really are, what is lacking shrinks by a sixth from one look to the next, so that a hello that trickles
-    /// in is looked at some dozen times, not once for each byte.
+    /// in is looked at some dozens of times, not once for each byte.
     fn lacks(self, seen: usize, have: usize, coming: usize, header: usize) -> Stop {
         let (Self::Header(goal) | Self::Message(goal)) = self;
         let missing = goal.saturating_sub(have);
