@@ -70,10 +70,6 @@ impl Recording {
         self.record.as_ref().map(|record| record.id)
     }
 
-    pub(super) fn client(&self) -> Option<SocketAddr> {
-        self.record.as_ref().map(|record| record.client)
-    }
-
     pub(super) fn started(&self) -> Instant {
         self.started
     }
