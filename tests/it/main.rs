@@ -31,6 +31,7 @@ mod fuzz_smoke;
 mod hello;
 mod hostile;
 mod http2;
+mod inject;
 mod intercept;
 mod lifecycle;
 mod limits;
