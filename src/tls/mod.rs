@@ -5,3 +5,4 @@
 pub mod authority;
 pub mod keys;
 pub mod mint;
+pub mod trust;
