@@ -42,6 +42,7 @@ impl Lasting {
                 listener.auth.clone(),
                 self.own.clone(),
                 self.rates.clone(),
+                listener.tls.clone(),
             );
             let service = Service {
                 name: listener.name.clone(),
@@ -62,6 +63,7 @@ impl Lasting {
                 accepted: listener.accepted,
                 proxy_headers: listener.proxy_headers.clone(),
                 admission,
+                tls: listener.tls.clone(),
             };
             terms.insert(listener.name.clone(), Arc::new(of_listener));
         }

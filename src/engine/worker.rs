@@ -301,6 +301,7 @@ impl Taker for Door {
                 self.count(trouble);
                 relay.abandoned(&self.caller(client), &trouble);
             }
+            Dropped::Tls(error) => relay.broken_off(&self.caller(client), error.to_string()),
             Dropped::Preface(error) => relay.broken_off(&self.caller(client), error.to_string()),
         }
     }
@@ -313,6 +314,7 @@ impl Door {
             client,
             protocol: Protocol::Http11,
             interim: Interim::default(),
+            tls: None,
         }
     }
 

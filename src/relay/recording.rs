@@ -24,12 +24,14 @@ use crate::policy::Denial;
 use crate::report::{
     Flow, FlowFacts, FlowGuard, FlowKind, Killed, Record, RequestId, Verdict, text_of,
 };
+use crate::tls::acceptor::ClientTls;
 
 /// A record in the making. Dropped unfinished, it says that the client went away.
 #[derive(Debug)]
 pub(super) struct Recording {
     parts: Rc<Parts>,
     service: Arc<Service>,
+    tls: Option<Rc<ClientTls>>,
     record: Option<Record>,
     intent: Option<Intent>,
     started: Instant,
@@ -51,6 +53,7 @@ impl Recording {
         Self {
             parts: parts.clone(),
             service: caller.service.clone(),
+            tls: caller.tls.clone(),
             record: Some(record),
             intent: None,
             started: Instant::now(),
@@ -127,6 +130,11 @@ impl Recording {
             );
         }
         self.intent.insert(intent)
+    }
+
+    /// What the client's connection began with, where that was TLS.
+    pub(super) fn tls(&self) -> Option<&ClientTls> {
+        self.tls.as_deref()
     }
 
     pub(super) fn intent(&self) -> Option<&Intent> {

@@ -265,7 +265,7 @@ async fn no_longer_permitted(
             ..intent.clone()
         };
         if intent.principal.is_some() {
-            intent.principal = service.gate.recall(&intent);
+            intent.principal = service.gate.recall(&intent, recording.tls());
             if intent.principal.is_none() {
                 return "no longer allowed: the client is not known any more".to_owned();
             }

@@ -2,4 +2,7 @@
 //! Knows no HTTP, opens no connection and judges nothing: policy says what is intercepted.
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
 
+pub mod acceptor;
+pub mod certificates;
+pub mod identity;
 pub mod keys;
