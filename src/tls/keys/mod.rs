@@ -250,7 +250,7 @@ fn read_secret(path: &Path, access: Access) -> Result<Wiped, Fault> {
 }
 
 /// Reads a file that is no secret.
-fn read_public(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(super) fn read_public(path: &Path) -> Result<Vec<u8>, Fault> {
     read_all(path, &mut open(path)?)
 }
 
