@@ -197,7 +197,7 @@ async fn send_all(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<()
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
         let granted = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
-        let granted = granted.ok_or(h2::Error::from(Reason::CANCEL))??;
+        let granted = granted.ok_or_else(|| h2::Error::from(Reason::CANCEL))??;
         stream.send_data(bytes.split_to(granted.min(bytes.len())), false)?;
     }
     Ok(())
@@ -501,13 +501,15 @@ fn a_full_connection_gets_a_sibling() {
 
 #[test]
 fn a_connection_that_dies_takes_its_streams_along_and_no_more() {
-    let origin = Http2::start(|mut call| match call.request.uri().path() {
+    let held = Mutex::new(Vec::new());
+    let origin = Http2::start(move |mut call| match call.request.uri().path() {
         "/die" => Then::Drop,
         "/half" => {
             let mut response = Response::new(());
             response.headers_mut().insert("content-length", 10.into());
             let mut stream = call.respond.send_response(response, false).unwrap();
             stream.send_data("half".into(), false).unwrap();
+            held.lock().unwrap().push(stream);
             Then::Go
         }
         _ => {
@@ -571,6 +573,14 @@ fn a_response_with_too_much_of_a_head_or_a_false_length_is_refused() {
                     );
                 }
             }
+            "/304" => {
+                // The end comes in a frame of its own.
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                response.headers_mut().insert("content-length", 7.into());
+                let mut stream = call.respond.send_response(response, false).unwrap();
+                let _ = stream.send_data(Bytes::new(), true);
+                return Then::Go;
+            }
             "/blank" => {
                 headers.insert("x-blank", " value ".parse().unwrap());
             }
@@ -591,6 +601,9 @@ fn a_response_with_too_much_of_a_head_or_a_false_length_is_refused() {
     );
     let response = egret.ask(&get(&origin.url("/blank"), ""));
     assert_eq!(response.header("x-blank"), Some("value"));
+    let response = egret.ask(&get(&origin.url("/304"), ""));
+    assert_eq!(response.status, 304);
+    assert_eq!(response.header("content-length"), Some("7"));
     let mut wire = egret.connect();
     wire.send(get(&origin.url("/long"), "").as_bytes());
     let all = String::from_utf8(wire.read_to_any_end()).unwrap();

@@ -140,7 +140,7 @@ async fn shake(
 async fn what_the_origin_chooses_and_shows_is_told() {
     let chain = Chain::mint();
     let (trust, middle) = (chain.trust(), chain.middle.der().clone());
-    let server = chain.server(&[middle.clone()], false);
+    let server = chain.server(std::slice::from_ref(&middle), false);
     for (alpn, chosen) in [(Alpn::Any, "h2"), (Alpn::Http1, "http/1.1")] {
         let (secured, _) = shake(&trust, &server, alpn, &Pins::default())
             .await
