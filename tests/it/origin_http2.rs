@@ -18,6 +18,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
+use crate::http2::{Peer, request, run};
 use crate::support::{Ca, Config, Egret, PATIENCE, Wire, get, pattern, until};
 
 /// What an origin does with a connection after a stream was handed over.
@@ -649,4 +650,81 @@ fn after_a_reload_that_changes_whom_we_trust_no_older_connection_is_used() {
     let response = egret.ask(&get(&url, ""));
     assert_eq!(response.status, 502, "{}", response.head);
     assert_eq!(response.proxy_error(), Some("tls_certificate_error"));
+}
+
+#[test]
+fn a_client_that_does_not_read_stops_nobody_else_on_its_connection() {
+    const SIZE: usize = 16 << 20;
+    let origin = Http2::start(|mut call| {
+        if call.request.uri().path() == "/small" {
+            answer(&mut call.respond, "small");
+            return Then::Go;
+        }
+        spawn(async move {
+            let mut stream = call
+                .respond
+                .send_response(Response::new(()), false)
+                .unwrap();
+            let _ = send_all(&mut stream, pattern(SIZE).into()).await;
+            let _ = stream.send_data(Bytes::new(), true);
+        });
+        Then::Go
+    });
+    let egret = origin.proxy();
+    let mut sleepers: Vec<Wire> = (0..8).map(|_| egret.connect()).collect();
+    for sleeper in &mut sleepers {
+        sleeper.send(get(&origin.url("/large"), "").as_bytes());
+        sleeper.head();
+    }
+    for _ in 0..20 {
+        assert_eq!(egret.ask(&get(&origin.url("/small"), "")).text(), "small");
+    }
+    assert_eq!(origin.connections(), 1);
+    let (body, _) = sleepers[0].chunked();
+    assert!(body == pattern(SIZE), "{} bytes came", body.len());
+}
+
+#[test]
+fn messages_go_to_and_fro_on_one_stream_from_client_to_origin() {
+    let origin = Http2::start(|mut call| {
+        spawn(async move {
+            let mut stream = call
+                .respond
+                .send_response(Response::new(()), false)
+                .unwrap();
+            let mut body = call.request.into_body();
+            while let Some(Ok(data)) = body.data().await {
+                let _ = body.flow_control().release_capacity(data.len());
+                send_all(&mut stream, data).await.unwrap();
+            }
+            let mut end = HeaderMap::new();
+            end.insert("grpc-status", "7".parse().unwrap());
+            stream.send_trailers(end).unwrap();
+        });
+        Then::Go
+    });
+    let egret = origin.proxy();
+    run(async {
+        let mut peer = Peer::connect(egret.address("egress")).await;
+        let asked = request("POST", &origin.url("/Echo"));
+        let (answer, mut sending) = peer.ask(asked, false).await;
+        let mut body = answer.await.unwrap().into_body();
+        for round in 0..20 {
+            let message = format!("message {round}");
+            send_all(&mut sending, message.clone().into())
+                .await
+                .unwrap();
+            let mut came = Vec::new();
+            while came.len() < message.len() {
+                let data = body.data().await.unwrap().unwrap();
+                let _ = body.flow_control().release_capacity(data.len());
+                came.extend_from_slice(&data);
+            }
+            assert_eq!(came, message.as_bytes());
+        }
+        sending.send_data(Bytes::new(), true).unwrap();
+        assert!(body.data().await.is_none());
+        let trailers = body.trailers().await.unwrap().unwrap();
+        assert_eq!(trailers["grpc-status"], "7");
+    });
 }
