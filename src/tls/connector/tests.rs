@@ -2,7 +2,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose,
     PublicKeyData,
@@ -201,25 +200,6 @@ async fn a_pinned_key_counts_only_where_it_is_in_the_verified_chain() {
             let why = shaken.err().map(|error| error.why);
             assert_eq!(why, (!good).then_some(Why::Pinned), "{whose}");
         }
-    }
-}
-
-#[test]
-fn pins_are_read_and_compared_by_what_they_hold() {
-    let text = base64::engine::general_purpose::STANDARD.encode([7; 32]);
-    let read = |toml: &str| {
-        let faults = Faults::new();
-        let table = Table::parse(&Source::new("test.toml", toml), &faults);
-        let pins = table.take::<Pins>("pins", &faults);
-        (pins, faults.into_vec())
-    };
-    let (one, _) = read(&format!("pins = \"sha256/{text}\""));
-    assert_eq!(one, Some(Pins::new(&[[7; 32]])));
-    let (many, _) = read(&format!("pins = [\"sha256/{text}\", \"sha256/{text}\"]"));
-    assert_eq!(many, Some(Pins::new(&[[7; 32], [7; 32]])));
-    for wrong in ["\"sha256/AAAA\"", "\"sha1/AAAA\"", "[\"\"]", "7"] {
-        let (pins, faults) = read(&format!("pins = {wrong}"));
-        assert!(pins.is_none() && faults.len() == 1, "{wrong}: {faults:?}");
     }
 }
 
