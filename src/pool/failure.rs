@@ -25,8 +25,10 @@ pub enum Retry {
     Never,
     /// If the connection had been used before: it may have been closed before the request reached it.
     IfReused,
-    /// Nothing was sent.
+    /// Nothing was sent, or the origin says that it did nothing.
     Yes,
+    /// The origin did nothing and wants it over HTTP/1.1 (RFC 9113 §7).
+    OverHttp1,
 }
 
 impl Retry {
@@ -35,7 +37,7 @@ impl Retry {
         match self {
             Self::Never => false,
             Self::IfReused => reused,
-            Self::Yes => true,
+            Self::Yes | Self::OverHttp1 => true,
         }
     }
 }
@@ -107,11 +109,19 @@ impl Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let kind = match &error.why {
-            why if why.is_certificate() => ProxyError::TlsCertificate,
+            Why::Expired(_)
+            | Why::NotYetValid(_)
+            | Why::WrongName(_)
+            | Why::UnknownIssuer(_)
+            | Why::SelfSigned
+            | Why::Revoked
+            | Why::Weak
+            | Why::Pinned
+            | Why::Unfit(_) => ProxyError::TlsCertificate,
             Why::Alert(_) => ProxyError::TlsAlert,
+            Why::Protocol(_) | Why::NoName => ProxyError::TlsProtocol,
             Why::Timeout(_) => ProxyError::ConnectionTimeout,
             Why::Closed => ProxyError::ConnectionTerminated,
-            _protocol => ProxyError::TlsProtocol,
         };
         Self::new(kind, error.to_string())
     }

@@ -1,6 +1,6 @@
 //! One HTTP/1.1 connection to an origin: a request goes out, a response comes back, both flow at once.
 //! Not the bytes of HTTP (message::http1) and not the choice of a connection (the pool).
-//! Start at [`Connection::send`].
+//! Start at [`Http1::send`].
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -10,7 +10,8 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::idle::Key;
+use super::connection::{Outgoing, Received, SendError};
+use super::key::Key;
 use super::late::Late;
 use super::response_body::{Line, Made, Request, ResponseBody};
 use super::upload::{Progress, Upload};
@@ -25,7 +26,7 @@ use crate::stream::{LazyDeadline, Stream, WriteHalf, split};
 
 /// An open connection to an origin.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) struct Http1 {
     reader: Reader,
     write: WriteHalf,
     peer: SocketAddr,
@@ -34,39 +35,7 @@ pub struct Connection {
     idle_since: Instant,
 }
 
-/// What is sent: everything but the body, borrowed, so that it can be sent again.
-#[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The target in origin-form, or `*`.
-    pub target: &'a str,
-    /// The Host field.
-    pub host: &'a str,
-    /// All other fields, hop-by-hop ones removed.
-    pub headers: &'a HeaderMap,
-    /// The framing of the body.
-    pub length: Length,
-}
-
-/// What came back.
-pub struct Received {
-    /// The response; its body gives the connection back when it ends.
-    pub response: Response<Body>,
-    /// The connection, if the origin switched protocols.
-    pub upgraded: Option<Stream>,
-}
-
-/// Why nothing came back.
-#[derive(Debug)]
-pub enum SendError {
-    /// The client's own body failed.
-    Client(BodyError),
-    /// The origin failed; the body comes back if it can be sent again.
-    Origin(Failure, Option<Body>),
-}
-
-impl Connection {
+impl Http1 {
     /// A connection that was just opened, under the trust of this generation.
     pub(super) fn new(stream: Stream, peer: SocketAddr, generation: u64) -> Self {
         let (read, write) = split(stream);
@@ -91,7 +60,7 @@ impl Connection {
     }
 
     /// The origin's address.
-    pub fn peer(&self) -> SocketAddr {
+    pub(super) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
@@ -118,7 +87,7 @@ impl Connection {
     ///
     /// With `keep`, the beginning of the body is kept so that it can be sent again. Errors: see [`SendError`]. Dropping the
     /// future closes the connection.
-    pub async fn send(
+    pub(super) async fn send(
         mut self,
         pool: &Pool,
         key: Key,
@@ -244,7 +213,7 @@ impl Connection {
         };
         let request = match upload.progress() {
             Progress::Sent => Request::Sent(self.write),
-            Progress::Sending => Request::Late(Late::spawn(pool.life(), upload, self.write)),
+            Progress::Sending => Request::Late(Late::spawn(pool.life(), upload.finish(self.write))),
             Progress::Refused => Request::Cut,
         };
         let line = Line {
@@ -270,7 +239,7 @@ impl Connection {
 
 /// Whether authentication of the connection itself is under way (NTLM, Negotiate; RFC 4559 §6): whoever used the connection
 /// next would be taken for this client.
-fn is_bound(headers: &HeaderMap, name: HeaderName) -> bool {
+pub(super) fn is_bound(headers: &HeaderMap, name: HeaderName) -> bool {
     headers.get_all(name).iter().any(|value| {
         let scheme = value
             .as_bytes()
@@ -334,7 +303,7 @@ fn failure(upload: &Upload, error: &ReadError) -> Failure {
     }
 }
 
-fn ambiguous(error: HeadError) -> Failure {
+pub(super) fn ambiguous(error: HeadError) -> Failure {
     Failure::new(
         ProxyError::ProtocolError,
         format!("the origin's response is ambiguous: {error}"),

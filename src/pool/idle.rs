@@ -1,4 +1,4 @@
-//! Connections that wait for their next request, newest first.
+//! Connections of HTTP/1 that wait for their next request, newest first.
 //! Opens and closes nothing by itself.
 //! Start at [`Idle::take`].
 
@@ -10,18 +10,9 @@ use std::task::{Context, Waker};
 
 use tokio::time::Instant;
 
-use super::http1::Connection;
+use super::http1::Http1;
+use super::key::Key;
 use super::settings::Settings;
-use crate::addr::Authority;
-
-/// What a connection can be used for: only the same origin over the same kind of transport.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// Whether it is under TLS.
-    pub secure: bool,
-    /// The origin, by the name that it was judged and verified by.
-    pub authority: Authority,
-}
 
 /// The idle connections of one worker.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +20,7 @@ pub(super) struct Idle(Rc<RefCell<Shelves>>);
 
 #[derive(Debug, Default)]
 struct Shelves {
-    by_key: HashMap<Key, Vec<Connection>>,
+    by_key: HashMap<Key, Vec<Http1>>,
     count: usize,
 }
 
@@ -40,7 +31,7 @@ impl Idle {
         key: &Key,
         permitted: &[SocketAddr],
         not_idle_since: Instant,
-    ) -> Option<Connection> {
+    ) -> Option<Http1> {
         let shelves = &mut *self.0.borrow_mut();
         let shelf = shelves.by_key.get_mut(key)?;
         let mut found = None;
@@ -60,8 +51,21 @@ impl Idle {
         found
     }
 
+    /// Whether [`Idle::take`] would find one.
+    pub(super) fn has(&self, key: &Key, permitted: &[SocketAddr], not_idle_since: Instant) -> bool {
+        let shelves = &mut *self.0.borrow_mut();
+        let shelf = shelves.by_key.get_mut(key);
+        shelf.is_some_and(|shelf| {
+            shelf.iter_mut().any(|connection| {
+                connection.idle_since() >= not_idle_since
+                    && permitted.contains(&connection.peer())
+                    && is_quiet(connection)
+            })
+        })
+    }
+
     /// Keeps a connection, unless the shelves are full.
-    pub(super) fn put(&self, key: Key, connection: Connection, settings: &Settings) {
+    pub(super) fn put(&self, key: Key, connection: Http1, settings: &Settings) {
         let shelves = &mut *self.0.borrow_mut();
         if shelves.count >= settings.idle_total {
             return;
@@ -100,6 +104,6 @@ impl Idle {
 }
 
 /// An idle connection on which anything happened is not used: a close, an error, or bytes that nobody asked for.
-fn is_quiet(connection: &mut Connection) -> bool {
+fn is_quiet(connection: &mut Http1) -> bool {
     connection.is_quiet(&mut Context::from_waker(Waker::noop()))
 }

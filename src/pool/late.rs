@@ -4,11 +4,11 @@
 //! Start at [`Late::spawn`].
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use super::upload::Upload;
 use crate::lifeline::Lifeline;
 use crate::stream::WriteHalf;
 
@@ -24,21 +24,21 @@ struct Shared {
 }
 
 impl Late {
-    /// Sends on until the request is whole, its body fails, or nobody wants it any more.
-    pub(super) fn spawn(life: &Lifeline, mut upload: Upload, mut write: WriteHalf) -> Self {
+    /// Runs `sending` until the request is whole, its body fails, or nobody wants it any more. It gives the writing side of a
+    /// connection that can be used again.
+    pub(super) fn spawn(
+        life: &Lifeline,
+        sending: impl Future<Output = Option<WriteHalf>> + 'static,
+    ) -> Self {
         let shared = Rc::new(Shared::default());
         let of_task = shared.clone();
         life.spawn(async move {
-            let sending = std::future::poll_fn(|cx| upload.poll(cx, &mut write));
-            let whole = tokio::select! {
+            let sent = tokio::select! {
                 biased;
-                () = of_task.stop.notified() => false,
-                // A client whose body broke learns of it from its own connection.
-                result = sending => result.is_ok(),
+                () = of_task.stop.notified() => None,
+                sent = sending => sent,
             };
-            if whole && upload.is_done() {
-                *of_task.sent.borrow_mut() = Some(write);
-            }
+            *of_task.sent.borrow_mut() = sent;
         });
         Self(shared)
     }

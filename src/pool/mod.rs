@@ -2,20 +2,27 @@
 //! Knows nothing of clients, routes or retries (relay). No permit, no connection.
 //! Start at [`Pool::lease`].
 
+mod connection;
 mod dial;
 mod failure;
 mod http1;
+mod http2;
 mod idle;
+mod key;
 mod late;
+mod open;
+mod replay;
 mod response_body;
 mod settings;
+mod shared;
 mod upload;
 
+pub use connection::{Connection, Outgoing, Received, SendError, needs_http1};
 pub use failure::{Failure, Retry};
-pub use http1::{Connection, Outgoing, Received, SendError};
-pub use idle::Key;
+pub use key::Key;
+pub use open::Handshake;
+pub use replay::KEPT as REPLAYABLE;
 pub use settings::Settings;
-pub use upload::KEPT as REPLAYABLE;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -24,11 +31,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::http1::Http1;
 use crate::lifeline::Lifeline;
 use crate::message::http1::HeadLimits;
 use crate::policy::Permit;
 use crate::stream::Stream;
-use crate::tls::connector::{Alpn, Pins, Trust};
+use crate::tls::connector::Trust;
 use crate::upstream::balance::Balancer;
 
 /// One worker's connections to origins. Clones share them.
@@ -38,6 +46,7 @@ pub struct Pool(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     idle: idle::Idle,
+    shared: shared::Shared,
     origin: RefCell<Origin>,
     balancer: RefCell<Rc<dyn Balancer>>,
     /// Counts changes of trust: a connection that was made under another is not used again.
@@ -59,7 +68,7 @@ pub struct Origin {
 pub struct Lease {
     /// The connection.
     pub connection: Connection,
-    /// Whether it carried a request before.
+    /// Whether it was there before, and carried a request or was made ready for one.
     pub reused: bool,
     /// How long dialling took.
     pub connect: Option<Duration>,
@@ -74,6 +83,7 @@ impl Pool {
         let idle = idle::Idle::default();
         Self(Rc::new(Inner {
             idle,
+            shared: shared::Shared::default(),
             origin: RefCell::new(origin),
             balancer,
             generation: Cell::new(0),
@@ -89,6 +99,7 @@ impl Pool {
         if changed {
             self.0.generation.set(self.0.generation.get() + 1);
             self.0.idle.clear();
+            self.0.shared.clear();
         }
     }
 
@@ -114,61 +125,6 @@ impl Pool {
         Ok((Stream::from_tcp(tcp), peer))
     }
 
-    /// A connection that may carry a request: an idle one to a permitted address that is younger than `fresh`, else a new one.
-    ///
-    /// Errors: as [`Pool::dial`], and TLS failures. Dropping the future abandons every attempt.
-    pub async fn lease(
-        &self,
-        permit: &Permit,
-        key: &Key,
-        fresh: Option<Duration>,
-    ) -> Result<Lease, Failure> {
-        let settings = self.settings();
-        if let Some(fresh) = fresh
-            && let Some(since) = Instant::now().checked_sub(fresh.min(settings.idle))
-            && let Some(connection) = self.0.idle.take(key, permit.addresses(), since)
-        {
-            return Ok(Lease {
-                connection,
-                reused: true,
-                connect: None,
-                tls: None,
-            });
-        }
-        let start = Instant::now();
-        let generation = self.0.generation.get();
-        let (tcp, peer) = dial::dial(&self.in_turn(permit), settings.connect).await?;
-        let connect = start.elapsed();
-        if !key.secure {
-            let connection = Connection::new(Stream::from_tcp(tcp), peer, generation);
-            return Ok(Lease {
-                connection,
-                reused: false,
-                connect: Some(connect),
-                tls: None,
-            });
-        }
-        let trust = self.0.origin.borrow().trust.clone();
-        let stream = trust
-            .secure(
-                Stream::from_tcp(tcp),
-                &key.authority.host,
-                peer,
-                Alpn::Http1,
-                &Pins::default(),
-                settings.connect,
-            )
-            .await?
-            .stream;
-        let tls = start.elapsed().saturating_sub(connect);
-        Ok(Lease {
-            connection: Connection::new(stream, peer, generation),
-            reused: false,
-            connect: Some(connect),
-            tls: Some(tls),
-        })
-    }
-
     /// The permit with the address in front whose turn it is, among those of the first one's family.
     fn in_turn<'a>(&self, permit: &'a Permit) -> dial::InTurn<'a> {
         dial::InTurn::new(permit, &**self.0.balancer.borrow())
@@ -178,15 +134,16 @@ impl Pool {
     pub fn sweep(&self) {
         if let Some(since) = Instant::now().checked_sub(self.settings().idle) {
             self.0.idle.sweep(since);
+            self.0.shared.sweep(since);
         }
     }
 
     /// How many connections are idle.
     pub fn idle(&self) -> usize {
-        self.0.idle.len()
+        self.0.idle.len() + self.0.shared.idle()
     }
 
-    pub(crate) fn give_back(&self, key: Key, connection: Connection) {
+    fn give_back(&self, key: Key, connection: Http1) {
         let settings = self.settings();
         if connection.generation() != self.0.generation.get() {
             return;
@@ -194,3 +151,6 @@ impl Pool {
         self.0.idle.put(key, connection, &settings);
     }
 }
+
+#[cfg(test)]
+mod tests;

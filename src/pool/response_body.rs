@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Pool;
-use super::http1::Connection;
-use super::idle::Key;
+use super::http1::Http1;
+use super::key::Key;
 use super::late::Late;
 use crate::message::BodyError;
 use crate::message::http1::decoder::{Decoder, Part};
@@ -43,7 +43,7 @@ pub(super) enum Request {
     Cut,
 }
 
-/// What a connection was made for and when; see [`Connection`].
+/// What a connection was made for and when; see [`Http1`].
 #[derive(Debug, Clone)]
 pub(super) struct Made {
     pub(super) key: Key,
@@ -74,7 +74,7 @@ impl ResponseBody {
         };
         self.pool.give_back(
             line.made.key.clone(),
-            Connection::again(line.reader, write, &line.made),
+            Http1::again(line.reader, write, &line.made),
         );
     }
 

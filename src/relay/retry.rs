@@ -12,7 +12,10 @@ use super::{Destination, Refusal};
 use crate::message::http1::framing::Length;
 use crate::message::{Body, Interim};
 use crate::policy::Permit;
-use crate::pool::{Key, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError};
+use crate::pool::{
+    Failure, Key, Lease, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError, needs_http1,
+};
+use crate::tls::connector::Pins;
 
 /// Where and with what permission a request is sent.
 pub(super) struct Sending<'a> {
@@ -24,7 +27,7 @@ pub(super) struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends until a response head comes, at most once over a kept connection and once over a fresh one.
+    /// Sends until a response head comes: over a kept connection where there is one, and again where that is safe.
     pub(super) async fn send(
         &self,
         method: &Method,
@@ -39,50 +42,82 @@ impl Sending<'_> {
             headers,
             length: length_of(&body),
         };
-        let key = Key {
-            secure: self.to.secure,
-            authority: self.to.authority.clone(),
-        };
+        let mut key = self.key(headers);
         let idempotent = method.is_idempotent();
-        let mut fresh = Some(how_fresh(idempotent, outgoing.length));
+        let how_fresh = Some(how_fresh(idempotent, outgoing.length));
+        let mut fresh = how_fresh;
+        let mut again_left = AGAIN;
         loop {
-            if let Some(flow) = recording.flow() {
-                flow.state.set("connecting");
-            }
+            state(recording, "connecting");
             let lease = self
                 .pool
                 .lease(self.permit, &key, fresh)
                 .await
                 .map_err(Refusal::Failed)?;
             let reused = lease.reused;
-            recording.origin(lease.connection.peer());
-            recording.edit(|record| {
-                record.reused = reused;
-                record.connect = lease.connect;
-                record.tls = lease.tls;
-            });
-            if let Some(flow) = recording.flow() {
-                flow.state.set("waiting");
-            }
+            note(&lease, recording);
+            // A connection that others use too may be full or about to close, however new it is.
+            let repeatable = reused || lease.connection.is_shared();
             let sent = lease
                 .connection
-                .send(self.pool, key.clone(), outgoing, body, reused, self.interim)
+                .send(
+                    self.pool,
+                    key.clone(),
+                    outgoing,
+                    body,
+                    repeatable,
+                    self.interim,
+                )
                 .await;
             match sent {
                 Ok(received) => return Ok(received),
                 Err(SendError::Client(error)) => return Err(error.into()),
                 Err(SendError::Origin(failure, Some(again)))
-                    if failure.retry.allows(reused)
-                        && reused
-                        && (idempotent || failure.retry == Retry::Yes) =>
+                    if again_left > 0 && repeatable && is_safe(&failure, idempotent, reused) =>
                 {
+                    again_left -= 1;
                     body = again;
-                    fresh = None;
+                    fresh = if failure.retry == Retry::OverHttp1 {
+                        key.http1_only = true;
+                        how_fresh
+                    } else {
+                        None
+                    };
                 }
                 Err(SendError::Origin(failure, _)) => return Err(Refusal::Failed(failure)),
             }
         }
     }
+
+    fn key(&self, headers: &HeaderMap) -> Key {
+        Key {
+            secure: self.to.secure,
+            authority: self.to.authority.clone(),
+            pins: Pins::default(),
+            http1_only: self.to.secure && needs_http1(&self.to.path, self.host, headers),
+        }
+    }
+}
+
+fn note(lease: &Lease, recording: &mut Recording) {
+    recording.origin(lease.connection.peer());
+    recording.edit(|record| {
+        record.reused = lease.reused;
+        record.connect = lease.connect;
+        record.tls = lease.tls;
+    });
+    state(recording, "waiting");
+}
+
+fn state(recording: &Recording, state: &'static str) {
+    if let Some(flow) = recording.flow() {
+        flow.state.set(state);
+    }
+}
+
+/// Whether a request may be sent again: what is not idempotent only where the origin did nothing (RFC 9110 §9.2.2).
+fn is_safe(failure: &Failure, idempotent: bool, reused: bool) -> bool {
+    failure.retry.allows(reused) && (idempotent || failure.retry != Retry::IfReused)
 }
 
 /// How lately a kept connection must have been in use. RFC 9110 §9.2.2: what is not idempotent must not be sent twice, and
@@ -111,3 +146,6 @@ fn length_of(body: &Body) -> Length {
 
 /// How lately a connection must have been used for a request that can not be sent twice.
 const JUST_USED: Duration = Duration::from_secs(1);
+
+/// How often a request is sent again.
+const AGAIN: usize = 2;

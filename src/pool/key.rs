@@ -1,0 +1,36 @@
+//! What a connection can be used for, and so what it is looked up by.
+//! Holds no connection.
+//! Start at [`Key`].
+
+use crate::addr::Authority;
+use crate::tls::connector::{Alpn, Pins};
+
+/// What a connection can be used for: only the same origin over the same kind of transport, verified in the same way. Cheap to
+/// clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Whether it is under TLS.
+    pub secure: bool,
+    /// The origin, by the name that it was judged and verified by.
+    pub authority: Authority,
+    /// The keys of which one must be in the origin's chain.
+    pub pins: Pins,
+    /// Whether HTTP/2 is not offered; see [`needs_http1`](super::needs_http1).
+    pub http1_only: bool,
+}
+
+impl Key {
+    /// What is offered in TLS.
+    pub(super) fn alpn(&self) -> Alpn {
+        if self.http1_only {
+            Alpn::Http1
+        } else {
+            Alpn::Any
+        }
+    }
+
+    /// Whether HTTP/2 may come of it.
+    pub(super) fn may_share(&self) -> bool {
+        self.secure && !self.http1_only
+    }
+}
