@@ -1,4 +1,5 @@
-//! What a connection can be used for.
+//! What a connection can be used for, and so what it is looked up by.
+//! Holds no connection.
 //! Start at [`Key`].
 
 use crate::addr::Authority;

@@ -80,6 +80,7 @@ impl Http2 {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let (connections, closed, over_http1) = seen;
                 while let Ok((tcp, _)) = listener.accept().await {
+                    tcp.set_nodelay(true).unwrap();
                     let number = connections.fetch_add(1, Ordering::SeqCst);
                     let (settings, play) = (settings.clone(), play.clone());
                     let (acceptor, closed) = (acceptor.clone(), closed.clone());
@@ -301,7 +302,7 @@ fn trailers_and_interim_responses_pass_in_both_directions() {
 
 #[test]
 fn large_bodies_flow_both_ways_at_once() {
-    const SIZE: usize = 24 << 20;
+    const SIZE: usize = 16 << 20;
     let origin = Http2::start(|mut call| {
         spawn(async move {
             let mut stream = call
