@@ -200,12 +200,14 @@ impl Files {
     /// A new file has its mode from its first moment, and none that is there, or linked to, is written into. To replace
     /// one, a new one is put in its place.
     fn write(&mut self, path: &Path, mode: u32, text: &str) -> Result<(), Fault> {
-        let unwritten = |error: std::io::Error| match error.kind() {
-            ErrorKind::AlreadyExists => exists(path),
-            _ => Fault::new(
+        let unwritten = |error: std::io::Error| {
+            if error.kind() == ErrorKind::AlreadyExists {
+                return exists(path);
+            }
+            Fault::new(
                 format!("cannot write {}: {error}", path.display()),
                 "check that the folder is there and can be written to",
-            ),
+            )
         };
         let place = if self.force {
             let mut name = path.as_os_str().to_owned();
@@ -334,7 +336,10 @@ fn of_configuration(path: &Path, faults: &Faults) -> Option<Vec<CertificateDer<'
 
 /// How to trust it: on one system, or on all that are known.
 fn commands(asked: &CaExport) -> String {
-    let file = asked.cert.as_deref().unwrap_or(Path::new("egret-ca.pem"));
+    let file = asked
+        .cert
+        .as_deref()
+        .unwrap_or_else(|| Path::new("egret-ca.pem"));
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let file = file.display().to_string();
     let one = asked.system.as_deref().and_then(Store::find);

@@ -266,3 +266,86 @@ fn a_request_is_certified_by_another_authority() {
     assert!(text.contains("CA:TRUE, pathlen:0"), "{text}");
     assert!(text.contains("Egress of Acme"), "{text}");
 }
+
+/// Keys in all forms that openssl writes, and the passphrase of those that are encrypted.
+fn openssl_keys(folder: &Path) {
+    openssl(
+        folder,
+        &[
+            "ecparam",
+            "-name",
+            "prime256v1",
+            "-genkey",
+            "-out",
+            "sec1.key",
+        ],
+    );
+    openssl(
+        folder,
+        &["genrsa", "-traditional", "-out", "rsa1.key", "2048"],
+    );
+    openssl(
+        folder,
+        &["genpkey", "-algorithm", "ED25519", "-out", "ed.key"],
+    );
+    let topk8 = [
+        "pkcs8",
+        "-topk8",
+        "-in",
+        "sec1.key",
+        "-passout",
+        "pass:open sesame",
+    ];
+    let convert = |words: &[&str]| openssl(folder, &[&topk8, words].concat());
+    convert(&["-nocrypt", "-out", "p8.key"]);
+    convert(&["-v2", "aes-256-cbc", "-out", "aes.key"]);
+    convert(&["-scrypt", "-out", "scrypt.key"]);
+    convert(&["-v2", "des3", "-out", "des.key"]);
+    convert(&["-v1", "PBE-SHA1-3DES", "-out", "pbe1.key"]);
+    convert(&["-v2", "aes-256-cbc", "-outform", "der", "-out", "aes.der"]);
+    fs::write(folder.join("pass"), "open sesame\n").unwrap();
+    for file in fs::read_dir(folder).unwrap() {
+        fs::set_permissions(file.unwrap().path(), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn keys_that_openssl_writes_are_read_or_told_how_to_be_converted() {
+    use egret::fault::{Faults, Source};
+    use egret::settings::Table;
+    use egret::tls::keys::{Access, KeySource};
+
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    openssl_keys(folder);
+    for (file, sealed, expected) in [
+        ("sec1.key", false, ""),
+        ("rsa1.key", false, ""),
+        ("ed.key", false, ""),
+        ("p8.key", false, ""),
+        ("aes.key", true, ""),
+        ("scrypt.key", true, ""),
+        ("aes.der", true, ""),
+        ("des.key", true, "is not supported here"),
+        ("pbe1.key", true, "is not supported here"),
+    ] {
+        let passphrase = if sealed {
+            ", passphrase = { file = \"pass\" }"
+        } else {
+            ""
+        };
+        let text = format!("key = {{ file = \"{file}\"{passphrase} }}");
+        let faults = Faults::new();
+        let table = Table::parse(&Source::new(folder.join("egret.toml"), text), &faults);
+        let key = table.take::<KeySource>("key", &faults).unwrap();
+        let read = key.read(Access::Owner, &faults);
+        let told: Vec<String> = faults
+            .into_vec()
+            .iter()
+            .map(|fault| fault.render())
+            .collect();
+        let told = told.join("\n");
+        assert_eq!(read.is_some(), expected.is_empty(), "{file}: {told}");
+        assert!(told.contains(expected), "{file}: {told}");
+    }
+}

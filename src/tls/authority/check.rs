@@ -38,13 +38,14 @@ pub(super) fn own_key(parsed: &X509Certificate<'_>, key: &KeyPair) -> Result<(),
 
 /// The subject key identifier, which leaves refer to. RFC 5280 §4.2.1.2.
 pub(super) fn key_id(parsed: &X509Certificate<'_>) -> Option<Vec<u8>> {
-    parsed
-        .extensions()
-        .iter()
-        .find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
-            _ => None,
-        })
+    let mut parsed = parsed.extensions().iter().map(|one| one.parsed_extension());
+    parsed.find_map(|extension| {
+        if let ParsedExtension::SubjectKeyIdentifier(id) = extension {
+            Some(id.0.to_vec())
+        } else {
+            None
+        }
+    })
 }
 
 pub(super) fn broken() -> Finding {
@@ -112,7 +113,7 @@ fn strong(parsed: &X509Certificate<'_>) -> Result<(), Finding> {
     let signed = WEAK_SIGNATURES
         .iter()
         .find(|(id, _)| !own && *id == algorithm);
-    match weak.or(signed.map(|(_, name)| *name)) {
+    match weak.or_else(|| signed.map(|(_, name)| *name)) {
         None => Ok(()),
         Some(what) => Err((
             format!(

@@ -83,7 +83,7 @@ fn an_issuer_that_allows_no_intermediate_is_told() {
         (BasicConstraints::Unconstrained, true),
     ] {
         let mut root = params();
-        root.is_ca = IsCa::Ca(limit.clone());
+        root.is_ca = IsCa::Ca(limit);
         let root_certificate = root.self_signed(&root_key).unwrap();
         let issuer = Issuer::from_params(&root, &root_key);
         let mut own = params();
@@ -212,7 +212,7 @@ fn a_configuration_names_the_signing_authority_first_and_others_beside_it() {
             .iter()
             .map(|fault| format!("{} = {}", fault.problem, fault.remedy))
             .collect();
-        read.ok_or(told.join("\n"))
+        read.ok_or_else(|| told.join("\n"))
     };
     let rotation =
         read("[{ cert = \"new.pem\", key = { file = \"new.key\" } }, { cert = \"old.pem\" }]")

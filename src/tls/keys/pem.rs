@@ -151,13 +151,8 @@ fn section<'a>(text: &'a str, start: usize, label: &str) -> Option<&'a str> {
 }
 
 fn decrypt(der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, KeyError> {
-    let encrypted = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|error| {
-        // A scheme that the decoder does not know is told by its object identifier.
-        match error.kind() {
-            pkcs8::der::ErrorKind::OidUnknown { .. } => KeyError::Scheme,
-            _ => KeyError::Broken,
-        }
-    })?;
+    // Its outer form was seen to be in order; what cannot be decoded within is a scheme that is not known here.
+    let encrypted = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|_| KeyError::Scheme)?;
     let EncryptionScheme::Pbes2(parameters) = &encrypted.encryption_algorithm else {
         return Err(KeyError::Scheme);
     };
@@ -165,12 +160,17 @@ fn decrypt(der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'stati
         return Err(KeyError::Costly);
     }
     let passphrase = passphrase.ok_or(KeyError::PassphraseMissing)?;
-    let plain = encrypted.decrypt(passphrase).map_err(|error| match error {
-        pkcs8::Error::EncryptedPrivateKey(
-            pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs5::Error::NoPbes1CryptSupport,
-        ) => KeyError::Scheme,
+    let plain = encrypted.decrypt(passphrase).map_err(|error| {
+        let unsupported = matches!(
+            error,
+            pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::UnsupportedAlgorithm { .. })
+        );
         // One wrong passphrase in 256 leaves valid padding, and then what is no DER.
-        _ => KeyError::PassphraseWrong,
+        if unsupported {
+            KeyError::Scheme
+        } else {
+            KeyError::PassphraseWrong
+        }
     })?;
     Ok(PrivatePkcs8KeyDer::from(plain.as_bytes().to_vec()).into())
 }

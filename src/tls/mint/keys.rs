@@ -43,10 +43,10 @@ impl Keys {
         kind: Kind,
         others_wait: bool,
     ) -> Result<(KeyPair, bool), MintError> {
-        if kind == Kind::Rsa {
-            if let Some(key) = self.rsa(others_wait) {
-                return Ok((key, true));
-            }
+        if kind == Kind::Rsa
+            && let Some(key) = self.rsa(others_wait)
+        {
+            return Ok((key, true));
         }
         let key = match self.ec.try_recv() {
             Ok(key) => key,

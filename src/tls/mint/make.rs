@@ -34,6 +34,9 @@ pub(super) struct Maker {
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
+/// How long a leaf with an EC key stands in for one with an RSA key.
+const FALLBACK: SignedDuration = SignedDuration::from_mins(10);
+
 /// What clients accept of certificates from public authorities; some ask it of all.
 const LONGEST: SignedDuration = SignedDuration::from_hours(397 * 24);
 
@@ -71,6 +74,8 @@ impl Maker {
         let kind = if as_asked { traits.kind } else { Kind::Ec };
         let params = self.params(&traits.names, kind, validity)?;
         let certificate = self.authority.issue(params, &key).map_err(failed)?;
+        // A leaf of another kind than its origin's serves until a key of the right kind will be ready.
+        let soon = now.saturating_add(FALLBACK).unwrap_or(now);
         let mut chain = vec![certificate];
         chain.extend_from_slice(self.authority.below_root());
         let signer = self
@@ -85,7 +90,11 @@ impl Maker {
             key: certified,
             config: Arc::new(config),
             not_after: validity.not_after,
-            renew_at: renewal(now, validity.not_after),
+            renew_at: if as_asked {
+                renewal(now, validity.not_after)
+            } else {
+                renewal(now, validity.not_after).min(soon)
+            },
         }))
     }
 
