@@ -65,8 +65,8 @@
 //! * **HTTP/1 has a codec of its own** ([`message::http1`]), in place of hyper's. Looking for ambiguity ahead of another
 //!   parser makes two parsers that can disagree, which is how requests are smuggled; hyper's drops a Content-Length beside a
 //!   Transfer-Encoding before anyone sees it, answers `Expect` by itself, and can not send an interim response such as 103.
-//! * **HTTP/2 on the client's side is the `h2` crate itself**, since hyper's server has no way to send interim responses. No code
-//!   here uses hyper at the moment.
+//! * **HTTP/2 is the `h2` crate itself** on both sides: hyper's server has no way to send interim responses, and its client drops
+//!   those that come. No code here uses hyper.
 //! * **`poll_*` code stands outside of [`stream`] too**: in [`message`], [`listener`], [`pool`] and [`relay`]. Bodies are polled by
 //!   who reads them (`http_body::Body`), and a codec is polled by its body: an `async fn` between the two would be a task or a box
 //!   for each body.

@@ -68,7 +68,7 @@ impl Hop {
         self.close |= token == "close";
         self.keep_alive |= token == "keep-alive";
         self.upgrade |= token == "upgrade";
-        self.trailers |= token == "te" && headers.get(TE).is_some_and(says_trailers);
+        self.trailers |= token == "te" && takes_trailers(headers);
     }
 }
 
@@ -98,6 +98,11 @@ fn tokens(headers: &HeaderMap) -> impl Iterator<Item = String> {
             .split(',')
             .map(|token| token.trim().to_ascii_lowercase())
     })
+}
+
+/// Whether `TE` says that trailers are taken (RFC 9110 §10.1.4).
+pub fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get(TE).is_some_and(says_trailers)
 }
 
 fn says_trailers(value: &HeaderValue) -> bool {

@@ -23,8 +23,10 @@ pub(super) struct Asked {
 /// Removes hop-by-hop fields; gives back an upgrade that may be passed on.
 pub(super) fn set_aside(headers: &mut HeaderMap, version: Version, body: &Body) -> Option<Asked> {
     let protocol = single(headers, &UPGRADE);
+    // In HTTP/2 there is no Connection that would name it (RFC 9113 §8.2.2).
+    let trailers = version == Version::HTTP_2 && hop::takes_trailers(headers);
     let hop = hop::strip(headers);
-    if hop.trailers {
+    if hop.trailers || trailers {
         headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
