@@ -99,3 +99,37 @@ const SNI: &[(&str, Sni)] = &[
     ("any", Sni::Any),
 ];
 const ECH: &[(&str, bool)] = &[("allow", false), ("deny", true)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Source;
+
+    fn pins(written: &str) -> (Vec<[u8; 32]>, String) {
+        let faults = Faults::new();
+        let source = Source::new("p.toml", format!("intercept = {{ pins = {written} }}"));
+        let value = Table::parse(&source, &faults).take_value("intercept");
+        let read = value.and_then(|value| read_intercept(value, &faults));
+        let told = faults.into_vec().iter().map(Fault::render).collect();
+        (
+            read.map(|read| read.pins.to_vec()).unwrap_or_default(),
+            told,
+        )
+    }
+
+    #[test]
+    fn pins_are_digests_of_keys_and_nothing_else() {
+        let text = STANDARD.encode([7; 32]);
+        for form in ["sha256/", "sha256//"] {
+            let (read, told) = pins(&format!("[\"{form}{text}\", \"sha256/{text}\"]"));
+            assert_eq!(
+                (read.as_slice(), told.as_str()),
+                (&[[7; 32], [7; 32]][..], "")
+            );
+        }
+        for wrong in ["\"sha256/AAAA\"", "\"sha1/AAAA\"", "[\"\"]", "7"] {
+            let (read, told) = pins(wrong);
+            assert!(read.is_empty() && !told.is_empty(), "{wrong}: {told}");
+        }
+    }
+}
