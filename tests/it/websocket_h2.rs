@@ -225,29 +225,10 @@ fn a_websocket_opens_on_a_stream_and_carries_bytes_both_ways() {
         socket.send.send_data(Bytes::new(), true).unwrap();
         assert_eq!(socket.end().await, Ok(b"last".to_vec()));
     });
-    let head = seen.recv_timeout(PATIENCE).unwrap();
-    assert!(head.starts_with("GET /chat?room=1 HTTP/1.1\r\n"), "{head}");
-    for (name, value) in [
-        ("host", &*origin.address.to_string()),
-        ("connection", "upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-protocol", "chat"),
-        ("origin", "http://page.test"),
-    ] {
-        assert_eq!(field(&head, name), value, "{head}");
-    }
-    assert!(field(&head, "via").starts_with('2'), "{head}");
-    let key = field(&head, "sec-websocket-key");
-    let other = seen.recv_timeout(PATIENCE).unwrap();
-    assert_ne!(
-        key,
-        field(&other, "sec-websocket-key"),
-        "a key is used once"
-    );
-    assert_ne!(key, "AAAAAAAAAAAAAAAAAAAAAA==");
-    let bytes = base64::engine::general_purpose::STANDARD.decode(key);
-    assert_eq!(bytes.unwrap().len(), 16);
+    let heads = [(); 2].map(|()| seen.recv_timeout(PATIENCE).unwrap());
+    is_handshake(&heads[0], &origin);
+    let keys = heads.map(|head| field(&head, "sec-websocket-key"));
+    assert_ne!(keys[0], keys[1], "a key is used once");
 
     let large = |record: &serde_json::Value| record["bytes_in"] == 1_000_000;
     let record = egret.wait_record("the WebSocket's record", large);
@@ -259,6 +240,26 @@ fn a_websocket_opens_on_a_stream_and_carries_bytes_both_ways() {
     // The other one was left open by its client.
     egret.wait_record("the other record", |record| record["bytes_in"] == 9);
     assert_eq!(egret.records().len(), 2, "one for each");
+}
+
+/// What an origin is asked for the first WebSocket of the test above.
+fn is_handshake(head: &str, origin: &Origin) {
+    assert!(head.starts_with("GET /chat?room=1 HTTP/1.1\r\n"), "{head}");
+    for (name, value) in [
+        ("host", &*origin.address.to_string()),
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-protocol", "chat"),
+        ("origin", "http://page.test"),
+    ] {
+        assert_eq!(field(head, name), value, "{head}");
+    }
+    assert!(field(head, "via").starts_with('2'), "{head}");
+    let key = field(head, "sec-websocket-key");
+    assert_ne!(key, "AAAAAAAAAAAAAAAAAAAAAA==", "the client's own");
+    let bytes = base64::engine::general_purpose::STANDARD.decode(key);
+    assert_eq!(bytes.unwrap().len(), 16);
 }
 
 #[test]
