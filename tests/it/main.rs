@@ -49,4 +49,5 @@ mod reload;
 mod rules;
 mod socks;
 mod support;
+mod websocket_h2;
 mod who;
