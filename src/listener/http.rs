@@ -71,6 +71,9 @@ pub enum Trouble {
     /// The port speaks TLS.
     #[error("this port speaks TLS, and the request came in plain text: name the proxy as https://")]
     PlainText,
+    /// An extended CONNECT for something else than a WebSocket (RFC 9220 §3).
+    #[error("extended CONNECT is for websocket only, not for this :protocol")]
+    OtherProtocol,
     /// This port does not speak that, but these.
     #[error("this port does not accept that, only {0}")]
     Protocol(Accepted),
@@ -88,6 +91,7 @@ impl Trouble {
             Self::SlowHead | Self::SlowBody | Self::SlowHttp2 | Self::Silent => {
                 StatusCode::REQUEST_TIMEOUT
             }
+            Self::OtherProtocol => StatusCode::NOT_IMPLEMENTED,
             Self::LargeBody => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Connections => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -125,7 +125,7 @@ impl Handler for Client {
 
     fn abandoned(&self, trouble: &Trouble) {
         let version = match trouble {
-            Trouble::Http2(_) | Trouble::SlowHttp2 => Version::HTTP_2,
+            Trouble::Http2(_) | Trouble::SlowHttp2 | Trouble::OtherProtocol => Version::HTTP_2,
             Trouble::Malformed(_)
             | Trouble::Truncated
             | Trouble::Broken

@@ -197,6 +197,10 @@ impl Relay {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(sent, caller, recording);
         }
+        let unswitched = |asked: &Asked| asked.overlooked(response.status());
+        if let Some(refusal) = sent.asked.as_ref().and_then(unswitched) {
+            return Reply::closing(recording.refuse(&refusal, None, None));
+        }
         if self.parts.reporter.wants().content_type {
             let kind = response
                 .headers()
@@ -258,7 +262,7 @@ impl Relay {
             .service
             .via
             .append(response.headers_mut(), Version::HTTP_11);
-        recording.edit(|record| record.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()));
+        recording.edit(|record| record.status = Some(asked.granted().as_u16()));
         let tunnel = Tunnel {
             parts: Rc::clone(&self.parts),
             service: caller.service.clone(),

@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::Refusal;
 use crate::message::{Body, ProxyError, hop};
@@ -80,6 +80,21 @@ impl Asked {
                 "the origin's Sec-WebSocket-Accept does not answer the key it was sent",
             ))
         }
+    }
+
+    /// The status by which our client learns of the switch.
+    pub(super) fn granted(&self) -> StatusCode {
+        if self.key.is_some() {
+            StatusCode::OK
+        } else {
+            StatusCode::SWITCHING_PROTOCOLS
+        }
+    }
+
+    /// Why an answer without a switch can not be passed on: over HTTP/2 any 2xx says that the WebSocket is open (RFC 8441 §5).
+    pub(super) fn overlooked(&self, status: StatusCode) -> Option<Refusal> {
+        (self.key.is_some() && status.is_success())
+            .then(|| failed("the origin answered without a switch to what was asked for"))
     }
 
     fn name(&self, headers: &mut HeaderMap) {

@@ -235,6 +235,7 @@ fn a_websocket_opens_on_a_stream_and_carries_bytes_both_ways() {
     assert_eq!(record["bytes_out"], 1_000_009, "{record}");
     assert_eq!(record["protocol"], "http/2");
     assert_eq!(record["method"], "GET");
+    assert_eq!(record["status"], 200);
     assert_eq!(record["path"], "/chat");
     assert!(record["aborted"].is_null(), "{record}");
     // The other one was left open by its client.
@@ -344,8 +345,8 @@ fn what_the_origin_does_not_open_is_not_open() {
     let cases = [
         ("/400", 400, ""),
         ("/302", 302, ""),
-        ("/200", 502, ""),
-        ("/204", 502, ""),
+        ("/200", 502, "http_upgrade_failed"),
+        ("/204", 502, "http_upgrade_failed"),
         ("/none", 502, "http_upgrade_failed"),
         ("/wrong", 502, "http_upgrade_failed"),
         ("/twice", 502, "http_upgrade_failed"),
@@ -364,8 +365,9 @@ fn what_the_origin_does_not_open_is_not_open() {
             }
         }
     });
-    for (path, ..) in cases {
-        egret.wait_record(path, |record| record["path"] == path);
+    for (path, status, _) in cases {
+        let record = egret.wait_record(path, |record| record["path"] == path);
+        assert_eq!(record["status"], status, "{record}");
     }
     assert_eq!(egret.records().len(), cases.len(), "one for each");
 }

@@ -149,8 +149,7 @@ async fn exchange<H: Handler>(
         Ok(checked) => checked,
         Err(trouble) => {
             let method = head.method.clone();
-            let mut response = handler.refuse(&trouble, Some(&as_sent(head)));
-            *response.status_mut() = websocket::status(trouble);
+            let response = handler.refuse(&trouble, Some(&as_sent(head)));
             let _ = send(Reply::closing(response), &mut respond, &method, limits).await;
             return;
         }

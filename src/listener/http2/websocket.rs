@@ -9,14 +9,14 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::listener::http::Trouble;
 use crate::message::Reply;
-use crate::message::http1::HeadError::Malformed;
 
 /// Whether a head asks for a WebSocket. Errors: it asks for another protocol.
 pub(super) fn asked(head: &Parts) -> Result<bool, Trouble> {
     match head.extensions.get::<Protocol>() {
         // Names of protocols are compared without case (RFC 9110 §7.8).
         Some(protocol) if protocol.as_str().eq_ignore_ascii_case("websocket") => Ok(true),
-        Some(_) => Err(OTHER_PROTOCOL),
+        // What follows would be bytes that no rule looked at, so the protocols are those that are known.
+        Some(_) => Err(Trouble::OtherProtocol),
         None => Ok(false),
     }
 }
@@ -43,17 +43,3 @@ pub(super) fn from_upgrade(reply: &mut Reply) {
         *response.status_mut() = StatusCode::BAD_GATEWAY;
     }
 }
-
-/// The status of a refused head.
-pub(super) fn status(trouble: Trouble) -> StatusCode {
-    if trouble == OTHER_PROTOCOL {
-        StatusCode::NOT_IMPLEMENTED
-    } else {
-        trouble.status()
-    }
-}
-
-/// What follows would be bytes that no rule looked at, so the protocols are those that are known (RFC 9220 §3: 501).
-const OTHER_PROTOCOL: Trouble = Trouble::Malformed(Malformed(
-    "extended CONNECT is for websocket only, not for this :protocol",
-));
