@@ -32,6 +32,7 @@ mod hostile;
 mod http2;
 mod lifecycle;
 mod limits;
+mod listener_tls;
 mod names;
 mod obligations;
 mod origin_side;
