@@ -292,7 +292,7 @@ fn an_ocsp_response_is_stapled() {
     .succeeded();
     let entry = authority.entry("proxy");
     let staple = authority.path("proxy.ocsp").display().to_string();
-    let entry = entry.replace(" }\u{20}}", &format!(" }}, ocsp = \"{staple}\" }}"));
+    let entry = entry.replace(" } }", &format!(" }}, ocsp = \"{staple}\" }}"));
     let tls = format!("tls = {{ certificates = [{entry}] }}");
     let egret = Egret::start(&Config::loopback().listener(&tls));
     let text = openssl(&egret, &["-status"]).unwrap().text();
@@ -311,7 +311,7 @@ fn a_required_certificate_names_the_client_and_without_a_good_one_nobody_gets_in
     authority.client("mallory", vec![]);
     authority.mint("old", |params| params.not_after = date_time_ymd(2021, 1, 1));
     authority.revoke("revoked.pem", &["mallory"]);
-    let stranger = Authority::new();
+    let stranger = Authority::named("Another authority");
     stranger.client("alice", vec![]);
     let origin = Origin::http(|_| ok(b"answer"));
     let crl = authority.path("revoked.pem").display().to_string();
@@ -435,14 +435,15 @@ fn a_certificate_wins_over_credentials_and_without_one_the_other_methods_go_on()
     assert_eq!(wire.exact(2), [5, 0]);
     wire.send(&[5, 1, 0, 1, 127, 0, 0, 1, port[0], port[1]]);
     assert_eq!(wire.exact(10)[..2], [5, 0]);
-    let principals = |name| {
-        egret
-            .records()
-            .iter()
-            .filter(|r| r["principal"] == name)
-            .count()
-    };
-    assert_eq!((principals("alice"), principals("bob")), (3, 1));
+    drop(wire);
+    for (principal, protocol) in [("bob", "http/1.1"), ("alice", "socks5")] {
+        egret.wait_record(principal, |record| {
+            record["principal"] == principal && record["protocol"] == protocol
+        });
+    }
+    let known = |record: &serde_json::Value| record["principal"] == "alice";
+    let requests = egret.records().into_iter().filter(known).count();
+    assert_eq!(requests, 4);
 }
 
 fn pipe(text: &str) -> std::process::Stdio {

@@ -27,12 +27,15 @@ pub(crate) struct Authority {
 impl Authority {
     /// An authority whose own certificate is in `ca.pem`, its key in `ca.key`.
     pub(crate) fn new() -> Self {
+        Self::named("Test authority")
+    }
+
+    /// One of another name.
+    pub(crate) fn named(name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("certs-").tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Test authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::KeyCertSign,
