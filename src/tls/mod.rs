@@ -3,6 +3,9 @@
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
 
 pub mod acceptor;
+pub mod authority;
 pub mod certificates;
 pub mod identity;
 pub mod keys;
+pub mod mint;
+pub mod trust;

@@ -13,6 +13,7 @@
 )]
 
 mod answers;
+mod authority;
 mod bypass;
 mod client_side;
 mod clients;

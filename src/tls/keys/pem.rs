@@ -3,11 +3,14 @@
 //! Start at [`private_key`].
 
 use pkcs8::der::Decode;
-use pkcs8::pkcs5::pbes2::Kdf;
+use pkcs8::pkcs5::pbes2::{self, Kdf};
 use pkcs8::pkcs5::{self, EncryptionScheme};
-use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// Rounds of PBKDF2 for what is encrypted here.
+const ROUNDS: u32 = 600_000;
 
 /// Rounds of PBKDF2: some seconds. What is beyond is a file made to stall whoever reads it.
 const ROUNDS_LIMIT: u32 = 10_000_000;
@@ -148,13 +151,8 @@ fn section<'a>(text: &'a str, start: usize, label: &str) -> Option<&'a str> {
 }
 
 fn decrypt(der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, KeyError> {
-    let encrypted = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|error| {
-        // A scheme that the decoder does not know is told by its object identifier.
-        match error.kind() {
-            pkcs8::der::ErrorKind::OidUnknown { .. } => KeyError::Scheme,
-            _ => KeyError::Broken,
-        }
-    })?;
+    // Its outer form was seen to be in order; what cannot be decoded within is a scheme that is not known here.
+    let encrypted = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|_| KeyError::Scheme)?;
     let EncryptionScheme::Pbes2(parameters) = &encrypted.encryption_algorithm else {
         return Err(KeyError::Scheme);
     };
@@ -162,14 +160,35 @@ fn decrypt(der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'stati
         return Err(KeyError::Costly);
     }
     let passphrase = passphrase.ok_or(KeyError::PassphraseMissing)?;
-    let plain = encrypted.decrypt(passphrase).map_err(|error| match error {
-        pkcs8::Error::EncryptedPrivateKey(
-            pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs5::Error::NoPbes1CryptSupport,
-        ) => KeyError::Scheme,
+    let plain = encrypted.decrypt(passphrase).map_err(|error| {
+        let unsupported = matches!(
+            error,
+            pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::UnsupportedAlgorithm { .. })
+        );
         // One wrong passphrase in 256 leaves valid padding, and then what is no DER.
-        _ => KeyError::PassphraseWrong,
+        if unsupported {
+            KeyError::Scheme
+        } else {
+            KeyError::PassphraseWrong
+        }
     })?;
     Ok(PrivatePkcs8KeyDer::from(plain.as_bytes().to_vec()).into())
+}
+
+/// Encrypts what [`private_key`] decrypts.
+pub(super) fn encrypted(pkcs8: &[u8], passphrase: &[u8]) -> Option<String> {
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    aws_lc_rs::rand::fill(&mut salt).ok()?;
+    aws_lc_rs::rand::fill(&mut iv).ok()?;
+    let parameters = pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(ROUNDS, &salt, iv).ok()?;
+    let document = PrivateKeyInfoRef::try_from(pkcs8)
+        .ok()?
+        .encrypt_with_params(parameters, passphrase)
+        .ok()?;
+    let pem = document
+        .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
+        .ok()?;
+    Some(pem.to_string())
 }
 
 fn affordable(kdf: &Kdf) -> bool {

@@ -114,8 +114,8 @@ fn a_key_that_others_can_read_is_refused_with_the_command_that_closes_it() {
     }
 }
 
-#[test]
-fn every_mistake_with_a_key_is_told_with_its_remedy() {
+/// A folder with keys of many kinds, and passphrases.
+fn keys() -> Folder {
     let folder = Folder::new();
     let key = KeyPair::generate().unwrap();
     let plain = key.serialize_pem();
@@ -133,6 +133,12 @@ fn every_mistake_with_a_key_is_told_with_its_remedy() {
     folder.put("right", "open sesame\n", 0o600);
     folder.put("wrong", "open barley\n", 0o600);
     folder.put("public", "open sesame\n", 0o644);
+    folder
+}
+
+#[test]
+fn every_mistake_with_a_key_is_told_with_its_remedy() {
+    let folder = keys();
     for (setting, expected) in [
         ("{ file = \"plain.key\" }", ""),
         (
