@@ -619,28 +619,33 @@ fn check(config: &Config) -> std::process::Output {
     program().args(["check", "-c"]).arg(&file).output().unwrap()
 }
 
+/// Checks each listener setting, which is faulty in one way.
+fn assert_faults(cases: &[(String, &str)]) {
+    for (tls, problem) in cases {
+        let output = check(&Config::loopback().listener(tls));
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{tls}: {text}");
+        assert!(text.contains(problem), "{tls}: {text}");
+        assert!(text.contains("egret.toml:"), "{text}");
+    }
+}
+
 #[test]
-fn every_mistake_is_a_fault_at_its_place() {
+fn every_mistake_with_a_certificate_is_a_fault_at_its_place() {
     let authority = authority();
     authority.server("other", &["proxy.test"]);
     authority.mint("old", |params| params.not_after = date_time_ymd(2021, 1, 1));
-    authority.put("none.pem", "nothing");
+    let disordered = ["ca.pem", "proxy.pem"]
+        .map(|file| std::fs::read_to_string(authority.path(file)).unwrap())
+        .concat();
+    authority.put("disordered.pem", disordered);
     let proxy = authority.entry("proxy");
     let swapped = proxy.replace("proxy.key", "other.key");
-    let disordered = [
-        std::fs::read_to_string(authority.path("ca.pem")).unwrap(),
-        std::fs::read_to_string(authority.path("proxy.pem")).unwrap(),
-    ];
-    authority.put("disordered.pem", disordered.concat());
     let chain = proxy.replace("proxy.pem", "disordered.pem");
     let (old, other) = (authority.entry("old"), authority.entry("other"));
-    let one = |more: &str| authority.tls(&["proxy"], more);
+    let none = "{ cert = \"none.pem\", key = { file = \"none.key\" } }";
     let of = |entries: &str| format!("tls = {{ certificates = [{entries}] }}");
-    let crl = |file: &str| {
-        let path = authority.path(file).display().to_string();
-        one(&authority.clients(&format!("required = true, crl = [\"{path}\"]")))
-    };
-    for (tls, problem) in [
+    assert_faults(&[
         (
             of(&swapped),
             "the private key is not the one of the certificate",
@@ -652,50 +657,45 @@ fn every_mistake_is_a_fault_at_its_place() {
             "second certificate for \"proxy.test\"",
         ),
         (of(""), "\"certificates\" is empty"),
-        (
-            of("{ cert = \"none.pem\", key = { file = \"none.key\" } }"),
-            "cannot read",
-        ),
+        (of(none), "cannot read"),
+    ]);
+}
+
+#[test]
+fn every_mistake_with_a_setting_is_a_fault_at_its_place() {
+    let authority = authority();
+    authority.put("none.pem", "nothing");
+    let one = |more: &str| authority.tls(&["proxy"], more);
+    let client = |more: &str| one(&authority.clients(more));
+    let crl = |file: &str| {
+        let path = authority.path(file).display().to_string();
+        client(&format!("required = true, crl = [\"{path}\"]"))
+    };
+    let old = ", min-version = \"1.3\", suites = [\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"]";
+    let mistyped = ", suites = [\"TLS_AES_128_GCM_SHA265\"]";
+    let http1 = format!("accept = [\"http\"]\n{}", one(", alpn = [\"h2\"]"));
+    let unnamed = client("required = true, principal = \"uid\"");
+    let unrooted = ", client = { roots = [], required = true }";
+    assert_faults(&[
         (one(", min-version = \"1.1\""), "\"1.1\" is not known here"),
-        (
-            one(", suites = [\"TLS_AES_128_GCM_SHA265\"]"),
-            "Did you mean \"TLS_AES_128_GCM_SHA256\"",
-        ),
-        (
-            one(", min-version = \"1.3\", suites = [\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"]"),
-            "none of \"suites\" is of a version",
-        ),
+        (one(mistyped), "Did you mean \"TLS_AES_128_GCM_SHA256\""),
+        (one(old), "none of \"suites\" is of a version"),
         (one(", alpn = [\"h3\"]"), "\"h3\" is not known here"),
+        (http1, "leaves HTTP/2 out"),
         (one(", tickets = \"12\""), "has no unit of time"),
         (one(", tickets = \"30d\""), "from one minute to three days"),
         (
             one(", client = { required = true }"),
             "\"roots\" is missing",
         ),
-        (
-            one(", client = { roots = [], required = true }"),
-            "no client's certificate is trusted",
-        ),
-        (one(&authority.clients("")), "\"required\" is missing"),
-        (
-            one(&authority.clients("required = true, principal = \"uid\"")),
-            "\"uid\" is not known here",
-        ),
+        (one(unrooted), "no client's certificate is trusted"),
+        (client(""), "\"required\" is missing"),
+        (unnamed, "\"uid\" is not known here"),
         (crl("missing.pem"), "cannot read"),
         (crl("none.pem"), "holds no revocation list"),
         (crl("ca.pem"), "holds no revocation list"),
         (one(", certificate = []"), "unknown key \"certificate\""),
-        (
-            "accept = [\"http\"]\n".to_owned() + &one(", alpn = [\"h2\"]"),
-            "leaves HTTP/2 out",
-        ),
-    ] {
-        let output = check(&Config::loopback().listener(&tls));
-        let text = said(&output);
-        assert_eq!(output.status.code(), Some(2), "{tls}: {text}");
-        assert!(text.contains(problem), "{tls}: {text}");
-        assert!(text.contains("egret.toml:"), "{text}");
-    }
+    ]);
 }
 
 #[test]
