@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::support::{Config, Egret, Origin, PATIENCE, contains, ok, pattern};
@@ -17,13 +18,20 @@ use crate::support::{Config, Egret, Origin, PATIENCE, contains, ok, pattern};
 pub(crate) struct Peer(SendRequest<Bytes>);
 
 impl Peer {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::over(dial(address)).await
+    }
+
+    /// Over a stream that is there already, as where ALPN agreed on HTTP/2.
     #[expect(
         clippy::disallowed_methods,
         reason = "a client stands outside the proxy, and its task ends with the test"
     )]
-    pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let tcp = dial(address);
-        let (send, connection) = h2::client::handshake(tcp).await.unwrap();
+    pub(crate) async fn over<S>(stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (send, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(async move {
             // How it ends shows in the streams.
             let _ = connection.await;
@@ -91,7 +99,7 @@ pub(crate) fn run(client: impl Future<Output = ()>) {
 }
 
 /// A connection, opened as `Wire` opens its own: blocking, because nothing else runs here yet.
-fn dial(address: SocketAddr) -> TcpStream {
+pub(crate) fn dial(address: SocketAddr) -> TcpStream {
     let tcp = std::net::TcpStream::connect(address).unwrap();
     tcp.set_nonblocking(true).unwrap();
     TcpStream::from_std(tcp).unwrap()

@@ -36,6 +36,7 @@ mod inject;
 mod intercept;
 mod lifecycle;
 mod limits;
+mod listener_tls;
 mod names;
 mod obligations;
 mod origin_http2;

@@ -47,7 +47,9 @@ impl Folder {
             Table::parse(&text, &faults).take("certificates", &faults);
         let loaded = sources.and_then(|sources| Certificates::load(&sources, "egress", &faults));
         let told: Vec<String> = faults.into_vec().iter().map(Fault::render).collect();
-        loaded.ok_or_else(|| told.join("\n"))
+        loaded
+            .filter(|_| told.is_empty())
+            .ok_or_else(|| told.join("\n"))
     }
 }
 

@@ -5,6 +5,7 @@
     reason = "a toolbox: not every tool is in use at every moment"
 )]
 
+mod certs;
 mod config;
 mod dns;
 mod egret;
@@ -13,6 +14,7 @@ mod programs;
 mod tls;
 mod wire;
 
+pub(crate) use certs::{Authority, Client};
 pub(crate) use config::Config;
 pub(crate) use dns::Dns;
 pub(crate) use egret::{Egret, program};
