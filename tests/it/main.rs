@@ -30,6 +30,7 @@ mod framing;
 mod fuzz_smoke;
 mod hostile;
 mod http2;
+mod intercept_clients;
 mod lifecycle;
 mod limits;
 mod names;

@@ -1,10 +1,12 @@
-//! Clients that are programs of their own: curl, git, Python.
+//! Clients that are programs of their own: curl, git, Python, Java, a browser. Origins too, where they are such programs.
 
 use std::env;
-use std::io::Read;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 /// What a program left behind.
 #[derive(Debug)]
@@ -72,6 +74,96 @@ pub(crate) fn run(command: &mut Command) -> Option<Outcome> {
         stdout: stdout.join().unwrap(),
         stderr: String::from_utf8_lossy(&stderr.join().unwrap()).into_owned(),
     })
+}
+
+/// An origin that is a program of its own. Killed when dropped.
+pub(crate) struct Served {
+    pub(crate) port: u16,
+    child: Child,
+    stderr: Option<thread::JoinHandle<Vec<u8>>>,
+}
+
+impl Served {
+    /// Starts a program, and reads the port that it chose from the end of the first line in which there is one. `None` where
+    /// it is not installed, as with [`run`].
+    pub(crate) fn start(command: &mut Command) -> Option<Self> {
+        without_proxies(command);
+        let name = command.get_program().to_string_lossy().into_owned();
+        let spawned = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                skipped(&format!("{name} does not start: {error}"));
+                return None;
+            }
+        };
+        let stderr = Some(reader(child.stderr.take()));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let digits = line.trim_end().rsplit(':').next()?;
+            digits.parse().ok()
+        });
+        // Goes on to read, so that the program never waits for it.
+        thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let mut served = Self {
+            port: 0,
+            child,
+            stderr,
+        };
+        // Without a port the program has ended, and the drop shows what it said.
+        served.port = port.unwrap_or_else(|| panic!("{name} names no port"));
+        Some(served)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Both fail only where the process has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let stderr = self.stderr.take().and_then(|said| said.join().ok());
+        if thread::panicking() {
+            let stderr = stderr.unwrap_or_default();
+            eprintln!(
+                "---- the origin wrote:\n{}",
+                String::from_utf8_lossy(&stderr)
+            );
+        }
+    }
+}
+
+/// What such an origin shows, in PEM: its certificate with its key, and the authority that signed it.
+pub(crate) struct Papers {
+    pub(crate) authority: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Papers {
+    /// Makes them for these names.
+    pub(crate) fn mint(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut above = CertificateParams::new(vec![]).unwrap();
+        above.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        above.distinguished_name.push(
+            rcgen::DnType::CommonName,
+            "Egret test authority of programs",
+        );
+        let above_key = KeyPair::generate().unwrap();
+        let authority = above.self_signed(&above_key).unwrap().pem();
+        let issuer = Issuer::new(above, above_key);
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(names).unwrap();
+        Self {
+            authority,
+            certificate: leaf.signed_by(&key, &issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
 }
 
 /// A Python that has these modules. `None` where there is none, as with [`run`].
