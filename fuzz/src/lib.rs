@@ -18,6 +18,7 @@ use egret::message::http1::{HeadError, HeadLimits, encode};
 use egret::message::{Target, hop, normal_path};
 use egret::policy::list::{Form, List, read_lists};
 use egret::settings::Table;
+use egret::tls::hello;
 use egret::{proxy_protocol, socks};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -259,6 +260,38 @@ pub fn proxy_header(data: &[u8]) -> bool {
         }
     }
     header.is_some()
+}
+
+/// A ClientHello: what is known early does not change, and what is taken of it is canonical.
+pub fn client_hello(data: &[u8]) -> bool {
+    let whole = hello::parse(data);
+    for end in 0..data.len().min(1000) {
+        match (hello::parse(data.get(..end).unwrap_or_default()), &whole) {
+            (hello::Parse::Need(more), hello::Parse::Hello(_)) => {
+                assert!((1..=data.len() - end).contains(&more), "{more} at {end}");
+            }
+            (hello::Parse::Need(more), _) => assert!(more > 0, "it needs something"),
+            // Which of several faults is told may depend on what was there when it was seen.
+            (hello::Parse::Bad(_), hello::Parse::Bad(_)) => {}
+            (early, whole) => assert_eq!(&early, whole, "at {end}"),
+        }
+    }
+    let hello::Parse::Hello(hello) = whole else {
+        return false;
+    };
+    if let Some(name) = &hello.server_name {
+        assert!(name.name().is_some(), "an address is no server name");
+        check_host(name);
+    }
+    assert!(hello.alpn.iter().all(|name| !name.is_empty()));
+    assert_eq!(hello.fingerprint.len(), 36);
+    assert!(
+        hello
+            .fingerprint
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    );
+    true
 }
 
 /// `Proxy-Authorization`: what is accepted has a user, and nothing in it could break a line of a record.

@@ -14,7 +14,7 @@ mod throttle;
 mod tunnel;
 mod upgrade;
 
-pub use intercept::{Interception, Settings as InterceptSettings};
+pub use intercept::{Interception, Settings as InterceptSettings, Within};
 pub use opening::Opening;
 pub use parts::{Decided, Parts, Service};
 pub use refusal::Refusal;
@@ -51,11 +51,8 @@ pub struct Caller {
     /// Where interim responses go.
     pub interim: Interim,
     /// The tunnel that the request came through, where one was decrypted.
-    pub within: Option<Within>,
+    pub within: Option<Rc<Within>>,
 }
-
-/// What a request inherits from the tunnel that it came through.
-pub type Within = Rc<intercept::Within>;
 
 /// An origin that a request is for, and what to ask there.
 #[derive(Debug, Clone)]

@@ -89,13 +89,14 @@ async fn begin(
     };
     tunnel.recording.saw(seen);
     let service = tunnel.service.clone();
-    let judged = match tunnel.recording.intent() {
-        Some(intent) => service
-            .gate
-            .judge_hello(permit, intent, tunnel.headers.as_ref(), peer)
-            .map_err(Refusal::Denied),
-        None => Err(Refusal::Misdirected("nothing was asked for")),
+    let Some(intent) = tunnel.recording.intent() else {
+        return None;
     };
+    let authority = intercept::authority_of(&intent.authority, hello.as_ref());
+    let judged = service
+        .gate
+        .judge_hello(permit, intent, tunnel.headers.as_ref(), peer)
+        .map_err(Refusal::Denied);
     let permit = match judged {
         Ok(permit) => permit,
         Err(refusal) => {
@@ -110,32 +111,21 @@ async fn begin(
     let Some(intercept) = permit.obligations().intercept.clone() else {
         return Some((tunnel, client));
     };
-    let means = tunnel.parts.interception();
-    intercept_or_deny(means, tunnel, client, |means, tunnel| Session {
+    let Some(means) = tunnel.parts.interception() else {
+        // A reload took the authority away since the tunnel was granted.
+        tunnel.recording.cut("interception is not set up any more");
+        return None;
+    };
+    let session = Session {
         tunnel,
         permit,
         peer,
         intercept,
         means,
         hello,
-    })
-    .await
-}
-
-async fn intercept_or_deny(
-    means: Option<Arc<Interception>>,
-    tunnel: Tunnel,
-    client: Stream,
-    session: impl FnOnce(Arc<Interception>, Tunnel) -> Session,
-) -> Option<(Tunnel, Stream)> {
-    match means {
-        Some(means) => session(means, tunnel).carry(client).await,
-        None => {
-            // A reload took the authority away since the tunnel was granted.
-            tunnel.recording.cut("interception is not set up any more");
-            None
-        }
-    }
+        authority,
+    };
+    session.carry(client).await
 }
 
 /// Ends a tunnel that is not allowed after all. A client that speaks TLS is told so in its terms.

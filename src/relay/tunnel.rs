@@ -289,7 +289,7 @@ pub(super) async fn ended(tunnel: &Tunnel) -> String {
     killed_or(flow, stays).await
 }
 
-async fn killed_or(flow: &Flow, no_longer_permitted: impl Future<Output = String>) -> String {
+async fn killed_or(flow: &Rc<Flow>, no_longer_permitted: impl Future<Output = String>) -> String {
     tokio::select! {
         // Whichever ends the tunnel first; the other holds nothing.
         reason = flow.killed() => reason.to_string(),

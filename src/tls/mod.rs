@@ -2,7 +2,10 @@
 //! Knows no HTTP, opens no connection and judges nothing: policy says what is intercepted.
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
 
+pub mod authority;
 pub mod connector;
 pub mod hello;
 pub mod keys;
+pub mod mint;
 pub mod peek;
+pub mod trust;

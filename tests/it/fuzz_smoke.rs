@@ -66,6 +66,11 @@ fn password_files_never_show_a_hash_in_a_fault() {
 }
 
 #[test]
+fn client_hellos_are_judged_alike_however_they_are_split() {
+    smoke(CLIENT_HELLOS, 11, checks::client_hello);
+}
+
+#[test]
 fn every_check_has_a_fuzz_target() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let checks = std::fs::read_to_string(fuzz.join("src/lib.rs")).unwrap();
@@ -224,4 +229,11 @@ const PASSWORDS: &[&[u8]] = &[
     b"# users\nalice:$2b$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui\n",
     b"bob:$apr1$lZL6V/ci$eIMz/iKDkbtys/uU7LEK00\ncarol:$apr1$lZL6V/ci$eIMz/iKDkbtys/uU7LEK00:comment\r\n",
     b"dave:$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8\n",
+];
+
+const CLIENT_HELLOS: &[&[u8]] = &[
+    b"\x16\x03\x01\0\x98\x01\0\0\x94\x03\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0",
+    b"\x16\x03\x01\0<\x01\0\0\x94\x03\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSS\x16\x03\x01\0\\SSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0\x14\x03\x03\0\x01\x01",
+    b"\x16\x03\x01\0/\x01\0\0+\x03\x01RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR\0\0\x04\0/\0\xff\x01\0",
+    b"\x16\x03\x01\0\x01\x01\x16\x03\x01\0\x01\0\x16\x03\x01\0\x01\0\x16\x03\x01\0\x01\x94\x16\x03\x01\0\x01\x03\x16\x03\x01\0\x93\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0",
 ];

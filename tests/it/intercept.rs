@@ -63,8 +63,7 @@ impl World {
     }
 }
 
-const INTERCEPT: &str =
-    "[intercept]\nauthority = { cert = \"{dir}/intercept.pem\", key = { file = \"{dir}/intercept.key\" } }";
+const INTERCEPT: &str = "[intercept]\nauthority = { cert = \"{dir}/intercept.pem\", key = { file = \"{dir}/intercept.key\" } }";
 const ALL: &str = "name = \"seen\"\nallow = { intercept = true }\naddress = \"127.0.0.0/8\"";
 
 fn names(met: &Met) -> Vec<String> {
@@ -132,12 +131,18 @@ fn what_a_rule_asks_of_requests_is_asked_of_each_one_inside() {
 #[test]
 fn what_no_rule_intercepts_is_relayed_untouched() {
     let ca = Ca::mint();
-    let world = World::with(&ca, "name = \"sealed\"\nallow = {}\naddress = \"127.0.0.0/8\"", "");
+    let world = World::with(
+        &ca,
+        "name = \"sealed\"\nallow = {}\naddress = \"127.0.0.0/8\"",
+        "",
+    );
     let wire = tunnel(&world.egret, &world.place());
     let mut met = shake_hands(wire, "origin.test", &[ca.pem()], &[]).expect("the origin's own");
     assert_eq!(world.ask(&mut met.wire, "GET", "/x").status, 200);
     drop(met);
-    let record = world.egret.wait_record("a record", |r| r["method"] == "CONNECT");
+    let record = world
+        .egret
+        .wait_record("a record", |r| r["method"] == "CONNECT");
     assert_eq!(record["intercepted"], serde_json::Value::Null);
     assert_eq!(record["sni"], "origin.test");
 }
@@ -147,13 +152,20 @@ fn a_request_for_another_origin_is_misdirected() {
     let world = World::new(ALL);
     let mut met = world.met(&[]);
     let port = world.origin.port();
-    for host in ["other.test".to_owned(), "origin.test".to_owned(), format!("other.test:{port}")] {
+    for host in [
+        "other.test".to_owned(),
+        "origin.test".to_owned(),
+        format!("other.test:{port}"),
+    ] {
         let mut met = world.met(&[]);
         let answer = world.ask_host(&mut met.wire, "GET", "/", &host);
         assert_eq!(answer.status, 421, "{host}");
     }
     let path = format!("https://{}/absolute", world.place());
-    assert_eq!(world.ask(&mut met.wire, "GET", &path).text(), "GET /absolute");
+    assert_eq!(
+        world.ask(&mut met.wire, "GET", &path).text(),
+        "GET /absolute"
+    );
     let mut met = world.met(&[]);
     let answer = world.ask(&mut met.wire, "CONNECT", "origin.test:1");
     assert_eq!(answer.status, 400);
@@ -232,7 +244,9 @@ fn bytes_that_are_not_http_over_tls_are_refused_or_spliced_as_the_rule_says() {
 fn a_pinned_origin_must_show_the_key() {
     let ca = Ca::mint();
     let rule = |pin: &str| {
-        format!("name = \"seen\"\nallow = {{ intercept = {{ pins = [\"sha256/{pin}\"] }} }}\naddress = \"127.0.0.0/8\"")
+        format!(
+            "name = \"seen\"\nallow = {{ intercept = {{ pins = [\"sha256/{pin}\"] }} }}\naddress = \"127.0.0.0/8\""
+        )
     };
     let wrong = crate::support::base64("0123456789abcdef0123456789abcdef");
     for (pin, status) in [(wrong, 502), (ca.pin(), 200)] {
@@ -246,11 +260,15 @@ fn a_pinned_origin_must_show_the_key() {
 #[test]
 fn the_proxys_own_host_offers_the_certificate_and_shows_whether_it_is_trusted() {
     let world = World::new(ALL);
-    let page = world.egret.ask("GET http://egret.invalid/ HTTP/1.1\r\nhost: egret.invalid\r\n\r\n");
+    let page = world
+        .egret
+        .ask("GET http://egret.invalid/ HTTP/1.1\r\nhost: egret.invalid\r\n\r\n");
     assert_eq!(page.status, 200);
     assert!(page.text().contains("https://egret.invalid/trusted.svg"));
     assert!(page.text().contains("update-ca-certificates"));
-    let pem = world.egret.ask("GET http://egret.invalid/ca.pem HTTP/1.1\r\nhost: egret.invalid\r\n\r\n");
+    let pem = world
+        .egret
+        .ask("GET http://egret.invalid/ca.pem HTTP/1.1\r\nhost: egret.invalid\r\n\r\n");
     assert_eq!(pem.text().trim(), world.authority.cert.trim());
     let wire = tunnel(&world.egret, "egret.invalid:443");
     let mut met =
@@ -266,12 +284,21 @@ fn a_rule_that_intercepts_needs_an_authority() {
     let config = Config::closed().rule(ALL);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("egret.toml");
-    let text = config.text().replace("{dir}", &folder.path().display().to_string());
+    let text = config
+        .text()
+        .replace("{dir}", &folder.path().display().to_string());
     std::fs::write(&file, text).unwrap();
-    let output = crate::support::program().args(["check", "-c"]).arg(&file).output().unwrap();
+    let output = crate::support::program()
+        .args(["check", "-c"])
+        .arg(&file)
+        .output()
+        .unwrap();
     let said = crate::support::said(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("\"seen\" intercepts, but no authority is named"), "{said}");
+    assert!(
+        said.contains("\"seen\" intercepts, but no authority is named"),
+        "{said}"
+    );
     assert!(said.contains("egret ca init"), "{said}");
 }
 
@@ -281,12 +308,20 @@ fn what_is_inside_ends_when_the_policy_permits_it_no_longer() {
     let mut met = world.met(&[]);
     assert_eq!(world.ask(&mut met.wire, "GET", "/").status, 200);
     let config = std::fs::read_to_string(world.egret.path("egret.toml")).unwrap();
-    world.egret.write("egret.toml", &config.replace("127.0.0.0/8", "127.9.9.9/32"));
+    world
+        .egret
+        .write("egret.toml", &config.replace("127.0.0.0/8", "127.9.9.9/32"));
     let output = world.egret.command(&["reload"]);
     assert!(output.status.success(), "{}", crate::support::said(&output));
     assert!(met.wire.read_to_end().is_empty());
     let record = world.egret.wait_record("the tunnel's end", |r| {
         r["method"] == "CONNECT" && r["aborted"] == true
     });
-    assert!(record["reason"].as_str().unwrap().contains("no longer allowed"), "{record}");
+    assert!(
+        record["reason"]
+            .as_str()
+            .unwrap()
+            .contains("no longer allowed"),
+        "{record}"
+    );
 }

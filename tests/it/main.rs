@@ -28,8 +28,10 @@ mod floors;
 mod forward;
 mod framing;
 mod fuzz_smoke;
+mod hello;
 mod hostile;
 mod http2;
+mod intercept;
 mod intercept_clients;
 mod lifecycle;
 mod limits;
@@ -44,5 +46,4 @@ mod reload;
 mod rules;
 mod socks;
 mod support;
-
 mod who;

@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 
 use crate::addr::Host;
 use crate::message::Body;
-use crate::tls::authority::Authorities;
 use crate::tls::trust::STORES;
 
 /// The pages, made once.
@@ -30,8 +29,7 @@ pub(super) struct Landing {
 }
 
 impl Landing {
-    pub(super) fn new(host: Host, authorities: &Authorities) -> Self {
-        let offered = authorities.offered();
+    pub(super) fn new(host: Host, offered: &[CertificateDer<'static>]) -> Self {
         Self {
             page: page(&host, offered).into(),
             pem: offered.iter().map(pem).collect::<String>().into(),

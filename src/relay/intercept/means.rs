@@ -16,7 +16,7 @@ use crate::tls::mint::{self, Mint};
 #[derive(Debug)]
 pub struct Settings {
     /// Who signs, and whose certificates are offered.
-    pub authorities: Arc<Authorities>,
+    pub authorities: Authorities,
     mint: mint::Settings,
     host: Host,
 }
@@ -27,13 +27,14 @@ pub struct Interception {
     pub(super) mint: Arc<Mint>,
     pub(super) landing: Landing,
     pub(super) rejected: Rejected,
-    authorities: Arc<Authorities>,
+    settings: mint::Settings,
 }
 
 impl Settings {
     /// Reads the table. Blocks on the disk.
     pub fn read(table: Table, faults: &Faults) -> Option<Self> {
-        let authorities = Authorities::read(&table, faults);
+        let remedy = "make one with `egret ca init`, and write authority = { cert = \"ca.pem\", key = { file = \"ca.key\" } }";
+        let authorities = table.require("authority", remedy, faults);
         let mint = mint::Settings::read(&table, faults);
         let host = table
             .take::<Located<String>>("host", faults)
@@ -41,7 +42,7 @@ impl Settings {
             .or_else(|| Host::parse_bare(LANDING).ok());
         table.finish(faults);
         Some(Self {
-            authorities: Arc::new(authorities?),
+            authorities: authorities?,
             mint,
             host: host?,
         })
@@ -65,20 +66,28 @@ fn read_host(text: &Located<String>, faults: &Faults) -> Option<Host> {
 impl Interception {
     /// Starts the mint; or goes on with what was there where the authority and its settings have not changed.
     pub fn start(settings: &Settings, before: Option<&Arc<Self>>) -> Result<Arc<Self>, Fault> {
+        let authorities = &settings.authorities;
         let same = |before: &&Arc<Self>| {
-            *before.authorities == *settings.authorities
-                && before.mint.settings() == settings.mint
+            let had = before.mint.authorities();
+            had.offered == authorities.offered
+                && had.signing.certificate() == authorities.signing.certificate()
+                && before.settings == settings.mint
                 && *before.landing.host() == settings.host
         };
         if let Some(before) = before.filter(same) {
             return Ok(before.clone());
         }
-        let mint = Mint::start(&settings.authorities, settings.mint)?;
+        let mint = Mint::new(authorities.clone(), settings.mint).map_err(|error| {
+            Fault::new(
+                format!("cannot start the mint: {error}"),
+                "raise the limit of threads",
+            )
+        })?;
         Ok(Arc::new(Self {
             mint,
-            landing: Landing::new(settings.host.clone(), &settings.authorities),
+            landing: Landing::new(settings.host.clone(), &authorities.offered),
             rejected: Rejected::default(),
-            authorities: settings.authorities.clone(),
+            settings: settings.mint,
         }))
     }
 
@@ -87,7 +96,7 @@ impl Interception {
         self.landing.host() == host
     }
 
-    /// The page at a path of the proxy's own host; `secure` where it is asked for over TLS.
+    /// The page at a path of the proxy's own host.
     pub fn page(&self, path: &str) -> http::Response<crate::message::Body> {
         self.landing.page(path)
     }

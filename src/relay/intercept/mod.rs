@@ -39,11 +39,21 @@ pub(super) struct Session {
     pub(super) intercept: Intercept,
     pub(super) means: Arc<Interception>,
     pub(super) hello: Option<Arc<Hello>>,
+    /// Whom the requests inside are for.
+    pub(super) authority: Authority,
+}
+
+/// Whom the requests inside a tunnel are for: by the name in the ClientHello, where it was asked for by address.
+pub(super) fn authority_of(asked: &Authority, hello: Option<&Arc<Hello>>) -> Authority {
+    match hello.and_then(|hello| hello.server_name.clone()) {
+        Some(name) if asked.host.ip().is_some() => Authority::new(name, asked.port),
+        Some(_) | None => asked.clone(),
+    }
 }
 
 /// What requests inside a tunnel inherit from it.
 #[derive(Debug)]
-pub(super) struct Within {
+pub struct Within {
     pub(super) principal: Option<Principal>,
     pub(super) hello: Seen,
     pub(super) tunnel: Option<RequestId>,
@@ -105,7 +115,7 @@ impl Session {
         let rejected = self
             .means
             .rejected
-            .is_known(client?.ip(), &self.authority().host);
+            .is_known(client?.ip(), &self.authority.host);
         rejected.then_some((
             self.intercept.pinned,
             "the client has just rejected our certificate for this name: it pins the origin's, or does not trust the authority \
@@ -113,28 +123,8 @@ impl Session {
         ))
     }
 
-    /// The authority of the requests inside: by the name in the ClientHello, where the tunnel was asked for by address.
-    fn authority(&self) -> Authority {
-        let asked = self
-            .tunnel
-            .recording
-            .intent()
-            .map(|intent| intent.authority.clone());
-        let name = self
-            .hello
-            .as_ref()
-            .and_then(|hello| hello.server_name.clone());
-        match (asked, name) {
-            (Some(asked), Some(name)) if asked.host.ip().is_some() => {
-                Authority::new(name, asked.port)
-            }
-            (Some(asked), _) => asked,
-            (None, _) => Authority::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0),
-        }
-    }
-
     async fn decrypt(mut self, client: Stream) -> Option<(Tunnel, Stream)> {
-        let authority = self.authority();
+        let authority = self.authority.clone();
         self.state("handshaking with the origin");
         let mut refusal = None;
         let spec = match self.meet_origin(&authority).await {
@@ -217,7 +207,7 @@ impl Session {
             let splice = self.intercept.pinned == Otherwise::Splice;
             self.means
                 .rejected
-                .note(client.ip(), self.authority().host, splice);
+                .note(client.ip(), self.authority.host.clone(), splice);
         }
     }
 
@@ -237,11 +227,14 @@ fn mirror(authority: &Authority, certificates: &[CertificateDer<'_>]) -> Spec {
 
 fn unminted(error: &MintError) -> &'static str {
     match error {
-        MintError::NotPermitted => {
-            "the authority's name constraints do not let it sign for this name"
+        MintError::Forbidden(_) => {
+            "the rule intercepts, but the authority's name constraints do not let it sign for this name"
         }
         MintError::Busy => "too many certificates are being made",
-        MintError::Failed(_) => "no certificate could be made for this name",
+        MintError::AuthorityExpired => {
+            "the rule intercepts, but the authority's certificate is not valid now"
+        }
+        MintError::Failed(_) | MintError::Ended => "no certificate could be made for this name",
     }
 }
 

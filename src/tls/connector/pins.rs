@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-
 /// SHA-256 digests of public keys (SubjectPublicKeyInfo); none means that no chain is refused for them. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Pins(Arc<[[u8; 32]]>);

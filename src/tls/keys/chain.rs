@@ -3,8 +3,10 @@
 //! Start at [`read_chain`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use rcgen::{CertificateParams, date_time_ymd};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -41,6 +43,16 @@ impl Validity {
     /// Whether a moment is within.
     pub fn covers(&self, now: Timestamp) -> bool {
         self.not_before <= now && now <= self.not_after
+    }
+
+    /// Makes it that of a certificate to be signed. What lies before 1970 becomes 1970.
+    pub(in crate::tls) fn put_into(&self, params: &mut CertificateParams) {
+        let moment = |at: Timestamp| {
+            let seconds = u64::try_from(at.as_second()).unwrap_or_default();
+            date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds)
+        };
+        params.not_before = moment(self.not_before);
+        params.not_after = moment(self.not_after);
     }
 }
 

@@ -56,7 +56,7 @@ impl Egret {
         raise_descriptor_limit();
         let dir = tempfile::Builder::new().prefix("egret-").tempdir().unwrap();
         for (name, content) in files {
-            fs::write(dir.path().join(name), content).unwrap();
+            write(&dir.path().join(name), content);
         }
         let file = dir.path().join("egret.toml");
         let text = config.replace("{dir}", &dir.path().display().to_string());
@@ -225,6 +225,15 @@ impl Drop for Egret {
         if thread::panicking() {
             eprintln!("---- egret wrote:\n{}", self.everything_written());
         }
+    }
+}
+
+/// Writes a file; a key is closed to everybody else, as the program demands.
+fn write(path: &std::path::Path, content: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, content).unwrap();
+    if content.contains("PRIVATE KEY") {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 

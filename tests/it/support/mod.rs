@@ -68,8 +68,13 @@ pub(crate) fn said(output: &std::process::Output) -> String {
 
 /// Base64 with padding, for credentials.
 pub(crate) fn base64(text: &str) -> String {
+    base64_of(text.as_bytes())
+}
+
+/// Base64 with padding.
+pub(crate) fn base64_of(bytes: &[u8]) -> String {
     use ::base64::Engine as _;
-    ::base64::engine::general_purpose::STANDARD.encode(text)
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 /// Bytes that are not all alike, so that a shift or a hole in them shows.

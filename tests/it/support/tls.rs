@@ -36,6 +36,13 @@ impl Ca {
         &self.pem
     }
 
+    /// The digest of the authority's public key, in base64, as a pin has it.
+    pub(crate) fn pin(&self) -> String {
+        use rcgen::PublicKeyData;
+        use sha2::{Digest, Sha256};
+        super::base64_of(&Sha256::digest(self.issuer.key().subject_public_key_info()))
+    }
+
     /// A server's configuration with a certificate for these names or addresses, HTTP/1.1 only.
     pub(crate) fn server(&self, names: &[&str]) -> Arc<ServerConfig> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

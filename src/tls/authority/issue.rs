@@ -1,0 +1,113 @@
+//! Signing: a certificate in the authority's name.
+//! Says nothing of what is in it (mint).
+//! Start at [`Authority::issue`].
+
+use rcgen::{
+    CertificateParams, DistinguishedName, Issuer, KeyIdMethod, KeyPair, PublicKeyData,
+    SignatureAlgorithm, SigningKey,
+};
+use rustls::pki_types::CertificateDer;
+
+use super::Authority;
+
+impl Authority {
+    /// Signs what stands in `params` for a public key. Costs one signature.
+    ///
+    /// The issuer's name is put in byte for byte as it stands in the authority's certificate: verifiers compare it so,
+    /// and a name taken apart and put together again may lose what a company's authority has in it, such as several
+    /// domain components.
+    pub(in crate::tls) fn issue(
+        &self,
+        mut params: CertificateParams,
+        public: &impl PublicKeyData,
+    ) -> Result<CertificateDer<'static>, rcgen::Error> {
+        params.use_authority_key_identifier_extension = self.key_id.is_some();
+        let mut nameless = CertificateParams::default();
+        nameless.distinguished_name = DistinguishedName::new();
+        nameless.key_identifier_method =
+            KeyIdMethod::PreSpecified(self.key_id.clone().unwrap_or_default());
+        let issuer = Issuer::new(nameless, Unsigned(&self.key));
+        let draft = params.signed_by(public, &issuer)?;
+        let (tbs, algorithm) =
+            named(draft.der(), &self.subject).ok_or(rcgen::Error::CouldNotParseCertificate)?;
+        let signature = self.key.sign(&tbs)?;
+        let signature = element(BIT_STRING, &[&[0], &signature]);
+        let whole = element(SEQUENCE, &[&tbs, algorithm, &signature]);
+        Ok(CertificateDer::from(whole))
+    }
+}
+
+/// The authority's key, of which only the algorithm is asked.
+struct Unsigned<'a>(&'a KeyPair);
+
+impl PublicKeyData for Unsigned<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        PublicKeyData::algorithm(self.0)
+    }
+}
+
+impl SigningKey for Unsigned<'_> {
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        Ok(Vec::new())
+    }
+}
+
+const SEQUENCE: u8 = 0x30;
+const BIT_STRING: u8 = 0x03;
+
+/// The part to be signed of a draft, with its issuer's name replaced, and the signature algorithm. RFC 5280 §4.1: version,
+/// serial number, algorithm, issuer, and the rest.
+fn named<'a>(draft: &'a [u8], issuer: &[u8]) -> Option<(Vec<u8>, &'a [u8])> {
+    let (_, outer, _) = first(draft)?;
+    let (_, tbs, after) = first(outer)?;
+    let (algorithm, _, _) = first(after)?;
+    let (version, _, rest) = first(tbs)?;
+    let (serial, _, rest) = first(rest)?;
+    let (inner, _, rest) = first(rest)?;
+    let (_, _, rest) = first(rest)?;
+    let tbs = element(SEQUENCE, &[version, serial, inner, issuer, rest]);
+    Some((tbs, algorithm))
+}
+
+/// The first element of DER that rcgen has made: all of it, its content, and what follows.
+fn first(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let short = *der.get(1)?;
+    let (header, length) = if short < 0x80 {
+        (2, usize::from(short))
+    } else {
+        let digits = usize::from(short & 0x7f);
+        let length = der
+            .get(2..2 + digits)?
+            .iter()
+            .fold(0usize, |sum, digit| sum << 8 | usize::from(*digit));
+        (2 + digits, length)
+    };
+    let (whole, rest) = der.split_at_checked(header.checked_add(length)?)?;
+    Some((whole, whole.get(header..)?, rest))
+}
+
+/// An element of parts. ITU-T X.690 §8.1.3, §10.1: the length in as few bytes as it needs.
+fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut der = Vec::with_capacity(length + 6);
+    der.push(tag);
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => der.push(short),
+        Ok(_) | Err(_) => {
+            let digits = length.to_be_bytes();
+            let digits = digits
+                .split_at(digits.iter().take_while(|d| **d == 0).count())
+                .1;
+            der.push(0x80 | u8::try_from(digits.len()).unwrap_or_default());
+            der.extend_from_slice(digits);
+        }
+    }
+    for part in parts {
+        der.extend_from_slice(part);
+    }
+    der
+}

@@ -1,0 +1,147 @@
+//! Looking at what a client says first without taking it away: the bytes stay in front of the stream.
+//! Sets no time limit and does not know what follows from what is seen.
+//! Start at [`look`].
+
+use std::io;
+
+use bytes::{BufMut, BytesMut};
+use tokio::io::AsyncReadExt;
+
+use crate::stream::Stream;
+
+use super::hello::{self, ClientHello, HelloError, LIMIT, Parse};
+
+/// What stands at the beginning of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Looked {
+    /// A ClientHello.
+    Hello(Box<ClientHello>),
+    /// Another protocol than TLS.
+    NotTls,
+    /// TLS, but no hello that we take.
+    Bad(HelloError),
+    /// The client closed before it could be told.
+    Closed,
+}
+
+/// Reads until it is known what the client speaks, and puts everything back: whatever the outcome, the next read yields
+/// the first byte again.
+///
+/// Waits for the client as long as it takes, which for a protocol where the server speaks first is for ever: the caller
+/// sets a limit. Memory: a page, or as much as the hello has, at most [`LIMIT`]. Errors: those of the stream.
+/// Cancel-safe: what was read is put back when the future is dropped, so that a later look or read begins at the first byte.
+pub async fn look(stream: &mut Stream) -> io::Result<Looked> {
+    let mut held = Held {
+        stream,
+        bytes: BytesMut::with_capacity(PAGE),
+    };
+    let mut wanted = 1;
+    loop {
+        let seen = held.bytes.len();
+        held.bytes.reserve(wanted - seen);
+        let mut room = (&mut held.bytes).limit(LIMIT - seen);
+        if held.stream.read_buf(&mut room).await? == 0 {
+            return Ok(Looked::Closed);
+        }
+        if held.bytes.len() < wanted {
+            continue;
+        }
+        match hello::parse(&held.bytes) {
+            Parse::Need(more) => wanted = held.bytes.len() + more,
+            Parse::Hello(hello) => return Ok(Looked::Hello(hello)),
+            Parse::NotTls => return Ok(Looked::NotTls),
+            Parse::Bad(error) => return Ok(Looked::Bad(error)),
+        }
+    }
+}
+
+/// Bytes that are read and not yet put back.
+struct Held<'a> {
+    stream: &'a mut Stream,
+    bytes: BytesMut,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.stream.unread(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Room for the first read: the hello of a browser, post-quantum key share and session ticket included.
+const PAGE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A ClientHello of TLS 1.2 without extensions, in two records.
+    fn hello() -> Vec<u8> {
+        let mut message = vec![1, 0, 0, 41, 3, 3];
+        message.extend([7; 32]);
+        message.extend([0, 0, 2, 0x13, 1, 1, 0]);
+        let (one, other) = message.split_at(10);
+        let lengths = [one.len() as u8, other.len() as u8];
+        [
+            &[22, 3, 1, 0, lengths[0]],
+            one,
+            &[22, 3, 1, 0, lengths[1]],
+            other,
+        ]
+        .concat()
+    }
+
+    fn pair() -> (DuplexStream, Stream) {
+        let (client, ours) = duplex(1 << 17);
+        (client, Stream::boxed(ours))
+    }
+
+    #[tokio::test]
+    async fn what_was_looked_at_is_still_to_be_read() {
+        let long = [&[22, 3, 1, 0x40, 0, 1, 0, 0xff, 0xe0][..], &[0; 70_000]].concat();
+        for (bytes, expected) in [
+            ([&hello()[..], b"early data"].concat(), "Hello"),
+            (b"SSH-2.0-x\r\n".to_vec(), "NotTls"),
+            (vec![22, 3, 1, 0, 0], "Bad"),
+            (long, "Bad"),
+            (hello()[..40].to_vec(), "Closed"),
+            (vec![], "Closed"),
+        ] {
+            let (mut client, mut stream) = pair();
+            client.write_all(&bytes).await.unwrap();
+            drop(client);
+            for _ in 0..2 {
+                let looked = format!("{:?}", look(&mut stream).await.unwrap());
+                assert!(looked.starts_with(expected), "{looked} of {bytes:02x?}");
+                assert!(stream.unread_len() <= LIMIT);
+            }
+            let mut read = Vec::new();
+            stream.read_to_end(&mut read).await.unwrap();
+            assert!(read == bytes, "{expected}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_is_given_up_loses_nothing() {
+        let (mut client, mut stream) = pair();
+        let bytes = hello();
+        for byte in &bytes[..bytes.len() - 1] {
+            client.write_all(&[*byte]).await.unwrap();
+            let mut context = Context::from_waker(Waker::noop());
+            let polled = pin!(look(&mut stream)).poll(&mut context);
+            assert!(matches!(polled, Poll::Pending), "{polled:?}");
+        }
+        assert_eq!(stream.unread_len(), bytes.len() - 1);
+        client.write_all(&bytes[bytes.len() - 1..]).await.unwrap();
+        assert!(matches!(look(&mut stream).await.unwrap(), Looked::Hello(_)));
+        drop(client);
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, bytes);
+    }
+}

@@ -1,0 +1,225 @@
+//! What a tunnel begins with: read without decryption, held against what the tunnel was asked for and against the rules.
+//! Not interception, which is `intercept`.
+
+use std::time::Duration;
+
+use crate::support::{
+    Ca, Config, Dns, Egret, Origin, Wire, connect, contains, ok, shake_hands, tunnel,
+};
+
+const LOOPBACK: &str = "address = \"127.0.0.0/8\"";
+
+struct World {
+    ca: Ca,
+    egret: Egret,
+    origin: Origin,
+    _dns: Dns,
+}
+
+fn world(allow: &str, more: &str) -> World {
+    let ca = Ca::mint();
+    let origin = Origin::https(&ca, &["origin.test", "front.test"], |_| ok(b"reached"));
+    let dns = Dns::start(&[("origin.test", "127.0.0.1"), ("front.test", "127.0.0.1")]);
+    let config = Config::closed()
+        .rule(&format!(
+            "name = \"tunnels\"\nallow = {allow}\n{LOOPBACK}\n{more}"
+        ))
+        .dns(&dns);
+    World {
+        egret: Egret::start(&config),
+        ca,
+        origin,
+        _dns: dns,
+    }
+}
+
+impl World {
+    fn tunnel(&self, host: &str) -> Wire {
+        tunnel(&self.egret, &format!("{host}:{}", self.origin.port()))
+    }
+
+    /// Whether TLS for a name works in a tunnel for a host.
+    fn passes(&self, host: &str, name: &str) -> bool {
+        shake_hands(self.tunnel(host), name, &[self.ca.pem()], &["http/1.1"]).is_ok()
+    }
+}
+
+#[test]
+fn a_server_name_that_is_not_the_host_asked_for_is_domain_fronting() {
+    let world = world("{}", "");
+    assert!(world.passes("origin.test", "origin.test"));
+    assert!(!world.passes("front.test", "origin.test"));
+    let record = world
+        .egret
+        .wait_record("the refusal", |r| r["verdict"] == "deny");
+    let reason = record["reason"].as_str().unwrap();
+    assert!(reason.contains("domain fronting"), "{reason}");
+    assert_eq!(record["sni"], "origin.test");
+    assert_eq!(record["rule"], "tunnels");
+}
+
+#[test]
+fn a_client_that_is_refused_is_told_so_in_the_terms_of_tls() {
+    let world = world("{}", "");
+    let refused = shake_hands(
+        world.tunnel("front.test"),
+        "origin.test",
+        &[world.ca.pem()],
+        &[],
+    );
+    let error = refused.err().expect("it is refused").to_string();
+    assert!(error.contains("AccessDenied"), "{error}");
+}
+
+#[test]
+fn a_rule_may_let_any_name_pass_or_demand_one() {
+    let any = world("{ tls = { sni = \"any\" } }", "");
+    assert!(any.passes("front.test", "origin.test"));
+    let required = world("{ tls = { sni = \"required\" } }", "");
+    assert!(required.passes("origin.test", "origin.test"));
+    // A client sends no server name where it asks for an address.
+    assert!(!required.passes("origin.test", "127.0.0.1"));
+}
+
+#[test]
+fn a_tunnel_to_an_address_is_judged_by_the_name_in_its_hello_too() {
+    let listed = "not = { host = \"origin.test\" }";
+    let world = world("{}", listed);
+    assert!(world.passes("127.0.0.1", "front.test"));
+    assert!(!world.passes("127.0.0.1", "origin.test"));
+}
+
+#[test]
+fn a_rule_may_demand_tls() {
+    let strict = world("{ tls = { required = true } }", "");
+    let mut wire = strict.tunnel("origin.test");
+    wire.send(b"GET / HTTP/1.1\r\nhost: origin.test\r\n\r\n");
+    assert!(wire.read_to_end().is_empty());
+    let record = strict
+        .egret
+        .wait_record("the refusal", |r| r["verdict"] == "deny");
+    assert!(
+        record["reason"]
+            .as_str()
+            .unwrap()
+            .contains("does not begin with TLS")
+    );
+    assert!(strict.passes("origin.test", "origin.test"));
+}
+
+#[test]
+fn what_is_not_tls_passes_where_no_rule_minds() {
+    let echo = Origin::echo();
+    let speaks_first = Origin::scripted(|wire| {
+        wire.send(b"220 ready\r\n");
+        let line = wire.until(b"\r\n");
+        wire.send(&line);
+    });
+    let egret = Egret::start(&Config::loopback());
+    let mut wire = tunnel(&egret, &echo.address.to_string());
+    wire.send(b"\x16");
+    wire.send(b"\x02 not TLS");
+    assert_eq!(wire.exact(10), b"\x16\x02 not TLS");
+    let mut wire = tunnel(&egret, &speaks_first.address.to_string());
+    assert_eq!(wire.exact(11), b"220 ready\r\n");
+    wire.send(b"EHLO a\r\n");
+    assert_eq!(wire.exact(8), b"EHLO a\r\n");
+}
+
+#[test]
+fn conditions_on_the_hello_decide_when_it_has_come() {
+    for (condition, alpn, passes) in [
+        ("sni = \"*.test\"", "http/1.1", true),
+        ("sni = \"other.test\"", "http/1.1", false),
+        ("alpn = \"http/1.1\"", "http/1.1", true),
+        ("alpn = \"h2\"", "http/1.1", false),
+        ("tls-version = \"1.3\"", "http/1.1", true),
+        ("tls-version = \"1.2\"", "http/1.1", false),
+        ("fingerprint = \"t13d*\"", "http/1.1", true),
+        ("fingerprint = \"t12*\"", "http/1.1", false),
+        ("ech = false", "http/1.1", true),
+        ("ech = true", "http/1.1", false),
+    ] {
+        let world = world("{}", condition);
+        let wire = world.tunnel("origin.test");
+        let met = shake_hands(wire, "origin.test", &[world.ca.pem()], &[alpn]);
+        assert_eq!(met.is_ok(), passes, "{condition}");
+    }
+}
+
+#[test]
+fn a_hello_in_segments_of_one_byte_is_read_whole() {
+    let world = world("{}", "sni = \"origin.test\"");
+    let slow = |host: &str, name: &str| {
+        let mut wire = world.tunnel(host);
+        for byte in hello(name) {
+            if wire.try_send(&[byte]).is_err() {
+                break;
+            }
+        }
+        wire.set_patience(Duration::from_secs(5));
+        wire.try_some().unwrap_or_default()
+    };
+    // A ServerHello, or the alert of a refusal.
+    assert_eq!(slow("origin.test", "origin.test").first(), Some(&22));
+    assert_eq!(slow("front.test", "front.test").first(), Some(&21));
+}
+
+#[test]
+fn a_hello_that_can_be_read_in_two_ways_is_refused() {
+    let world = world("{}", "");
+    let mut doubled = hello("origin.test");
+    let name = b"origin.test";
+    let at = doubled
+        .windows(name.len())
+        .position(|window| window == name)
+        .expect("the name is in it");
+    doubled[at] = 0;
+    let mut wire = world.tunnel("origin.test");
+    wire.send(&doubled);
+    assert!(contains(&wire.read_to_end(), &[21, 3, 3, 0, 2, 2, 49]));
+    let record = world
+        .egret
+        .wait_record("the refusal", |r| r["verdict"] == "deny");
+    assert!(
+        record["reason"]
+            .as_str()
+            .unwrap()
+            .contains("can not be read")
+    );
+}
+
+#[test]
+fn a_silent_tunnel_ends_by_its_idle_limit_and_a_closed_one_at_once() {
+    let origin = Origin::scripted(|wire| {
+        wire.read_to_end();
+    });
+    let egret = Egret::start(&Config::loopback().limits("tunnel-idle = \"300ms\""));
+    let mut wire = tunnel(&egret, &origin.address.to_string());
+    assert!(wire.read_to_end().is_empty());
+    egret.wait_record("idle", |r| {
+        r["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("idle limit"))
+    });
+    let mut wire = egret.connect();
+    wire.send(connect(&origin.address.to_string(), "").as_bytes());
+    assert_eq!(wire.response("CONNECT").status, 200);
+    wire.half_close();
+    assert!(wire.read_to_end().is_empty());
+}
+
+/// The ClientHello of a real client.
+fn hello(name: &str) -> Vec<u8> {
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
+    let mut session = rustls::ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+    let mut bytes = Vec::new();
+    session.write_tls(&mut bytes).unwrap();
+    bytes
+}
