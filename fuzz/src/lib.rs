@@ -342,7 +342,7 @@ pub fn htpasswd(data: &[u8], folder: &Path) -> bool {
         "auth = { basic = { file = \"users\" } }",
     );
     let table = Table::parse(&source, &faults);
-    let read = Authenticator::read(table.take_value("auth"), None, &faults);
+    let read = Authenticator::read(table.take_value("auth"), None, false, &faults);
     let faults = faults.into_vec();
     assert_eq!(read.is_none(), !faults.is_empty(), "either users or faults");
     let told: String = faults.iter().map(|fault| fault.render()).collect();

@@ -15,6 +15,7 @@ use crate::settings::{FromValue, Table, Value};
 pub struct Authenticator {
     methods: Vec<Box<dyn AuthMethod>>,
     challenges: Vec<Challenge>,
+    groups: Groups,
 }
 
 /// Who the client is, or what it has to do.
@@ -32,15 +33,20 @@ pub enum Outcome {
 }
 
 impl Authenticator {
-    /// Reads a listener's `auth` and `groups`. With no `auth`, every client is anonymous.
-    /// `None` exactly where something was a fault.
-    pub fn read(auth: Option<Value>, groups: Option<Value>, faults: &Faults) -> Option<Self> {
+    /// Reads a listener's `auth` and `groups`. With no `auth`, every client is anonymous that has no certificate;
+    /// `certificates` says whether clients are asked for them. `None` exactly where something was a fault.
+    pub fn read(
+        auth: Option<Value>,
+        groups: Option<Value>,
+        certificates: bool,
+        faults: &Faults,
+    ) -> Option<Self> {
         let before = faults.len();
-        if let (None, Some(groups)) = (&auth, &groups) {
+        if let (None, Some(groups), false) = (&auth, &groups, certificates) {
             faults.push(Fault::at(
                 &groups.at,
-                "\"groups\" needs \"auth\": without it no client has a name",
-                "add auth = [{ basic = { file = \"users.htpasswd\" } }], or take \"groups\" out",
+                "\"groups\" needs \"auth\" or client certificates: without them no client has a name",
+                "add auth = [{ basic = { file = \"users.htpasswd\" } }] or tls = { client = { … } }, or take \"groups\" out",
             ));
         }
         let groups = groups.map_or_else(Groups::default, |value| Groups::read(value, faults));
@@ -50,10 +56,10 @@ impl Authenticator {
             .flatten()
             .filter_map(|table| read_method(table, &groups, faults))
             .collect();
-        (faults.len() == before).then(|| Self::new(methods))
+        (faults.len() == before).then(|| Self::new(methods, groups))
     }
 
-    fn new(methods: Vec<Box<dyn AuthMethod>>) -> Self {
+    fn new(methods: Vec<Box<dyn AuthMethod>>, groups: Groups) -> Self {
         let mut challenges: Vec<Challenge> = Vec::new();
         for challenge in methods.iter().filter_map(|method| method.challenge()) {
             if !challenges.contains(&challenge) {
@@ -63,7 +69,13 @@ impl Authenticator {
         Self {
             methods,
             challenges,
+            groups,
         }
+    }
+
+    /// The principal that a verified certificate names, in the groups that the group file puts it in.
+    pub fn of_certificate(&self, name: &str) -> Principal {
+        self.groups.principal(name, &[], CERTIFICATE)
     }
 
     /// Who a principal is now, after a reload; `None` where no method knows it any more.
@@ -116,6 +128,9 @@ impl Authenticator {
         }
     }
 }
+
+/// The method of principals whose certificate names them.
+const CERTIFICATE: &str = "certificate";
 
 fn read_method(table: Table, groups: &Groups, faults: &Faults) -> Option<Box<dyn AuthMethod>> {
     let before = faults.len();

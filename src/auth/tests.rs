@@ -119,7 +119,7 @@ fn read(settings: &str) -> (Option<Authenticator>, Vec<String>) {
     let faults = Faults::new();
     let table = Table::parse(&source, &faults);
     let (auth, groups) = (table.take_value("auth"), table.take_value("groups"));
-    let read = Authenticator::read(auth, groups, &faults);
+    let read = Authenticator::read(auth, groups, false, &faults);
     let told = faults.into_vec().into_iter().map(|fault| fault.problem);
     (read, told.collect())
 }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::tls::trust::STORES;
+
 /// Forward proxy and secure egress gateway: decides, explains and records every connection that leaves.
 #[derive(Debug, Parser)]
 #[command(name = "egret", version, after_help = EXAMPLES, args_conflicts_with_subcommands = false)]
@@ -56,6 +58,12 @@ pub enum Command {
     Flows(Flows),
     /// Make an htpasswd line; the password is read from standard input
     Hash(Hash),
+    /// Make the authority that signs for intercepted connections, or hand it out to clients
+    Ca {
+        /// What to do with it
+        #[command(subcommand)]
+        action: CaAction,
+    },
     /// List the conditions that a rule can have
     Conditions,
     /// Print completions for a shell
@@ -141,6 +149,83 @@ pub struct Hash {
     pub method: String,
 }
 
+/// What `ca` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CaAction {
+    /// Make a root of its own
+    #[command(after_help = CA_EXAMPLES)]
+    Init(CaInit),
+    /// Make a request for another authority to certify: an intermediate of the company's
+    Request(CaRequest),
+    /// Write the certificate for clients, or the commands with which they trust it
+    Export(CaExport),
+}
+
+/// Options of `ca init`.
+#[derive(Debug, Clone, Args)]
+pub struct CaInit {
+    /// The file of its certificate
+    #[arg(long, default_value = "ca.pem", value_name = "FILE")]
+    pub cert: PathBuf,
+    /// Days that it is valid
+    #[arg(long, default_value_t = 3650, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_950))]
+    pub days: u32,
+    /// A name (with all below it), address or network that it may sign for, and for nothing else; may be said again
+    #[arg(long, value_name = "NAME")]
+    pub permit: Vec<String>,
+    /// Its key
+    #[command(flatten)]
+    pub key: CaKey,
+}
+
+/// Options of `ca request`.
+#[derive(Debug, Clone, Args)]
+pub struct CaRequest {
+    /// The file of the request
+    #[arg(long, default_value = "ca.csr", value_name = "FILE")]
+    pub request: PathBuf,
+    /// Its key
+    #[command(flatten)]
+    pub key: CaKey,
+}
+
+/// How an authority is called, and where its key is written.
+#[derive(Debug, Clone, Args)]
+pub struct CaKey {
+    /// The file of its private key
+    #[arg(long, default_value = "ca.key", value_name = "FILE")]
+    pub key: PathBuf,
+    /// What it is called
+    #[arg(long, default_value = "Egret CA")]
+    pub name: String,
+    /// Encrypt the key with a passphrase of the environment
+    #[arg(long, value_name = "VAR", conflicts_with = "passphrase_file")]
+    pub passphrase_env: Option<String>,
+    /// Encrypt the key with a passphrase in a file
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Options of `ca export`.
+#[derive(Debug, Clone, Args)]
+pub struct CaExport {
+    /// The file of its certificate, instead of those that the configuration names
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// As what: pem, der (the one that signs), or commands
+    #[arg(long, value_parser = ["pem", "der", "commands"])]
+    pub form: Option<String>,
+    /// The commands for one system
+    #[arg(long = "for", value_name = "SYSTEM", value_parser = clap::builder::PossibleValuesParser::new(STORES.iter().map(|store| store.name)))]
+    pub system: Option<String>,
+    /// Where to; standard output if nothing is said
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 pub(super) fn completions(shell: clap_complete::Shell) -> ExitCode {
     clap_complete::generate(shell, &mut Cli::command(), "egret", &mut std::io::stdout());
     ExitCode::SUCCESS
@@ -161,6 +246,12 @@ const EXAMPLES: &str = "Examples:
   egret flows kill --where user=alice     end what alice has running
 
 Exit codes: 0 fine; 1 a case of `test` failed, or a worker broke down; 2 wrong usage, or a configuration that is faulty or refused.";
+
+const CA_EXAMPLES: &str = "Examples:
+  egret ca init --cert /etc/egret/ca.pem --key /etc/egret/ca.key
+  egret ca init --permit example.com --permit 10.0.0.0/8
+  egret ca export -c egret.toml -o egret-ca.pem
+  egret ca export --cert ca.pem --for debian";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
   egret explain -c egret.toml --from 10.20.0.7 --group ci https://packages.example/simple/

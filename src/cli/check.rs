@@ -15,6 +15,10 @@ pub(super) fn check(path: Option<&Path>) -> ExitCode {
     for list in config.lists() {
         say(&format!("list {}: {}", list.name(), list.report()));
     }
+    let now = jiff::Timestamp::now();
+    for warning in config.expiring().iter().filter_map(|one| one.warning(now)) {
+        complain(&format!("warning: {warning}"));
+    }
     let failed = config.failed_expectations();
     if !failed.is_empty() {
         return tell(&failed);

@@ -3,6 +3,7 @@
 //! Start at [`run`].
 
 mod args;
+mod ca;
 mod check;
 mod control;
 mod explain;
@@ -56,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Flows(flows) => {
             control::Control::new(config.as_deref(), cli.socket.as_deref()).flows(&flows)
         }
+        Command::Ca { action } => ca::ca(config.as_deref(), &action),
         Command::Conditions => explain::conditions(),
         Command::Completions { shell } => args::completions(shell),
         Command::Man => args::man(),

@@ -12,6 +12,7 @@ use crate::mode::Entry;
 use crate::mode::table::{self, MODES};
 use crate::policy::Policy;
 use crate::settings::{FromValue, Located, Table, Value};
+use crate::tls::acceptor::Server;
 
 /// A listener that was read.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct ListenerConfig {
     pub accepted: Accepted,
     /// Whose PROXY headers it believes.
     pub proxy_headers: ProxyHeaders,
+    /// Its TLS, where it speaks that.
+    pub tls: Option<Arc<Server>>,
     /// The name that it signs with.
     pub via: Via,
 }
@@ -132,17 +135,22 @@ fn read(
     let policy = policy_name
         .as_ref()
         .and_then(|name| find_policy(name, policies, faults));
+    let accepted = table.take_or("accept", Accepted::default(), faults);
+    let tls = table.take_value("tls").and_then(|value| {
+        let shown = name.as_deref().unwrap_or_default();
+        Server::read(value, shown, accepted.http2, faults).map(Arc::new)
+    });
+    let certificates = tls.as_ref().is_some_and(|tls| tls.asks_certificate());
     let (auth, groups) = (table.take_value("auth"), table.take_value("groups"));
-    let asked = auth.is_some() || groups.is_some();
+    let asked = auth.is_some() || groups.is_some() || certificates;
     let auth = if asked {
-        Authenticator::read(auth, groups, faults).map(Arc::new)
+        Authenticator::read(auth, groups, certificates, faults).map(Arc::new)
     } else {
         None
     };
     let limits = table
         .take::<Table>("limits", faults)
         .map_or_else(Limits::default, |table| Limits::read(table, faults));
-    let accepted = table.take_or("accept", Accepted::default(), faults);
     let proxy_headers = table.take_or("proxy-protocol", ProxyHeaders::default(), faults);
     let via = table.take_or("via", via.clone(), faults);
     table.finish(faults);
@@ -156,6 +164,7 @@ fn read(
         limits,
         accepted,
         proxy_headers,
+        tls,
         via,
     })
 }

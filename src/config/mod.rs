@@ -19,6 +19,7 @@ use crate::fault::{Fault, Faults, Source};
 use crate::message::Via;
 use crate::policy::list::List;
 use crate::settings::Table;
+use crate::tls::certificates::Expiring;
 use crate::tls::connector;
 use crate::{pool, relay, report, resolve};
 
@@ -59,6 +60,15 @@ impl Config {
             .into_iter()
             .filter_map(|(_, case)| case.err())
             .collect()
+    }
+
+    /// What ends on a day that is known: the certificates of the listeners, as they are in force.
+    pub fn expiring(&self) -> Vec<Expiring> {
+        let servers = self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.tls.as_ref());
+        servers.flat_map(|server| server.expiring()).collect()
     }
 
     /// Each case with its place: passed, or its fault.

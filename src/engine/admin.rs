@@ -6,6 +6,7 @@ use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::desk::Answer;
@@ -18,6 +19,8 @@ use crate::policy::Explanation;
 use crate::question::Question;
 use crate::report::{Filter, RequestId, Totals};
 use crate::resolve::Resolver;
+use crate::tls::acceptor::Server;
+use crate::tls::certificates::Expiring;
 
 /// Carries a request out.
 pub(super) fn carry_out(engine: &mut Engine, request: &Value) -> Answer {
@@ -121,6 +124,14 @@ fn status(engine: &Engine) -> Answer {
         .lists()
         .map(|list| json!({ "list": list.name(), "report": list.report().to_string(), "fault": list.standing_fault().map(|fault| fault.to_string()) }))
         .collect();
+    let now = Timestamp::now();
+    let certificates: Vec<Value> = engine
+        .config
+        .listeners
+        .iter()
+        .filter_map(|listener| Some((&listener.name, listener.tls.as_ref()?)))
+        .flat_map(|(name, tls)| certificates(name, tls, now))
+        .collect();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -131,6 +142,7 @@ fn status(engine: &Engine) -> Answer {
         "reloads": engine.reloads,
         "listeners": listeners,
         "lists": lists,
+        "certificates": certificates,
     });
     let mut totals = Totals {
         records: engine.log.stats(),
@@ -158,6 +170,21 @@ fn status(engine: &Engine) -> Answer {
         }
         Ok(status)
     })
+}
+
+/// The certificates of a listener, with what keeps newer ones from being taken.
+fn certificates(listener: &str, tls: &Server, now: Timestamp) -> Vec<Value> {
+    let fault = tls.standing_fault();
+    let one = |one: Expiring| {
+        json!({
+            "listener": listener,
+            "names": one.names.join(","),
+            "not_after": one.not_after.to_string(),
+            "days_left": one.days_left(now),
+            "fault": fault,
+        })
+    };
+    tls.expiring().into_iter().map(one).collect()
 }
 
 /// Explains a question with the policy in force, or the decision that a record's id names.

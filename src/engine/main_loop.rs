@@ -93,6 +93,8 @@ pub(super) struct Engine {
     lasting: Lasting,
     ended: mpsc::UnboundedReceiver<u16>,
     desk: Desk,
+    /// When it was last looked for certificates that expire.
+    warned: Instant,
     /// The admin socket that was named when the process started.
     socket: Option<PathBuf>,
     end: End,
@@ -141,9 +143,11 @@ impl Engine {
             ended,
             desk,
             socket,
+            warned: Instant::now(),
             end: End::Asked,
         };
         engine.announce();
+        engine.warn_of_expiry();
         Ok(engine)
     }
 
@@ -180,7 +184,7 @@ impl Engine {
                 _ = signals.int.recv() => self.drain(),
                 _ = signals.hup.recv() => { let _ = self.reload(false); }
                 _ = signals.usr1.recv() => self.log.reopen(),
-                _ = ticks.tick() => self.refresh_lists(),
+                _ = ticks.tick() => self.refresh(),
                 asked = self.desk.next() => {
                     let answer = admin::carry_out(self, &asked.request);
                     self.desk.reply(asked, answer);
@@ -234,6 +238,7 @@ impl Engine {
                     tracing::warn!("reloaded without regard to the [[expect]] cases");
                 }
                 tracing::info!(config = %self.config.path.display(), "reloaded");
+                self.warn_of_expiry();
             }
             Err(faults) => {
                 for fault in faults {
@@ -316,6 +321,61 @@ impl Engine {
         of_workers.into_iter().chain(of_socket).collect()
     }
 
+    /// What is looked at each second.
+    fn refresh(&mut self) {
+        self.refresh_lists();
+        self.refresh_certificates();
+        if self.warned.elapsed() >= DAY {
+            self.warned = Instant::now();
+            self.warn_of_expiry();
+        }
+    }
+
+    /// Certificates, roots and revocation lists whose files have changed are read again here; the next handshakes follow them, and
+    /// tunnels of clients that are not trusted any more end.
+    fn refresh_certificates(&self) {
+        let mut changed = false;
+        for listener in &self.config.listeners {
+            match listener.tls.as_ref().and_then(|tls| tls.refresh()) {
+                None => {}
+                Some(Ok(())) => {
+                    changed = true;
+                    tracing::info!(
+                        "listener {}: the certificates were read anew",
+                        listener.name
+                    );
+                }
+                Some(Err(faults)) => {
+                    for fault in faults {
+                        tracing::error!("{}", fault.render());
+                    }
+                    tracing::error!(
+                        "listener {}: the last good certificates stay in force",
+                        listener.name
+                    );
+                }
+            }
+        }
+        if changed {
+            self.warn_of_expiry();
+            self.judge_again();
+        }
+    }
+
+    fn warn_of_expiry(&self) {
+        let now = jiff::Timestamp::now();
+        let warnings = self.config.expiring();
+        for warning in warnings.iter().filter_map(|one| one.warning(now)) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    fn judge_again(&self) {
+        for worker in &self.workers {
+            worker.line().tell(Command::JudgeAgain);
+        }
+    }
+
     /// Lists whose files have changed are read again here; workers see the new one with their next look-up.
     fn refresh_lists(&self) {
         let mut changed = false;
@@ -335,9 +395,7 @@ impl Engine {
             }
         }
         if changed {
-            for worker in &self.workers {
-                worker.line().tell(Command::JudgeAgain);
-            }
+            self.judge_again();
         }
     }
 
@@ -363,6 +421,8 @@ fn workers(options: &Options, config: &Config) -> usize {
         .or(config.workers)
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 const RESTART: &str = "restart the process: a reload can not change this";
 

@@ -49,6 +49,7 @@ impl Lasting {
                 listener.auth.clone(),
                 self.own.clone(),
                 self.rates.clone(),
+                listener.tls.clone(),
             );
             let service = Service {
                 name: listener.name.clone(),
@@ -69,6 +70,7 @@ impl Lasting {
                 accepted: listener.accepted,
                 proxy_headers: listener.proxy_headers.clone(),
                 admission,
+                tls: listener.tls.clone(),
             };
             terms.insert(listener.name.clone(), Arc::new(of_listener));
         }

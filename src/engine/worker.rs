@@ -308,6 +308,7 @@ impl Taker for Door {
                 self.count(trouble);
                 relay.abandoned(&self.caller(client), &trouble);
             }
+            Dropped::Tls(error) => relay.broken_off(&self.caller(client), error.to_string()),
             Dropped::Preface(error) => relay.broken_off(&self.caller(client), error.to_string()),
         }
     }
@@ -321,6 +322,7 @@ impl Door {
             protocol: Protocol::Http11,
             interim: Interim::default(),
             within: None,
+            tls: None,
         }
     }
 

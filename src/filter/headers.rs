@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
-    UPGRADE,
-};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Entry, Filter};
-use crate::fault::{Fault, Faults};
+use super::field::{content, name};
+use super::{Channel, Entry, Filter};
+use crate::fault::Faults;
 use crate::settings::{FromValue, Located, Table};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -49,8 +47,18 @@ impl Filter for Headers {
         self.request.apply(headers);
     }
 
-    fn on_response(&self, headers: &mut HeaderMap) {
+    fn on_response(&self, headers: &mut HeaderMap, _channel: Channel) {
         self.response.apply(headers);
+    }
+
+    fn on_trailers(&self, headers: &mut HeaderMap) {
+        // A trailer must not say what the field may not, nor say anew what was set.
+        for name in &self.response.remove {
+            headers.remove(name);
+        }
+        for (name, _) in &self.response.set {
+            headers.remove(name);
+        }
     }
 }
 
@@ -71,63 +79,18 @@ fn read(table: &Table, side: &'static str, faults: &Faults) -> Changes {
     };
     let mut changes = Changes::default();
     for text in table.take_or::<Vec<Located<String>>>("remove", Vec::new(), faults) {
-        changes.remove.extend(field(&text, faults));
+        changes.remove.extend(name(&text, faults));
     }
     if let Some(set) = table.take::<Table>("set", faults) {
         for (key, value) in set.take_rest() {
             let text = Located::<String>::from_value(value, faults);
-            if let (Some(name), Some(text)) = (field(&key, faults), text) {
+            if let (Some(field), Some(text)) = (name(&key, faults), text) {
                 changes
                     .set
-                    .extend(content(&text, faults).map(|value| (name, value)));
+                    .extend(content(&text, faults).map(|value| (field, value)));
             }
         }
     }
     table.finish(faults);
     changes
 }
-
-fn field(text: &Located<String>, faults: &Faults) -> Option<HeaderName> {
-    match HeaderName::try_from(text.value.as_str()) {
-        Ok(name) if KEPT.contains(&name) => {
-            let problem = format!("the field \"{name}\" belongs to framing or routing");
-            faults.push(Fault::at(
-                &text.at,
-                problem,
-                "the proxy writes it itself; leave it out",
-            ));
-            None
-        }
-        Ok(name) => Some(name),
-        Err(_) => {
-            faults.push(Fault::at(
-                &text.at,
-                format!("\"{}\" is not a field name", text.value),
-                "letters, digits and hyphens are",
-            ));
-            None
-        }
-    }
-}
-
-fn content(text: &Located<String>, faults: &Faults) -> Option<HeaderValue> {
-    let value = HeaderValue::try_from(text.value.as_str());
-    if value.is_err() {
-        faults.push(Fault::at(
-            &text.at,
-            "a field value has no control characters",
-            "write it on one line",
-        ));
-    }
-    value.ok()
-}
-
-/// Fields that have an owner: changing one here would contradict what is sent.
-const KEPT: [HeaderName; 6] = [
-    CONNECTION,
-    CONTENT_LENGTH,
-    HOST,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];

@@ -2,13 +2,18 @@
 //! Decides nothing (policy) and knows no connection.
 //! Start at [`Filter`]; [`table::FILTERS`] lists them.
 
+mod field;
 mod headers;
+mod hsts;
+mod inject;
 pub mod table;
+
+pub use inject::NAME as INJECT;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use crate::fault::Faults;
 use crate::settings::Value;
@@ -18,11 +23,26 @@ pub trait Filter: Debug + Send + Sync {
     /// Its key in a rule.
     fn name(&self) -> &'static str;
 
-    /// Changes the fields of a request. Hop-by-hop fields are gone already.
-    fn on_request(&self, headers: &mut HeaderMap);
+    /// Whether it can be done; else why not. What can not be done is not left out: the request is refused.
+    fn check(&self, _channel: Channel, _method: &Method) -> Result<(), &'static str> {
+        Ok(())
+    }
 
-    /// Changes the fields of a response. Hop-by-hop fields are gone already.
-    fn on_response(&self, headers: &mut HeaderMap);
+    /// Changes the fields of a request. Hop-by-hop fields are gone already.
+    fn on_request(&self, _headers: &mut HeaderMap) {}
+
+    /// Changes the fields of a response, interim ones included. Hop-by-hop fields are gone already.
+    fn on_response(&self, headers: &mut HeaderMap, channel: Channel);
+
+    /// Changes the trailers of a response, so that they do not say what its fields may not.
+    fn on_trailers(&self, headers: &mut HeaderMap);
+}
+
+/// How the origin is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channel {
+    /// Over TLS, verified.
+    pub secure: bool,
 }
 
 /// A filter in the table.
@@ -56,6 +76,12 @@ impl Filters {
         self.0.iter().map(|filter| filter.name())
     }
 
+    /// Whether all can be done; else why not.
+    pub fn check(&self, channel: Channel, method: &Method) -> Result<(), &'static str> {
+        let mut filters = self.0.iter();
+        filters.try_for_each(|filter| filter.check(channel, method))
+    }
+
     /// Runs all on a request.
     pub fn on_request(&self, headers: &mut HeaderMap) {
         for filter in &self.0 {
@@ -64,9 +90,16 @@ impl Filters {
     }
 
     /// Runs all on a response, the last one first: each sees what those after it made of the request's answer.
-    pub fn on_response(&self, headers: &mut HeaderMap) {
+    pub fn on_response(&self, headers: &mut HeaderMap, channel: Channel) {
         for filter in self.0.iter().rev() {
-            filter.on_response(headers);
+            filter.on_response(headers, channel);
+        }
+    }
+
+    /// Runs all on the trailers of a response.
+    pub fn on_trailers(&self, headers: &mut HeaderMap) {
+        for filter in self.0.iter().rev() {
+            filter.on_trailers(headers);
         }
     }
 }

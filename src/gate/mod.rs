@@ -27,6 +27,7 @@ use crate::policy::{
     Denial, DenyAction, Explanation, Facts, Grant, Permit, Policy, Reason, Verdict,
 };
 use crate::resolve::{CachedResolver, ResolveError, Resolver};
+use crate::tls::acceptor::{ClientTls, Server};
 
 /// What one listener enforces, shared by the workers.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Gate {
     pub own: Arc<OwnListeners>,
     /// Requests of late, for rules with a rate.
     pub rates: Arc<Rates>,
+    /// The TLS of the listener, where it has that: whose certificates are trusted now.
+    pub tls: Option<Arc<Server>>,
     /// Whether a request's fields are kept for explanations: where no rule asks for them, they explain nothing.
     keeps_fields: bool,
     /// Whether a rule asks about a tunnel's first bytes.
@@ -71,6 +74,17 @@ pub enum BadCredentials {
     Malformed,
 }
 
+/// What a client's certificate says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certified {
+    /// It is this principal.
+    Known(Principal),
+    /// Its certificate is not trusted any more, or one is demanded by now: the connection is no good any longer.
+    Lost,
+    /// It has none.
+    No,
+}
+
 impl Gate {
     /// A gate for one listener.
     pub fn new(
@@ -78,6 +92,7 @@ impl Gate {
         auth: Option<Arc<Authenticator>>,
         own: Arc<OwnListeners>,
         rates: Arc<Rates>,
+        tls: Option<Arc<Server>>,
     ) -> Self {
         Self {
             keeps_fields: policy.asks_fields(),
@@ -86,6 +101,21 @@ impl Gate {
             auth,
             own,
             rates,
+            tls,
+        }
+    }
+
+    /// Who the client is by the certificate that its connection began with. It is judged again after every change of roots,
+    /// revocation lists and settings.
+    pub fn certified(&self, tls: Option<&ClientTls>) -> Certified {
+        let identity = tls.and_then(|tls| tls.identity.as_ref());
+        match (identity, &self.tls, &self.auth) {
+            (Some(identity), Some(server), Some(auth)) if server.trusts(identity) => {
+                Certified::Known(auth.of_certificate(&identity.name))
+            }
+            (Some(_), _, _) => Certified::Lost,
+            (None, Some(server), _) if server.requires_certificate() => Certified::Lost,
+            (None, _, _) => Certified::No,
         }
     }
 
@@ -136,7 +166,17 @@ impl Gate {
     }
 
     /// Who a principal is now: a reload may have taken it away, or changed its groups.
-    pub fn recall(&self, principal: &Principal, client: IpAddr) -> Option<Principal> {
+    pub fn recall(
+        &self,
+        principal: &Principal,
+        client: IpAddr,
+        tls: Option<&ClientTls>,
+    ) -> Option<Principal> {
+        match self.certified(tls) {
+            Certified::Known(principal) => return Some(principal),
+            Certified::Lost => return None,
+            Certified::No => {}
+        }
         self.auth.as_ref()?.recall(principal, client)
     }
 

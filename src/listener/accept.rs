@@ -16,14 +16,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use super::begin::{Turned, begin};
 use super::http::Trouble;
-use super::preface::{self, PrefaceError};
-use super::{Accepted, Admission, Admitted, Conn, Limits, Preface, Protocol, ProxyHeaders};
+use super::{Accepted, Admission, Admitted, Conn, Limits, PrefaceError, ProxyHeaders};
 use crate::lifeline::{Lifeline, Tail};
 use crate::message::Body;
 use crate::message::http1::encode;
 use crate::message::http1::framing::Length;
 use crate::stream::Stream;
+use crate::tls::acceptor::{HandshakeError, Server};
 
 /// What a listener does with its connections. Asked anew for each one, so that a reload takes effect.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Terms {
     pub proxy_headers: ProxyHeaders,
     /// Its count of connections.
     pub admission: Arc<Admission>,
+    /// Its TLS, where it speaks that.
+    pub tls: Option<Arc<Server>>,
 }
 
 /// Who takes the connections.
@@ -67,6 +70,9 @@ pub enum Dropped {
     /// Its first bytes are no beginning.
     #[error("{0}")]
     Preface(PrefaceError),
+    /// The TLS handshake failed.
+    #[error("{0}")]
+    Tls(HandshakeError),
 }
 
 /// Accepts until the drain begins or `stop` is notified. A connection's task outlives this.
@@ -126,79 +132,35 @@ async fn connection<T: Taker>(
     let terms = taker.terms();
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let _ = stream.set_nodelay(true);
-    let mut stream = Stream::from_tcp(stream);
+    let stream = Stream::from_tcp(stream);
     let begun = tokio::select! {
         biased;
-        begun = begin(&mut stream, peer, &terms) => begun,
+        begun = begin(stream, peer, &terms) => begun,
         // Who has said nothing is owed nothing.
         () = life.draining() => return None,
     };
-    let (admitted, preface) = match begun {
+    let (admitted, conn) = match begun {
         Ok(begun) => begun,
-        Err(Turned::Away(client, trouble, Some(Protocol::Http1) | None)) => {
-            refuse(stream, taker, client, trouble).await;
+        Err(turned) => {
+            turn(turned, taker).await;
             return None;
         }
-        Err(Turned::Away(client, trouble, Some(_))) => {
-            taker.dropped(client, Dropped::Trouble(trouble));
-            return None;
-        }
-        // Whoever connects to see whether the port is open says nothing and is no news.
-        Err(Turned::Broken(PrefaceError::Closed)) => return None,
-        Err(Turned::Broken(error)) => {
-            taker.dropped(peer, Dropped::Preface(error));
-            return None;
-        }
-    };
-    let conn = Conn {
-        stream,
-        client: preface.client,
-        listener: terms.listener.clone(),
-        protocol: preface.protocol,
     };
     taker.serve(conn).await.map(|tail| (admitted, tail))
 }
 
-/// Why a connection does not begin.
-enum Turned {
-    /// It is not let in; the protocol, where it is known.
-    Away(SocketAddr, Trouble, Option<Protocol>),
-    /// It did not say what it is.
-    Broken(PrefaceError),
-}
-
-/// Counts the connection in and reads what it begins with.
-async fn begin(
-    stream: &mut Stream,
-    peer: SocketAddr,
-    terms: &Terms,
-) -> Result<(Admitted, Preface), Turned> {
-    let limits = &terms.limits;
-    let full = |client, protocol| Turned::Away(client, Trouble::Connections, protocol);
-    let mut admitted = terms
-        .admission
-        .admit(limits)
-        .ok_or_else(|| full(peer, None))?;
-    // Behind a balancer all connections come from one address: there the client is known from the PROXY header only.
-    if !terms.proxy_headers.trusts(peer.ip()) {
-        admitted = admitted
-            .of_client(peer.ip(), limits)
-            .ok_or_else(|| full(peer, None))?;
+/// Answers and records a connection that does not begin.
+async fn turn<T: Taker>(turned: Turned, taker: &T) {
+    match turned {
+        Turned::Away(client, trouble, Some(stream)) => {
+            refuse(*stream, taker, client, trouble).await;
+        }
+        Turned::Away(client, trouble, None) => taker.dropped(client, Dropped::Trouble(trouble)),
+        // Whoever connects to see whether the port is open says nothing and is no news.
+        Turned::Broken(_, PrefaceError::Closed) => {}
+        Turned::Broken(client, error) => taker.dropped(client, Dropped::Preface(error)),
+        Turned::Tls(client, error) => taker.dropped(client, Dropped::Tls(error)),
     }
-    let reading = preface::read(stream, peer, &terms.proxy_headers);
-    let preface = tokio::time::timeout(limits.first_byte, reading)
-        .await
-        .map_err(|_| Turned::Away(peer, Trouble::Silent, None))?
-        .map_err(Turned::Broken)?;
-    let protocol = Some(preface.protocol);
-    let admitted = admitted
-        .of_client(preface.client.ip(), limits)
-        .ok_or_else(|| full(preface.client, protocol))?;
-    if !terms.accepted.takes(preface.protocol) {
-        let trouble = Trouble::Protocol(terms.accepted);
-        return Err(Turned::Away(preface.client, trouble, protocol));
-    }
-    Ok((admitted, preface))
 }
 
 /// Answers without having read a request, then closes so that the answer survives. Under a flood of connections only some are

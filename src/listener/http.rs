@@ -68,6 +68,9 @@ pub enum Trouble {
     /// Too many connections.
     #[error("too many connections")]
     Connections,
+    /// The port speaks TLS.
+    #[error("this port speaks TLS, and the request came in plain text: name the proxy as https://")]
+    PlainText,
     /// This port does not speak that, but these.
     #[error("this port does not accept that, only {0}")]
     Protocol(Accepted),
@@ -78,7 +81,9 @@ impl Trouble {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Malformed(error) => error.status(),
-            Self::Truncated | Self::Broken | Self::Http2(_) => StatusCode::BAD_REQUEST,
+            Self::Truncated | Self::Broken | Self::Http2(_) | Self::PlainText => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Protocol(_) => StatusCode::FORBIDDEN,
             Self::SlowHead | Self::SlowBody | Self::SlowHttp2 | Self::Silent => {
                 StatusCode::REQUEST_TIMEOUT

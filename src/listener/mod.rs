@@ -4,6 +4,7 @@
 
 pub mod accept;
 mod admission;
+mod begin;
 mod client_reader;
 pub mod http;
 mod http1;
@@ -15,14 +16,16 @@ mod socket;
 pub use admission::{Admission, Admitted};
 pub use http1::serve as serve_http1;
 pub use http2::serve as serve_http2;
-pub use preface::{Accepted, Preface, Protocol, ProxyHeaders};
+pub use preface::{Accepted, PrefaceError, Protocol, ProxyHeaders};
 pub use settings::Limits;
 pub use socket::{bind, is_usable};
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::stream::Stream;
+use crate::tls::acceptor::ClientTls;
 
 /// A client's connection whose first bytes are known, ready for a mode.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Conn {
     pub client: SocketAddr,
     /// The listener's name.
     pub listener: Arc<str>,
-    /// What the first bytes say.
+    /// What the first bytes say, inside TLS where there is TLS.
     pub protocol: Protocol,
+    /// What the TLS handshake found out, where there was one.
+    pub tls: Option<Rc<ClientTls>>,
 }

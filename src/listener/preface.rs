@@ -1,6 +1,6 @@
 //! The first bytes of a connection: a PROXY header from who may send one, then the protocol.
 //! Takes nothing of the protocol itself: what was read goes back into the stream.
-//! Start at [`read`].
+//! Start at [`client`], then [`protocol`].
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -46,15 +46,6 @@ pub struct Accepted {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProxyHeaders(Vec<IpNet>);
 
-/// What the first bytes said.
-#[derive(Debug)]
-pub struct Preface {
-    /// The client's address.
-    pub client: SocketAddr,
-    /// The protocol.
-    pub protocol: Protocol,
-}
-
 /// Why the first bytes are no beginning.
 #[derive(Debug, thiserror::Error)]
 pub enum PrefaceError {
@@ -70,6 +61,12 @@ pub enum PrefaceError {
     /// A TLS ClientHello on a port that speaks plain text.
     #[error("TLS was spoken to a port that does not speak it")]
     Tls,
+    /// Something else than TLS, or text, on a port that speaks TLS.
+    #[error("the port speaks TLS, and the client did not")]
+    NotTls,
+    /// Another protocol than ALPN agreed on.
+    #[error("the client agreed on {0} by ALPN, and spoke something else")]
+    Alpn(&'static str),
     /// Bytes of no protocol that is known here.
     #[error("the first bytes are of no known protocol")]
     Unknown,
@@ -174,18 +171,24 @@ impl FromValue for ProxyHeaders {
     }
 }
 
-/// Reads what begins a connection and puts back what belongs to the protocol. Waits without limit: the caller bounds it.
-pub(super) async fn read(
+/// The client's address: from the PROXY header where the peer is one that sends them. Waits without limit: the caller bounds it.
+pub(super) async fn client(
     stream: &mut Stream,
     peer: SocketAddr,
     trusted: &ProxyHeaders,
-) -> Result<Preface, PrefaceError> {
+) -> Result<SocketAddr, PrefaceError> {
+    if !trusted.trusts(peer.ip()) {
+        return Ok(peer);
+    }
     let mut buf = BytesMut::new();
-    let client = if trusted.trusts(peer.ip()) {
-        read_proxy_header(stream, &mut buf, peer).await?
-    } else {
-        peer
-    };
+    let client = read_proxy_header(stream, &mut buf, peer).await?;
+    stream.unread(buf);
+    Ok(client)
+}
+
+/// What the client speaks. What was read is put back. Waits without limit: the caller bounds it.
+pub(super) async fn protocol(stream: &mut Stream) -> Result<Protocol, PrefaceError> {
+    let mut buf = BytesMut::new();
     let protocol = loop {
         match sniff(&buf)? {
             Some(protocol) => break protocol,
@@ -193,7 +196,31 @@ pub(super) async fn read(
         }
     };
     stream.unread(buf);
-    Ok(Preface { client, protocol })
+    Ok(protocol)
+}
+
+/// How a connection to a port that speaks TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// With a TLS record of the handshake (RFC 8446 §5.1).
+    Tls,
+    /// With plain text, as HTTP does.
+    Text,
+}
+
+/// Whether the client speaks TLS. What was read is put back. Waits without limit: the caller bounds it.
+pub(super) async fn opening(stream: &mut Stream) -> Result<Opening, PrefaceError> {
+    let mut buf = BytesMut::new();
+    while buf.is_empty() {
+        fill(stream, &mut buf).await?;
+    }
+    let opening = match buf.first() {
+        Some(&HANDSHAKE) => Opening::Tls,
+        Some(b) if b.is_ascii_graphic() || matches!(b, b'\r' | b'\n') => Opening::Text,
+        Some(_) | None => return Err(PrefaceError::NotTls),
+    };
+    stream.unread(buf);
+    Ok(opening)
 }
 
 async fn read_proxy_header(
@@ -232,7 +259,7 @@ fn sniff(buf: &[u8]) -> Result<Option<Protocol>, PrefaceError> {
         None => Ok(None),
         Some(4) => Ok(Some(Protocol::Socks4)),
         Some(5) => Ok(Some(Protocol::Socks5)),
-        Some(0x16) => Err(PrefaceError::Tls),
+        Some(&HANDSHAKE) => Err(PrefaceError::Tls),
         // A method is a token; `PRI` alone could be the first letters of HTTP/2's preface.
         Some(b'P') if PREFACE.starts_with(buf.get(..PREFACE.len()).unwrap_or(buf)) => {
             Ok((buf.len() >= PREFACE.len()).then_some(Protocol::Http2))
@@ -241,6 +268,9 @@ fn sniff(buf: &[u8]) -> Result<Option<Protocol>, PrefaceError> {
         Some(_) => Err(PrefaceError::Unknown),
     }
 }
+
+/// The content type of a TLS handshake.
+const HANDSHAKE: u8 = 0x16;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::http1::HeadError;
@@ -68,6 +69,14 @@ impl Body {
     pub fn without_trailers(self) -> Self {
         match self {
             Self::Stream(stream) => Self::stream(WithoutTrailers(stream)),
+            Self::Empty | Self::Full(_) => self,
+        }
+    }
+
+    /// The body with its trailer section changed.
+    pub fn with_trailers(self, change: impl Fn(&mut HeaderMap) + Unpin + 'static) -> Self {
+        match self {
+            Self::Stream(stream) => Self::stream(WithTrailers(stream, change)),
             Self::Empty | Self::Full(_) => self,
         }
     }
@@ -146,6 +155,34 @@ impl HttpBody for WithoutTrailers {
             .as_ref()
             .is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers));
         Poll::Ready(frame.filter(|_| !trailers))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+struct WithTrailers<F>(Frames, F);
+
+impl<F: Fn(&mut HeaderMap) + Unpin> HttpBody for WithTrailers<F> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut frame = ready!(self.0.as_mut().poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            (self.1)(trailers);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

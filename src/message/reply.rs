@@ -56,20 +56,45 @@ impl std::fmt::Debug for Reply {
 
 /// Interim responses on their way to the client (RFC 9110 §15.2). The handler pushes, the listener that polls the handler
 /// takes them out after each poll: both are one task, so no waker is needed.
-#[derive(Debug, Clone, Default)]
-pub struct Interim(Rc<RefCell<VecDeque<(StatusCode, HeaderMap)>>>);
+#[derive(Clone, Default)]
+pub struct Interim {
+    queue: Rc<RefCell<VecDeque<(StatusCode, HeaderMap)>>>,
+    change: Option<Change>,
+}
+
+/// What is done to the fields of an interim response before it is passed on.
+type Change = Rc<dyn Fn(&mut HeaderMap)>;
 
 impl Interim {
+    /// The same way, on which fields are changed.
+    pub fn through(&self, change: impl Fn(&mut HeaderMap) + 'static) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            change: Some(Rc::new(change)),
+        }
+    }
+
     /// Adds an interim response; at most a handful are kept, as an origin could send them without end.
-    pub fn push(&self, status: StatusCode, headers: HeaderMap) {
-        let mut queue = self.0.borrow_mut();
+    pub fn push(&self, status: StatusCode, mut headers: HeaderMap) {
+        let mut queue = self.queue.borrow_mut();
         if queue.len() < 16 {
+            if let Some(change) = &self.change {
+                change(&mut headers);
+            }
             queue.push_back((status, headers));
         }
     }
 
     /// Takes the oldest one out.
     pub fn pop(&self) -> Option<(StatusCode, HeaderMap)> {
-        self.0.borrow_mut().pop_front()
+        self.queue.borrow_mut().pop_front()
+    }
+}
+
+impl std::fmt::Debug for Interim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interim")
+            .field("waiting", &self.queue.borrow().len())
+            .finish_non_exhaustive()
     }
 }

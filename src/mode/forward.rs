@@ -18,6 +18,7 @@ use crate::message::http1::head::RequestHead;
 use crate::message::{Body, Interim, Reply, Target};
 use crate::relay::{Caller, Destination, Offer, Refusal};
 use crate::report;
+use crate::tls::acceptor::ClientTls;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "forward",
@@ -44,6 +45,7 @@ impl Mode for Forward {
             let client = Client {
                 mode: self,
                 address: conn.client,
+                tls: conn.tls,
             };
             if protocol == Protocol::Http1 {
                 return serve_http1(conn.stream, &client, &limits, &life).await;
@@ -58,6 +60,7 @@ impl Mode for Forward {
 struct Client {
     mode: Rc<Forward>,
     address: SocketAddr,
+    tls: Option<Rc<ClientTls>>,
 }
 
 impl Handler for Client {
@@ -70,6 +73,9 @@ impl Handler for Client {
                 &request,
                 &Refusal::Ended("its listener is gone".to_owned()),
             );
+        }
+        if let Some(lost) = self.mode.means.relay.lost(&caller) {
+            return self.refuse_with(&caller, &request, &lost);
         }
         let accepted = caller.service.accepted;
         match Target::parse(request.method(), text) {
@@ -128,6 +134,7 @@ impl Handler for Client {
             | Trouble::LargeBody
             | Trouble::Silent
             | Trouble::Connections
+            | Trouble::PlainText
             | Trouble::Protocol(_) => Version::HTTP_11,
         };
         let caller = self.caller_of_none(version);
@@ -156,6 +163,7 @@ impl Client {
             protocol,
             interim,
             within: None,
+            tls: self.tls.clone(),
         }
     }
 

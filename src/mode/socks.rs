@@ -32,6 +32,7 @@ pub(super) async fn serve(means: &Means, conn: Conn) -> Option<Tail> {
             protocol,
             interim: Interim::default(),
             within: None,
+            tls: conn.tls,
         },
     };
     let asked = match tokio::time::timeout(limit, session.negotiate()).await {
@@ -133,13 +134,11 @@ impl Session<'_> {
         let greeting = read(&mut self.stream, &mut self.buf, v5::parse_greeting)
             .await
             .map_err(|error| text(&error))?;
-        let wanted = self
-            .caller
-            .service
-            .gate
-            .auth
-            .as_ref()
-            .is_some_and(|auth| auth.reads_credentials());
+        let gate = &self.caller.service.gate;
+        let reads = gate.auth.as_ref();
+        // Who is known by a certificate is not asked for more.
+        let wanted = reads.is_some_and(|auth| auth.reads_credentials())
+            && !self.means.relay.has_certificate(&self.caller);
         let method = match (
             greeting.offers(v5::Method::UserPassword),
             greeting.offers(v5::Method::None),

@@ -12,6 +12,7 @@ use super::rule::{Action, Clause, Group, Rule};
 use super::verdict::{Intercept, RuleRef};
 use super::{Expectation, Fallback, Lists, Policy};
 use crate::fault::{Fault, Faults, Location, nearest, suggest};
+use crate::filter::INJECT;
 use crate::settings::{FromValue, Located, Table, Value, one_of};
 
 /// Named conditions, by their names.
@@ -173,6 +174,7 @@ fn read_rule(table: &Table, index: usize, named: &Named, ground: Ground<'_>) -> 
     let also = ["name", "allow", "deny", "report", "when", "not"];
     refuse_rest(table, &also, faults);
     check_splicing(table, action.as_ref(), &clauses, faults);
+    check_injecting(table, action.as_ref(), &clauses, faults);
     Some(Rule {
         id: RuleRef {
             name: name?.value.into(),
@@ -206,6 +208,24 @@ fn check_splicing(table: &Table, action: Option<&Action>, clauses: &[Clause], fa
         let remedy =
             "write \"deny\" for \"splice\", or a second rule that allows such tunnels by host";
         faults.push(Fault::at(&table.at, problem, remedy));
+    }
+}
+
+/// A credential is for the origin that it belongs to, and no other.
+fn check_injecting(table: &Table, action: Option<&Action>, clauses: &[Clause], faults: &Faults) {
+    let Some(Action::Allow(obligations)) = action else {
+        return;
+    };
+    let injects = obligations.filters.names().any(|name| name == INJECT);
+    let named = clauses
+        .iter()
+        .any(|clause| !clause.negated && clause.condition.bounds_host());
+    if injects && !named {
+        faults.push(Fault::at(
+            &table.at,
+            "the rule adds a credential to requests to any host",
+            "name the origin that the credential is for: host = \"api.example\"",
+        ));
     }
 }
 

@@ -109,11 +109,19 @@ impl Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let kind = match &error.why {
-            why if why.is_certificate() => ProxyError::TlsCertificate,
+            Why::Expired(_)
+            | Why::NotYetValid(_)
+            | Why::WrongName(_)
+            | Why::UnknownIssuer(_)
+            | Why::SelfSigned
+            | Why::Revoked
+            | Why::Weak
+            | Why::Pinned
+            | Why::Unfit(_) => ProxyError::TlsCertificate,
             Why::Alert(_) => ProxyError::TlsAlert,
+            Why::Protocol(_) | Why::NoName => ProxyError::TlsProtocol,
             Why::Timeout(_) => ProxyError::ConnectionTimeout,
             Why::Closed => ProxyError::ConnectionTerminated,
-            _protocol => ProxyError::TlsProtocol,
         };
         Self::new(kind, error.to_string())
     }

@@ -151,3 +151,6 @@ impl Pool {
         self.0.idle.put(key, connection, &settings);
     }
 }
+
+#[cfg(test)]
+mod tests;

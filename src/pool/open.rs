@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::http1::Http1;
 use super::http2::Line;
 use super::key::Key;
-use super::shared::{Opening, Protocol, Turn};
+use super::shared::{Protocol, Turn};
 use super::{Failure, Lease, Pool, dial};
 use crate::addr::Host;
 use crate::message::ProxyError;
@@ -51,25 +51,31 @@ impl Pool {
             return Ok(lease);
         }
         if !key.may_share() {
-            return self.open(permit, key, None, settings.connect).await;
+            let (lease, _) = self.open(permit, key, settings.connect).await?;
+            return Ok(lease);
         }
         let group = self.0.shared.group(key);
         let (deadline, failures) = (Instant::now() + settings.connect, group.failures());
         loop {
             let impatient = group.failures() != failures;
             let full = self.0.shared.count(key) >= settings.idle_per_origin.max(1);
-            match group.turn(full, impatient) {
-                // Who waited for one that failed in vain has only the rest of the time.
-                Turn::Open(opening) if impatient => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    return self.open(permit, key, Some(opening), left).await;
-                }
-                Turn::Open(opening) => {
-                    return self
-                        .open(permit, key, Some(opening), settings.connect)
-                        .await;
-                }
-                Turn::Wait => {}
+            if let Turn::Open(opening) = group.turn(full, impatient) {
+                // Who waited in vain for one that failed has only the rest of the time.
+                let limit = if impatient {
+                    deadline.saturating_duration_since(Instant::now())
+                } else {
+                    settings.connect
+                };
+                return match self.open(permit, key, limit).await {
+                    Ok((lease, protocol)) => {
+                        opening.done(protocol);
+                        Ok(lease)
+                    }
+                    Err(failure) => {
+                        opening.failed();
+                        Err(failure)
+                    }
+                };
             }
             if timeout_at(deadline, group.changed()).await.is_err() {
                 return Err(no_place(key, full, settings.connect));
@@ -157,9 +163,8 @@ impl Pool {
         &self,
         permit: &Permit,
         key: &Key,
-        opening: Option<Opening>,
         limit: Duration,
-    ) -> Result<Lease, Failure> {
+    ) -> Result<(Lease, Protocol), Failure> {
         let start = Instant::now();
         let generation = self.0.generation.get();
         let (tcp, peer) = dial::dial(&self.in_turn(permit), limit).await?;
@@ -173,7 +178,7 @@ impl Pool {
         let stream = Stream::from_tcp(tcp);
         if !key.secure {
             let connection = Connection::http1(Http1::new(stream, peer, generation));
-            return Ok(lease(connection, None));
+            return Ok((lease(connection, None), Protocol::Http1));
         }
         let host = &key.authority.host;
         let secured = self.handshake(stream, peer, host, key, limit).await?;
@@ -189,10 +194,7 @@ impl Pool {
                 Connection::http2(slot)
             }
         };
-        if let Some(opening) = opening {
-            opening.done(protocol);
-        }
-        Ok(lease(connection, tls))
+        Ok((lease(connection, tls), protocol))
     }
 
     async fn handshake(

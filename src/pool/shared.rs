@@ -15,7 +15,14 @@ use super::key::Key;
 
 /// The shared connections of one worker.
 #[derive(Debug, Default)]
-pub(super) struct Shared(RefCell<HashMap<Key, (Rc<Group>, Vec<Rc<Line>>)>>);
+pub(super) struct Shared(RefCell<HashMap<Key, Lines>>);
+
+/// The connections to one origin.
+#[derive(Debug)]
+struct Lines {
+    group: Rc<Group>,
+    open: Vec<Rc<Line>>,
+}
 
 /// What is known of one origin, beside its connections.
 #[derive(Debug)]
@@ -44,7 +51,7 @@ impl Shared {
         not_idle_since: Instant,
     ) -> Option<Slot> {
         let groups = &mut *self.0.borrow_mut();
-        let (_, lines) = groups.get_mut(key)?;
+        let lines = &mut groups.get_mut(key)?.open;
         lines.retain(|line| line.is_usable());
         // The oldest first: those behind it empty themselves when there is less to do.
         let mut fitting = lines.iter().filter(|line| {
@@ -57,8 +64,8 @@ impl Shared {
     /// Whether [`Shared::take`] would find one, full or not.
     pub(super) fn has(&self, key: &Key, permitted: &[SocketAddr], not_idle_since: Instant) -> bool {
         let groups = self.0.borrow();
-        groups.get(key).is_some_and(|(_, lines)| {
-            lines.iter().any(|line| {
+        groups.get(key).is_some_and(|lines| {
+            lines.open.iter().any(|line| {
                 line.is_usable()
                     && permitted.contains(&line.peer())
                     && (line.is_busy() || line.idle_since() >= not_idle_since)
@@ -69,36 +76,38 @@ impl Shared {
     /// What is known of an origin.
     pub(super) fn group(&self, key: &Key) -> Rc<Group> {
         let groups = &mut *self.0.borrow_mut();
-        let (group, _) = groups
-            .entry(key.clone())
-            .or_insert_with(|| (Rc::new(Group::new()), Vec::new()));
-        group.clone()
+        let lines = groups.entry(key.clone()).or_insert_with(|| Lines {
+            group: Rc::new(Group::new()),
+            open: Vec::new(),
+        });
+        lines.group.clone()
     }
 
     /// How many connections there are to an origin.
     pub(super) fn count(&self, key: &Key) -> usize {
         let groups = self.0.borrow();
-        groups.get(key).map_or(0, |(_, lines)| lines.len())
+        groups.get(key).map_or(0, |lines| lines.open.len())
     }
 
     /// Keeps a connection for others.
     pub(super) fn put(&self, key: &Key, line: Rc<Line>) {
-        if let Some((_, lines)) = self.0.borrow_mut().get_mut(key) {
-            lines.push(line);
+        if let Some(lines) = self.0.borrow_mut().get_mut(key) {
+            lines.open.push(line);
         }
     }
 
     /// Drops what was idle for too long or closed by its origin.
     pub(super) fn sweep(&self, not_idle_since: Instant) {
-        self.0.borrow_mut().retain(|_, (group, lines)| {
-            lines.retain(|line| {
+        self.0.borrow_mut().retain(|_, lines| {
+            lines.open.retain(|line| {
                 line.is_usable() && (line.is_busy() || line.idle_since() >= not_idle_since)
             });
+            let group = &lines.group;
             let known = group
                 .plain
                 .get()
                 .is_some_and(|since| since >= not_idle_since);
-            known || group.opening.get() > 0 || !lines.is_empty()
+            known || group.opening.get() > 0 || !lines.open.is_empty()
         });
     }
 
@@ -110,7 +119,7 @@ impl Shared {
     /// How many connections are idle.
     pub(super) fn idle(&self) -> usize {
         let groups = self.0.borrow();
-        let lines = groups.values().flat_map(|(_, lines)| lines);
+        let lines = groups.values().flat_map(|lines| &lines.open);
         lines.filter(|line| !line.is_busy()).count()
     }
 }
@@ -135,7 +144,7 @@ impl Group {
             return Turn::Wait;
         }
         self.opening.set(self.opening.get() + 1);
-        Turn::Open(Opening(self.clone(), None))
+        Turn::Open(Opening(self.clone()))
     }
 
     /// How many openings have failed.
@@ -154,8 +163,8 @@ impl Group {
     }
 }
 
-/// A connection is being opened. Dropped before its end, it failed.
-pub(super) struct Opening(Rc<Group>, Option<Protocol>);
+/// A connection is being opened. Dropped before its end, it was given up, and another request may try.
+pub(super) struct Opening(Rc<Group>);
 
 /// What an origin chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,8 +177,16 @@ pub(super) enum Protocol {
 
 impl Opening {
     /// The connection is open.
-    pub(super) fn done(mut self, protocol: Protocol) {
-        self.1 = Some(protocol);
+    pub(super) fn done(self, protocol: Protocol) {
+        self.0.plain.set(match protocol {
+            Protocol::Http1 => Some(Instant::now()),
+            Protocol::Http2 => None,
+        });
+    }
+
+    /// It could not be opened.
+    pub(super) fn failed(self) {
+        self.0.failed.set(self.0.failed.get() + 1);
     }
 }
 
@@ -177,11 +194,6 @@ impl Drop for Opening {
     fn drop(&mut self) {
         let group = &self.0;
         group.opening.set(group.opening.get().saturating_sub(1));
-        match self.1 {
-            Some(Protocol::Http1) => group.plain.set(Some(Instant::now())),
-            Some(Protocol::Http2) => group.plain.set(None),
-            None => group.failed.set(group.failed.get() + 1),
-        }
         group.changed.notify_waiters();
     }
 }

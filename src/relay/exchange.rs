@@ -11,9 +11,10 @@ use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, retry, throttle};
+use crate::filter::Channel;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
-use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
+use crate::message::{Body, Interim, Reply, default_port, hop, normal_path, other_reading};
 use crate::policy::{Permit, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
@@ -122,18 +123,20 @@ impl Relay {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),
         };
+        let interim = filtered_interim(&caller.interim, &permit, channel_of(to));
         let sending = retry::Sending {
             pool: &self.parts.pool,
             permit: &permit,
             to,
             host: &host,
-            interim: &caller.interim,
+            interim: &interim,
         };
         let received = sending
             .send(&head.method, &head.headers, body, recording)
             .await?;
         Ok(Sent {
             received,
+            secure: to.secure,
             asked,
             permit,
             as_judged,
@@ -166,7 +169,7 @@ impl Relay {
                 return Err(barred.into());
             }
         };
-        let scheme = intent.scheme;
+        let (scheme, method) = (intent.scheme, intent.method.clone());
         // Of a tunnel that is decrypted, each request inside counts.
         if scheme != Scheme::Tunnel || vetted.permit.obligations().intercept.is_none() {
             gate.charge(&vetted.permit, intent)
@@ -176,6 +179,14 @@ impl Relay {
         recording.edit(|record| record.dns = vetted.dns);
         let intercepts = self.parts.interception().is_some();
         check_obligations(&vetted.permit, scheme, intercepts)?;
+        if let Some(method) = method.filter(|_| scheme != Scheme::Tunnel) {
+            let permit = &vetted.permit;
+            let channel = Channel {
+                secure: scheme == Scheme::Https,
+            };
+            let checked = permit.obligations().filters.check(channel, &method);
+            checked.map_err(|why| Refusal::Unmet(permit.rule().name.clone(), why))?;
+        }
         Ok(vetted.permit)
     }
 
@@ -196,7 +207,12 @@ impl Relay {
         let version = response.version();
         let obligations = sent.permit.obligations();
         hop::strip(response.headers_mut());
-        obligations.filters.on_response(response.headers_mut());
+        let channel = Channel {
+            secure: sent.secure,
+        };
+        obligations
+            .filters
+            .on_response(response.headers_mut(), channel);
         caller.service.via.append(response.headers_mut(), version);
         let response = match obligations.bandwidth {
             Some(rate) => sent
@@ -208,7 +224,10 @@ impl Relay {
         let response = if obligations.filters.is_empty() {
             response
         } else {
-            response.map(Body::without_trailers)
+            let obligations = obligations.clone();
+            response.map(|body| {
+                body.with_trailers(move |trailers| obligations.filters.on_trailers(trailers))
+            })
         };
         Reply::new(recording.follow(response))
     }
@@ -227,6 +246,11 @@ impl Relay {
         let (Some(origin), Some(asked)) = (upgraded, sent.asked) else {
             return Reply::closing(recording.refuse(&unasked(), None, None));
         };
+        let channel = Channel {
+            secure: sent.secure,
+        };
+        let filters = &sent.permit.obligations().filters;
+        filters.on_response(response.headers_mut(), channel);
         if let Err(refusal) = asked.accept(&mut response) {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
@@ -256,11 +280,26 @@ impl Relay {
 /// A response, and what was asked for it.
 struct Sent {
     received: Received,
+    /// Whether it came over TLS.
+    secure: bool,
     asked: Option<Asked>,
     permit: Permit,
     /// The fields that policy saw, where a tunnel may follow that has to be judged again.
     as_judged: Option<HeaderMap>,
     generation: watch::Receiver<u64>,
+}
+
+fn channel_of(to: &Destination) -> Channel {
+    Channel { secure: to.secure }
+}
+
+/// Where interim responses go, by way of the filters where there are any.
+fn filtered_interim(interim: &Interim, permit: &Permit, channel: Channel) -> Interim {
+    let obligations = permit.obligations().clone();
+    if obligations.filters.is_empty() {
+        return interim.clone();
+    }
+    interim.through(move |headers| obligations.filters.on_response(headers, channel))
 }
 
 /// What can not be done must not be left out: then the rule does not allow.

@@ -28,9 +28,11 @@ use http::{HeaderMap, Response};
 
 use crate::addr::Authority;
 use crate::auth::{Credentials, Outcome, Principal};
+use crate::gate::Certified;
 use crate::listener::http::Trouble;
 use crate::message::{Body, Interim};
 use crate::report::Protocol;
+use crate::tls::acceptor::ClientTls;
 use recording::Recording;
 
 /// The only door that a mode knows. Cheap to clone.
@@ -52,6 +54,8 @@ pub struct Caller {
     pub interim: Interim,
     /// The tunnel that the request came through, where one was decrypted.
     pub within: Option<Rc<Within>>,
+    /// What the TLS handshake of its connection found out, where there was one.
+    pub tls: Option<Rc<ClientTls>>,
 }
 
 /// An origin that a request is for, and what to ask there.
@@ -149,10 +153,24 @@ impl Relay {
         let Some(principal) = &within.principal else {
             return Ok(None);
         };
-        let recalled = caller.service.gate.recall(principal, caller.client.ip());
+        let tls = caller.tls.as_deref();
+        let gate = &caller.service.gate;
+        let recalled = gate.recall(principal, caller.client.ip(), tls);
         recalled
             .map(Some)
             .ok_or_else(|| Refusal::Ended("the client is not known any more".to_owned()))
+    }
+
+    /// Whether the client is known by its certificate, and need not say more.
+    pub fn has_certificate(&self, caller: &Caller) -> bool {
+        let certified = caller.service.gate.certified(caller.tls.as_deref());
+        matches!(certified, Certified::Known(_))
+    }
+
+    /// Why a client's connection is no good any more, although its requests may be: its certificate is not trusted now.
+    pub fn lost(&self, caller: &Caller) -> Option<Refusal> {
+        let certified = caller.service.gate.certified(caller.tls.as_deref());
+        (certified == Certified::Lost).then(|| Refusal::Ended(LOST.to_owned()))
     }
 
     async fn identify(
@@ -160,6 +178,11 @@ impl Relay {
         caller: &Caller,
         offered: Option<&Credentials>,
     ) -> Result<Option<Principal>, Refusal> {
+        match caller.service.gate.certified(caller.tls.as_deref()) {
+            Certified::Known(principal) => return Ok(Some(principal)),
+            Certified::Lost => return Err(Refusal::Ended(LOST.to_owned())),
+            Certified::No => {}
+        }
         match caller
             .service
             .gate
@@ -180,6 +203,10 @@ impl Relay {
         headers: &HeaderMap,
     ) -> Result<Option<Credentials>, Refusal> {
         let gate = &caller.service.gate;
+        // A certificate says who it is: what is offered beside it is not read, so that it can not do harm.
+        if self.has_certificate(caller) {
+            return Ok(None);
+        }
         let challenges = || {
             gate.auth
                 .as_ref()
@@ -190,3 +217,6 @@ impl Relay {
             .map_err(|_| Refusal::Challenge(challenges()))
     }
 }
+
+const LOST: &str =
+    "the listener does not trust the client's certificate any more, or wants one now";

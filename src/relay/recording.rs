@@ -24,12 +24,14 @@ use crate::policy::Denial;
 use crate::report::{
     Flow, FlowFacts, FlowGuard, FlowKind, Killed, Record, RequestId, Verdict, text_of,
 };
+use crate::tls::acceptor::ClientTls;
 
 /// A record in the making. Dropped unfinished, it says that the client went away.
 #[derive(Debug)]
 pub(super) struct Recording {
     parts: Rc<Parts>,
     service: Arc<Service>,
+    tls: Option<Rc<ClientTls>>,
     record: Option<Record>,
     intent: Option<Intent>,
     started: Instant,
@@ -59,6 +61,7 @@ impl Recording {
         Self {
             parts: parts.clone(),
             service: caller.service.clone(),
+            tls: caller.tls.clone(),
             record: Some(record),
             intent: None,
             started: Instant::now(),
@@ -68,10 +71,6 @@ impl Recording {
 
     pub(super) fn id(&self) -> Option<RequestId> {
         self.record.as_ref().map(|record| record.id)
-    }
-
-    pub(super) fn client(&self) -> Option<SocketAddr> {
-        self.record.as_ref().map(|record| record.client)
     }
 
     pub(super) fn started(&self) -> Instant {
@@ -155,6 +154,11 @@ impl Recording {
         if let Some(intent) = &mut self.intent {
             intent.hello = seen;
         }
+    }
+
+    /// What the client's connection began with, where that was TLS.
+    pub(super) fn tls(&self) -> Option<&Rc<ClientTls>> {
+        self.tls.as_ref()
     }
 
     pub(super) fn intent(&self) -> Option<&Intent> {

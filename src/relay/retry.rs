@@ -12,7 +12,9 @@ use super::{Destination, Refusal};
 use crate::message::http1::framing::Length;
 use crate::message::{Body, Interim};
 use crate::policy::Permit;
-use crate::pool::{Key, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError, needs_http1};
+use crate::pool::{
+    Failure, Key, Lease, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError, needs_http1,
+};
 use crate::tls::connector::Pins;
 
 /// Where and with what permission a request is sent.
@@ -46,37 +48,22 @@ impl Sending<'_> {
             headers,
             length: length_of(&body),
         };
-        let mut key = Key {
-            secure: self.to.secure,
-            authority: self.to.authority.clone(),
-            pins: self.pins(),
-            http1_only: self.to.secure && needs_http1(&self.to.path, self.host, headers),
-        };
+        let mut key = self.key(headers);
         let idempotent = method.is_idempotent();
         let how_fresh = Some(how_fresh(idempotent, outgoing.length));
         let mut fresh = how_fresh;
         let mut again_left = AGAIN;
         loop {
-            if let Some(flow) = recording.flow() {
-                flow.state.set("connecting");
-            }
+            state(recording, "connecting");
             let lease = self
                 .pool
                 .lease(self.permit, &key, fresh)
                 .await
                 .map_err(Refusal::Failed)?;
             let reused = lease.reused;
+            note(&lease, recording);
             // A connection that others use too may be full or about to close, however new it is.
             let repeatable = reused || lease.connection.is_shared();
-            recording.origin(lease.connection.peer());
-            recording.edit(|record| {
-                record.reused = reused;
-                record.connect = lease.connect;
-                record.tls = lease.tls;
-            });
-            if let Some(flow) = recording.flow() {
-                flow.state.set("waiting");
-            }
             let sent = lease
                 .connection
                 .send(
@@ -92,10 +79,7 @@ impl Sending<'_> {
                 Ok(received) => return Ok(received),
                 Err(SendError::Client(error)) => return Err(error.into()),
                 Err(SendError::Origin(failure, Some(again)))
-                    if again_left > 0
-                        && repeatable
-                        && failure.retry.allows(reused)
-                        && (idempotent || failure.retry != Retry::IfReused) =>
+                    if again_left > 0 && repeatable && is_safe(&failure, idempotent, reused) =>
                 {
                     again_left -= 1;
                     body = again;
@@ -110,6 +94,36 @@ impl Sending<'_> {
             }
         }
     }
+
+    fn key(&self, headers: &HeaderMap) -> Key {
+        Key {
+            secure: self.to.secure,
+            authority: self.to.authority.clone(),
+            pins: self.pins(),
+            http1_only: self.to.secure && needs_http1(&self.to.path, self.host, headers),
+        }
+    }
+}
+
+fn note(lease: &Lease, recording: &mut Recording) {
+    recording.origin(lease.connection.peer());
+    recording.edit(|record| {
+        record.reused = lease.reused;
+        record.connect = lease.connect;
+        record.tls = lease.tls;
+    });
+    state(recording, "waiting");
+}
+
+fn state(recording: &Recording, state: &'static str) {
+    if let Some(flow) = recording.flow() {
+        flow.state.set(state);
+    }
+}
+
+/// Whether a request may be sent again: what is not idempotent only where the origin did nothing (RFC 9110 §9.2.2).
+fn is_safe(failure: &Failure, idempotent: bool, reused: bool) -> bool {
+    failure.retry.allows(reused) && (idempotent || failure.retry != Retry::IfReused)
 }
 
 /// How lately a kept connection must have been in use. RFC 9110 §9.2.2: what is not idempotent must not be sent twice, and

@@ -329,7 +329,8 @@ async fn no_longer_permitted(
             ..intent.clone()
         };
         if let Some(principal) = &intent.principal {
-            intent.principal = service.gate.recall(principal, intent.client.ip());
+            let tls = recording.tls().map(|tls| &**tls);
+            intent.principal = service.gate.recall(principal, intent.client.ip(), tls);
             if intent.principal.is_none() {
                 return "no longer allowed: the client is not known any more".to_owned();
             }

@@ -2,9 +2,12 @@
 //! Knows no HTTP, opens no connection and judges nothing: policy says what is intercepted.
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
 
+pub mod acceptor;
 pub mod authority;
+pub mod certificates;
 pub mod connector;
 pub mod hello;
+pub mod identity;
 pub mod keys;
 pub mod mint;
 pub mod peek;

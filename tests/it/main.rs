@@ -13,6 +13,7 @@
 )]
 
 mod answers;
+mod authority;
 mod bypass;
 mod client_side;
 mod clients;
@@ -31,13 +32,16 @@ mod fuzz_smoke;
 mod hello;
 mod hostile;
 mod http2;
+mod inject;
 mod intercept;
 mod intercept_clients;
 mod lifecycle;
 mod limits;
 mod names;
 mod obligations;
+mod origin_http2;
 mod origin_side;
+mod origin_tls;
 mod policy_files;
 mod policy_spellings;
 mod proxy_protocol;

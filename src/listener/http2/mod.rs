@@ -8,6 +8,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod websocket;
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -104,6 +105,8 @@ fn settings(limits: &Limits) -> h2::server::Builder {
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW * 4)
         .max_send_buffer_size(WINDOW as usize)
+        // WebSockets (RFC 8441 §3).
+        .enable_connect_protocol()
         // Rapid reset (CVE-2023-44487): streams that the client opened and reset at once.
         .max_concurrent_reset_streams(32)
         .max_pending_accept_reset_streams(32);
@@ -146,7 +149,8 @@ async fn exchange<H: Handler>(
         Ok(checked) => checked,
         Err(trouble) => {
             let method = head.method.clone();
-            let response = handler.refuse(&trouble, Some(&as_sent(head)));
+            let mut response = handler.refuse(&trouble, Some(&as_sent(head)));
+            *response.status_mut() = websocket::status(trouble);
             let _ = send(Reply::closing(response), &mut respond, &method, limits).await;
             return;
         }
@@ -170,14 +174,25 @@ async fn exchange<H: Handler>(
     *request.method_mut() = head.method.clone();
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = join_cookies(head.headers);
+    if checked.websocket {
+        *request.method_mut() = Method::GET;
+        websocket::to_upgrade(request.headers_mut());
+    }
     let handled = handle(request, exchange, &mut respond, handler).await;
     let Some(mut reply) = handled else { return };
+    // A connection that breaks: RFC 8441 §5, RFC 9113 §8.5.
+    let broken = if checked.websocket {
+        websocket::from_upgrade(&mut reply);
+        Reason::CANCEL
+    } else {
+        Reason::CONNECT_ERROR
+    };
     let takeover = reply.takeover.take();
     let Some(sending) = send(reply, &mut respond, &head.method, limits).await else {
         return;
     };
     if let (Some(takeover), Some(receive)) = (takeover, tunnel) {
-        takeover(Stream::boxed(Tunnel::new(receive, sending))).await;
+        takeover(Stream::boxed(Tunnel::new(receive, sending, broken))).await;
     }
 }
 

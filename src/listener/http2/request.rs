@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
+use super::websocket;
 use crate::addr::Authority;
 use crate::listener::Limits;
 use crate::listener::http::Trouble;
@@ -20,6 +21,8 @@ pub(super) struct Checked {
     pub(super) target: Bytes,
     /// The size of the content, where it was declared.
     pub(super) size: Option<u64>,
+    /// Whether it is a CONNECT for a WebSocket.
+    pub(super) websocket: bool,
 }
 
 /// Checks a head; `ended` says that no content follows.
@@ -27,21 +30,24 @@ pub(super) fn check(head: &Parts, ended: bool, limits: &Limits) -> Result<Checke
     if head.headers.len() > limits.head.count {
         return Err(Trouble::Malformed(TooMany));
     }
-    let target = target(head).map_err(Trouble::Malformed)?;
+    let websocket = websocket::asked(head)?;
+    let target = target(head, websocket).map_err(Trouble::Malformed)?;
     check_fields(head).map_err(Trouble::Malformed)?;
     let size = content(head, ended).map_err(Trouble::Malformed)?;
     match (size, limits.body_size) {
         (Some(size), Some(limit)) if size > limit => Err(Trouble::LargeBody),
-        (size, _) => Ok(Checked { target, size }),
+        (size, _) => Ok(Checked {
+            target,
+            size,
+            websocket,
+        }),
     }
 }
 
-fn target(head: &Parts) -> Result<Bytes, HeadError> {
-    if head.extensions.get::<h2::ext::Protocol>().is_some() {
-        return Err(Malformed("extended CONNECT is not offered here"));
-    }
+fn target(head: &Parts, websocket: bool) -> Result<Bytes, HeadError> {
     let target = match (
-        head.method == Method::CONNECT,
+        // An extended one names a resource (RFC 8441 §4).
+        head.method == Method::CONNECT && !websocket,
         head.uri.authority(),
         head.uri.scheme(),
     ) {

@@ -105,6 +105,50 @@ fn what_could_be_read_in_two_ways_is_refused() {
     }
 }
 
+#[test]
+fn an_extended_connect_is_for_a_websocket_and_has_no_content() {
+    type Fields = &'static [(&'static str, &'static str)];
+    let cases: [(_, _, Fields, _); 6] = [
+        ("websocket", "https://a.test/b?c", &[], ""),
+        ("WebSocket", "http://a.test/", &[("host", "a.test:80")], ""),
+        ("connect-udp", "https://a.test/", &[], "websocket only"),
+        (
+            "websocket",
+            "https://a.test/",
+            &[("content-length", "0")],
+            "no content",
+        ),
+        (
+            "websocket",
+            "https://a.test/",
+            &[("host", "b.test")],
+            "differ",
+        ),
+        ("websocket", "a.test:443", &[], "missing"),
+    ];
+    for (protocol, uri, fields, expected) in cases {
+        let mut request = Request::builder()
+            .method(Method::CONNECT)
+            .uri(uri)
+            .extension(h2::ext::Protocol::from_static(protocol));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).expect("a request").into_parts();
+        match check(&head, false, &Limits::default()) {
+            Ok(checked) => {
+                assert_eq!(expected, "", "{protocol} {uri}");
+                assert!(checked.websocket);
+                assert_eq!(checked.target, uri, "{protocol}");
+            }
+            Err(trouble) => {
+                let told = trouble.to_string();
+                assert!(!expected.is_empty() && told.contains(expected), "{told}");
+            }
+        }
+    }
+}
+
 /// h2 makes its heads of these types, so that no pseudo-header and no field carries a line's end or a blank into HTTP/1.
 #[test]
 fn the_types_of_a_head_hold_no_line_ends() {

@@ -1,4 +1,4 @@
-//! A CONNECT stream of HTTP/2 as bytes, for the same tunnels as those of every other protocol.
+//! A CONNECT stream of HTTP/2 as bytes, be it a tunnel's or a WebSocket's, relayed as those of every other protocol.
 //! Not its head: when this begins, the 2xx has been sent.
 //! Start at [`Tunnel::new`].
 
@@ -12,22 +12,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::receive::Receiving;
 
-/// A CONNECT stream as bytes (RFC 9113 §8.5).
+/// A CONNECT stream as bytes (RFC 9113 §8.5, RFC 8441 §5).
 pub(super) struct Tunnel {
     receive: Receiving,
     send: SendStream<Bytes>,
     queued: Bytes,
     shut: bool,
+    broken: Reason,
 }
 
 impl Tunnel {
-    /// A tunnel over both directions of a stream whose 2xx has been sent.
-    pub(super) fn new(receive: Receiving, send: SendStream<Bytes>) -> Self {
+    /// A tunnel over both directions of a stream whose 2xx has been sent. `broken` tells the client of an end out of order.
+    pub(super) fn new(receive: Receiving, send: SendStream<Bytes>, broken: Reason) -> Self {
         Self {
             receive,
             send,
             queued: Bytes::new(),
             shut: false,
+            broken,
         }
     }
 }
@@ -88,7 +90,7 @@ impl Drop for Tunnel {
         // Unless it was shut in order, the client must not take what it got for the whole (RFC 9113 §8.5). After a proper
         // end no reset may follow: it could overtake what is still queued.
         if !self.shut {
-            self.send.send_reset(Reason::CONNECT_ERROR);
+            self.send.send_reset(self.broken);
         }
     }
 }

@@ -95,6 +95,10 @@ impl Condition for Hosts {
         Some(quoted(&facts.authority.host.to_string()))
     }
 
+    fn bounds_host(&self) -> bool {
+        !self.any
+    }
+
     fn host_keys(&self) -> Option<HostKeys<'_>> {
         let only_keys = self.globs.is_empty() && self.lists.is_empty() && !self.any;
         only_keys.then(|| HostKeys {

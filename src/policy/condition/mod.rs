@@ -160,6 +160,11 @@ pub trait Condition: Debug + Send + Sync {
         false
     }
 
+    /// Whether it holds for some hosts only, whichever they are.
+    fn bounds_host(&self) -> bool {
+        false
+    }
+
     /// The hosts outside of which it can not hold, where these are known as exact names and suffixes.
     fn host_keys(&self) -> Option<HostKeys<'_>> {
         None

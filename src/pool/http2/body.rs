@@ -2,6 +2,7 @@
 //! Not its head, which was read before.
 //! Start at [`ResponseBody::new`].
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -57,6 +58,15 @@ impl ResponseBody {
             }),
             size,
             silence: Silence::new(idle),
+        }
+    }
+
+    /// Waits for the end of a body that must be empty; one that is not is reset.
+    pub(super) async fn await_end(mut self) {
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+            if frame.is_data() {
+                return;
+            }
         }
     }
 

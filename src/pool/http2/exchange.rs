@@ -145,13 +145,15 @@ impl Slot {
             late.map(Late::finish);
             Body::Empty
         } else {
-            Body::stream(ResponseBody::new(
-                stream,
-                length,
-                late,
-                slot,
-                pool.settings().body_idle,
-            ))
+            let idle = pool.settings().body_idle;
+            let body = ResponseBody::new(stream, length, late, slot, idle);
+            if length == Length::Empty {
+                // Its end comes in a frame of its own. To reset the stream instead would look like an attack.
+                pool.life().spawn_background(body.await_end());
+                Body::Empty
+            } else {
+                Body::stream(body)
+            }
         };
         let mut response = Response::new(body);
         *response.status_mut() = head.status;

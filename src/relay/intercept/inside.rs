@@ -17,6 +17,7 @@ use crate::message::{Body, Interim, Reply, Target, default_port};
 use crate::relay::tunnel::Tunnel;
 use crate::relay::{Caller, Destination, Refusal, Relay, Service};
 use crate::report::Protocol;
+use crate::tls::acceptor::ClientTls;
 
 /// Answers what comes out of one tunnel.
 pub(super) struct Inside {
@@ -25,6 +26,7 @@ pub(super) struct Inside {
     pub(super) client: SocketAddr,
     pub(super) authority: Authority,
     pub(super) within: Rc<Within>,
+    pub(super) tls: Option<Rc<ClientTls>>,
     pub(super) role: Role,
 }
 
@@ -94,6 +96,7 @@ impl Inside {
             service: tunnel.service.clone(),
             client: tunnel.client,
             authority,
+            tls: tunnel.recording.tls().cloned(),
             within: Rc::new(Within {
                 principal,
                 hello,
@@ -110,6 +113,7 @@ impl Inside {
             protocol: Protocol::of_version(version),
             interim,
             within: Some(self.within.clone()),
+            tls: self.tls.clone(),
         }
     }
 

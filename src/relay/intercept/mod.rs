@@ -111,11 +111,8 @@ impl Session {
                 "the rule intercepts, but the client does not offer HTTP",
             ));
         }
-        let client = self.tunnel.recording.client();
-        let rejected = self
-            .means
-            .rejected
-            .is_known(client?.ip(), &self.authority.host);
+        let client = self.tunnel.client.ip();
+        let rejected = self.means.rejected.is_known(client, &self.authority.host);
         rejected.then_some((
             self.intercept.pinned,
             "the client has just rejected our certificate for this name: it pins the origin's, or does not trust the authority \
@@ -203,12 +200,9 @@ impl Session {
 
     /// Remembers a client that does not accept our certificate.
     fn note_rejection(&self) {
-        if let Some(client) = self.tunnel.recording.client() {
-            let splice = self.intercept.pinned == Otherwise::Splice;
-            self.means
-                .rejected
-                .note(client.ip(), self.authority.host.clone(), splice);
-        }
+        let splice = self.intercept.pinned == Otherwise::Splice;
+        let (client, host) = (self.tunnel.client.ip(), self.authority.host.clone());
+        self.means.rejected.note(client, host, splice);
     }
 
     fn state(&self, state: &'static str) {

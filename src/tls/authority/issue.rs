@@ -4,7 +4,7 @@
 
 use rcgen::{
     CertificateParams, DistinguishedName, Issuer, KeyIdMethod, KeyPair, PublicKeyData,
-    SignatureAlgorithm, SigningKey,
+    SerialNumber, SignatureAlgorithm, SigningKey,
 };
 use rustls::pki_types::CertificateDer;
 
@@ -35,6 +35,16 @@ impl Authority {
         let whole = element(SEQUENCE, &[&tbs, algorithm, &signature]);
         Ok(CertificateDer::from(whole))
     }
+}
+
+/// 16 random bytes, positive and without leading zeros. RFC 5280 §4.1.2.2.
+pub(in crate::tls) fn serial() -> Result<SerialNumber, rcgen::Error> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| rcgen::Error::RingUnspecified)?;
+    if let Some(first) = bytes.first_mut() {
+        *first = *first & 0x7f | 0x40;
+    }
+    Ok(SerialNumber::from_slice(&bytes))
 }
 
 /// The authority's key, of which only the algorithm is asked.

@@ -4,9 +4,13 @@
 
 mod check;
 mod constraints;
+mod create;
 mod issue;
 #[cfg(test)]
 mod tests;
+
+pub use create::{Created, New, Permitted};
+pub(super) use issue::serial;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -262,7 +266,8 @@ fn sign_with(
     }
 }
 
-fn anchor<'a, 'c>(chain: &'a [CertificateDer<'c>]) -> Option<&'a CertificateDer<'c>> {
+/// What a client shall trust of a chain: its self-signed root, or else its first certificate; `None` of an empty one.
+pub fn anchor<'a, 'c>(chain: &'a [CertificateDer<'c>]) -> Option<&'a CertificateDer<'c>> {
     chain
         .last()
         .filter(|last| is_self_signed(last))

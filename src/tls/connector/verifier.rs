@@ -145,6 +145,10 @@ pub(super) fn noted(error: &CertificateError) -> Why {
     Why::Unfit(error.to_string())
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is rustls's, grows, and has variants that are deprecated"
+)]
 fn explain(
     error: &CertificateError,
     own: &CertificateDer<'_>,

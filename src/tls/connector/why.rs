@@ -56,26 +56,6 @@ pub enum Why {
     NoName,
 }
 
-impl Why {
-    /// Whether the origin's certificate is the reason.
-    pub fn is_certificate(&self) -> bool {
-        match self {
-            Self::Expired(_)
-            | Self::NotYetValid(_)
-            | Self::WrongName(_)
-            | Self::UnknownIssuer(_)
-            | Self::SelfSigned
-            | Self::Revoked
-            | Self::Weak
-            | Self::Pinned
-            | Self::Unfit(_) => true,
-            Self::Alert(_) | Self::Protocol(_) | Self::Timeout(_) | Self::Closed | Self::NoName => {
-                false
-            }
-        }
-    }
-}
-
 impl ConnectError {
     pub(super) fn new(host: &Host, peer: SocketAddr, why: Why) -> Self {
         Self {

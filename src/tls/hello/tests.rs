@@ -457,10 +457,7 @@ fn the_highest_version_offered_is_told() {
         let offered = offered.map(|list| extension(43, &vec8(&numbers(list))));
         let extensions = vec16(&offered.unwrap_or_default());
         let hello = hello(&record(&message(&body(legacy, &[0x1301], &extensions))));
-        assert_eq!(
-            (hello.version, hello.version.word()),
-            (version, text)
-        );
+        assert_eq!((hello.version, hello.version.word()), (version, text));
     }
     assert!(Version::Unknown < Version::Ssl3 && Version::Tls12 < Version::Tls13);
 }

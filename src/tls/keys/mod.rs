@@ -162,9 +162,7 @@ impl Reference {
     fn read(&self, access: Access, at: &Location, faults: &Faults) -> Option<Wiped> {
         let read = match self {
             Self::File(path) => read_secret(path, access),
-            Self::Env(name) => std::env::var(name)
-                .map(|text| Wiped(text.into_bytes()))
-                .map_err(|_| Fault::new(format!("the environment has no \"{name}\""), "set it")),
+            Self::Env(name) => environment(name),
         };
         match read {
             Ok(bytes) => Some(bytes),
@@ -183,6 +181,47 @@ impl std::fmt::Display for Reference {
             Self::Env(name) => write!(f, "the environment's \"{name}\""),
         }
     }
+}
+
+/// What opens an encrypted key. Never printed.
+pub struct Passphrase(Wiped);
+
+impl Passphrase {
+    /// From a file that only its owner can read; the newline at its end does not count.
+    pub fn from_file(path: &Path) -> Result<Self, Fault> {
+        Self::checked(
+            read_secret(path, Access::Owner)?,
+            &path.display().to_string(),
+        )
+    }
+
+    /// From the environment.
+    pub fn from_env(name: &str) -> Result<Self, Fault> {
+        Self::checked(environment(name)?, name)
+    }
+
+    fn checked(mut bytes: Wiped, place: &str) -> Result<Self, Fault> {
+        bytes.trim_line_end();
+        if bytes.0.is_empty() {
+            return Err(Fault::new(
+                format!("the passphrase in {place} is empty"),
+                "give one, or make a key without",
+            ));
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// A key in PKCS#8 as PEM, encrypted (PBES2 with PBKDF2, HMAC-SHA-256 and AES-256-CBC, as OpenSSL does). Takes some tenths of a
+/// second. `None` if it is no PKCS#8, or no randomness is to be had.
+pub fn encrypted_pem(pkcs8: &[u8], passphrase: &Passphrase) -> Option<String> {
+    pem::encrypted(pkcs8, passphrase.0.bytes())
+}
+
+fn environment(name: &str) -> Result<Wiped, Fault> {
+    std::env::var(name)
+        .map(|text| Wiped(text.into_bytes()))
+        .map_err(|_| Fault::new(format!("the environment has no \"{name}\""), "set it"))
 }
 
 /// Reads a file whose content is a secret. The mode is asked of the opened file, so that nobody can put another in its
@@ -211,7 +250,7 @@ fn read_secret(path: &Path, access: Access) -> Result<Wiped, Fault> {
 }
 
 /// Reads a file that is no secret.
-fn read_public(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(super) fn read_public(path: &Path) -> Result<Vec<u8>, Fault> {
     read_all(path, &mut open(path)?)
 }
 

@@ -3,11 +3,14 @@
 //! Start at [`private_key`].
 
 use pkcs8::der::Decode;
-use pkcs8::pkcs5::pbes2::Kdf;
+use pkcs8::pkcs5::pbes2::{self, Kdf};
 use pkcs8::pkcs5::{self, EncryptionScheme};
-use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// Rounds of PBKDF2 for what is encrypted here.
+const ROUNDS: u32 = 600_000;
 
 /// Rounds of PBKDF2: some seconds. What is beyond is a file made to stall whoever reads it.
 const ROUNDS_LIMIT: u32 = 10_000_000;
@@ -170,6 +173,22 @@ fn decrypt(der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'stati
         _ => KeyError::PassphraseWrong,
     })?;
     Ok(PrivatePkcs8KeyDer::from(plain.as_bytes().to_vec()).into())
+}
+
+/// Encrypts what [`private_key`] decrypts.
+pub(super) fn encrypted(pkcs8: &[u8], passphrase: &[u8]) -> Option<String> {
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    aws_lc_rs::rand::fill(&mut salt).ok()?;
+    aws_lc_rs::rand::fill(&mut iv).ok()?;
+    let parameters = pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(ROUNDS, &salt, iv).ok()?;
+    let document = PrivateKeyInfoRef::try_from(pkcs8)
+        .ok()?
+        .encrypt_with_params(parameters, passphrase)
+        .ok()?;
+    let pem = document
+        .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
+        .ok()?;
+    Some(pem.to_string())
 }
 
 fn affordable(kdf: &Kdf) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
+    KeyUsagePurpose, SanType,
 };
 use rustls::ServerConfig;
 use rustls::compress::CompressionCache;
@@ -19,7 +19,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use super::keys::{Keys, Kind};
 use super::spec::{Name, Spec, Traits};
 use super::{Leaf, MintError};
-use crate::tls::authority::Authority;
+use crate::tls::authority::{Authority, serial};
 use crate::tls::keys::Validity;
 
 pub(super) struct Maker {
@@ -118,7 +118,7 @@ impl Maker {
         validity: Validity,
     ) -> Result<CertificateParams, MintError> {
         let mut params = CertificateParams::default();
-        params.serial_number = Some(serial()?);
+        params.serial_number = Some(serial().map_err(failed)?);
         validity.put_into(&mut params);
         params.distinguished_name = self.subject(names);
         params.subject_alt_names = names
@@ -191,16 +191,6 @@ fn renewal(now: Timestamp, end: Timestamp) -> Timestamp {
         .saturating_add(SignedDuration::from_mins(1))
         .unwrap_or(end);
     half.min(hour_before).max(minute).min(end)
-}
-
-/// 16 random bytes, positive and without leading zeros. RFC 5280 §4.1.2.2.
-fn serial() -> Result<SerialNumber, MintError> {
-    let mut bytes = [0; 16];
-    ::aws_lc_rs::rand::fill(&mut bytes).map_err(failed)?;
-    if let Some(first) = bytes.first_mut() {
-        *first = *first & 0x7f | 0x40;
-    }
-    Ok(SerialNumber::from_slice(&bytes))
 }
 
 fn private(key: &KeyPair) -> PrivateKeyDer<'static> {

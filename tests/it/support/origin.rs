@@ -78,7 +78,22 @@ impl Origin {
         names: &[&str],
         answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        let config = ca.server(names);
+        Self::under_tls(ca.server(names), answer)
+    }
+
+    /// As [`Self::https`], asking for a client certificate, which nobody has to show.
+    pub(crate) fn https_asking(
+        ca: &Ca,
+        names: &[&str],
+        answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Self::under_tls(ca.asking_server(names), answer)
+    }
+
+    fn under_tls(
+        config: Arc<rustls::ServerConfig>,
+        answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         Self::listen(ANYWHERE, move |wire, connection, seen| {
             let mut wire = wire.wrapped(|tcp| super::tls::accept(&config, tcp));
             serve(&mut wire, connection, seen, &answer);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::Wire;
@@ -15,13 +16,20 @@ pub(crate) struct Ca {
     pem: String,
 }
 
+/// Two authorities of one name would be taken for each other.
+fn number() -> usize {
+    static MADE: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
+    MADE.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
 impl Ca {
     pub(crate) fn mint() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, "Egret test authority");
+        params.distinguished_name.push(
+            rcgen::DnType::CommonName,
+            format!("Egret test authority {}", number()),
+        );
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
@@ -45,6 +53,28 @@ impl Ca {
 
     /// A server's configuration with a certificate for these names or addresses, HTTP/1.1 only.
     pub(crate) fn server(&self, names: &[&str]) -> Arc<ServerConfig> {
+        self.serve(names, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// The same, and it asks for a client certificate without insisting.
+    pub(crate) fn asking_server(&self, names: &[&str]) -> Arc<ServerConfig> {
+        use rustls::pki_types::pem::PemObject;
+        let mut roots = rustls::RootCertStore::empty();
+        let own = rustls::pki_types::CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
+        roots.add(own).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+            .allow_unauthenticated()
+            .build()
+            .unwrap();
+        self.serve(names, verifier)
+    }
+
+    fn serve(
+        &self,
+        names: &[&str],
+        clients: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+    ) -> Arc<ServerConfig> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(names).unwrap();
@@ -55,7 +85,7 @@ impl Ca {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -80,6 +110,11 @@ pub(crate) struct Authority {
 impl Authority {
     /// Makes `intercept.pem` and `intercept.key`.
     pub(crate) fn init() -> Self {
+        Self::init_for(&[])
+    }
+
+    /// The same, with further words of `egret ca init`.
+    pub(crate) fn init_for(words: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
         let output = super::program()
@@ -87,6 +122,7 @@ impl Authority {
             .arg(&cert)
             .arg("--key")
             .arg(&key)
+            .args(words)
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", super::said(&output));

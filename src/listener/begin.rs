@@ -1,0 +1,127 @@
+//! From an accepted connection to one whose client and protocol are known: counted in, PROXY header, TLS, first bytes.
+//! Answers nobody and records nothing: what came of it is told to who accepts.
+//! Start at [`begin`].
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::accept::Terms;
+use super::http::Trouble;
+use super::preface::{self, Opening, PrefaceError};
+use super::{Admitted, Conn, Protocol};
+use crate::stream::Stream;
+use crate::tls::acceptor::{Alpn, ClientTls, HandshakeError, Server};
+
+/// Why a connection does not begin.
+pub(super) enum Turned {
+    /// It is not let in. The stream, where it can be answered in HTTP/1.1.
+    Away(SocketAddr, Trouble, Option<Box<Stream>>),
+    /// It did not say what it is.
+    Broken(SocketAddr, PrefaceError),
+    /// It did not come through the TLS handshake.
+    Tls(SocketAddr, HandshakeError),
+}
+
+impl Turned {
+    fn away(stream: Stream, client: SocketAddr, trouble: Trouble, answered: bool) -> Self {
+        Self::Away(client, trouble, answered.then(|| Box::new(stream)))
+    }
+}
+
+/// Counts the connection in and reads what it begins with. Every wait is bounded by the listener's limits.
+pub(super) async fn begin(
+    mut stream: Stream,
+    peer: SocketAddr,
+    terms: &Terms,
+) -> Result<(Admitted, Conn), Turned> {
+    let limits = &terms.limits;
+    // Who expects TLS reads no plain answer.
+    let plain = terms.tls.is_none();
+    let full = Trouble::Connections;
+    let admitted = terms.admission.admit(limits).and_then(|admitted| {
+        // Behind a balancer all connections come from one address: there the client is known from the PROXY header only.
+        if terms.proxy_headers.trusts(peer.ip()) {
+            Some(admitted)
+        } else {
+            admitted.of_client(peer.ip(), limits)
+        }
+    });
+    let Some(mut admitted) = admitted else {
+        return Err(Turned::away(stream, peer, full, plain));
+    };
+    let mut until = Instant::now() + limits.first_byte;
+    let reading = preface::client(&mut stream, peer, &terms.proxy_headers);
+    let client = match timeout_at(until, reading).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => return Err(Turned::Broken(peer, error)),
+        Err(_) => return Err(Turned::away(stream, peer, Trouble::Silent, plain)),
+    };
+    let mut tls = None;
+    if let Some(server) = &terms.tls {
+        // A handshake is work: nobody gets more of it than connections.
+        admitted = admitted
+            .of_client(client.ip(), limits)
+            .ok_or(Turned::Away(client, full, None))?;
+        let (inside, found) = enter(server, stream, client, (until, terms)).await?;
+        (stream, tls) = (inside, Some(found));
+        until = Instant::now() + limits.first_byte;
+    }
+    let protocol = match timeout_at(until, preface::protocol(&mut stream)).await {
+        Ok(Ok(protocol)) => protocol,
+        Ok(Err(error)) => return Err(Turned::Broken(client, error)),
+        Err(_) => return Err(Turned::away(stream, client, Trouble::Silent, true)),
+    };
+    let http1 = protocol == Protocol::Http1;
+    let Some(admitted) = admitted.of_client(client.ip(), limits) else {
+        return Err(Turned::away(stream, client, full, http1));
+    };
+    let agreed = tls.as_ref().and_then(|tls| tls.alpn);
+    if let Some(alpn) = agreed.filter(|alpn| !is_of(*alpn, protocol)) {
+        return Err(Turned::Broken(client, PrefaceError::Alpn(alpn.id())));
+    }
+    if !terms.accepted.takes(protocol) {
+        let trouble = Trouble::Protocol(terms.accepted);
+        return Err(Turned::away(stream, client, trouble, http1));
+    }
+    let conn = Conn {
+        stream,
+        client,
+        listener: terms.listener.clone(),
+        protocol,
+        tls: tls.map(Rc::new),
+    };
+    Ok((admitted, conn))
+}
+
+/// Looks whether the client speaks TLS, and does the handshake.
+async fn enter(
+    server: &Server,
+    mut stream: Stream,
+    client: SocketAddr,
+    (until, terms): (Instant, &Terms),
+) -> Result<(Stream, ClientTls), Turned> {
+    match timeout_at(until, preface::opening(&mut stream)).await {
+        Ok(Ok(Opening::Tls)) => {}
+        Ok(Ok(Opening::Text)) => {
+            return Err(Turned::away(stream, client, Trouble::PlainText, true));
+        }
+        Ok(Err(error)) => return Err(Turned::Broken(client, error)),
+        Err(_) => return Err(Turned::Away(client, Trouble::Silent, None)),
+    }
+    // Boxed: a connection without TLS does not make room for it.
+    match timeout(terms.limits.header_time, Box::pin(server.accept(stream))).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Turned::Tls(client, error)),
+        Err(_) => Err(Turned::Tls(client, HandshakeError::Slow)),
+    }
+}
+
+/// RFC 7301 §3.2: what was agreed on is what is spoken. SOCKS has no name there: who speaks it agrees on nothing.
+fn is_of(alpn: Alpn, protocol: Protocol) -> bool {
+    match alpn {
+        Alpn::Http2 => protocol == Protocol::Http2,
+        Alpn::Http1 => protocol == Protocol::Http1,
+    }
+}

@@ -1,0 +1,71 @@
+//! An OCSP response from a file, to be stapled to a certificate (RFC 6066 §8).
+//! Does not verify it: that is the client's work.
+//! Start at [`read`].
+
+use std::path::PathBuf;
+
+use crate::fault::{Fault, Faults};
+use crate::settings::Located;
+use crate::tls::keys::read_public;
+
+/// Reads a response in DER. `None` after a fault: unreadable, or no successful response.
+pub(super) fn read(path: &Located<PathBuf>, faults: &Faults) -> Option<Vec<u8>> {
+    let shown = path.value.display();
+    let tell = |problem: String, remedy: &str| {
+        faults.push(Fault::at(&path.at, problem, remedy));
+        None
+    };
+    match read_public(&path.value) {
+        Ok(bytes) if is_successful(&bytes) => Some(bytes),
+        Ok(_) => tell(
+            format!("{shown} is no successful OCSP response in DER"),
+            "fetch one: openssl ocsp -issuer CA.pem -cert proxy.pem -url URL -respout proxy.ocsp",
+        ),
+        Err(fault) => tell(fault.problem, &fault.remedy),
+    }
+}
+
+/// Whether the bytes are a whole `OCSPResponse` whose status is `successful` (RFC 6960 §4.2.1).
+fn is_successful(der: &[u8]) -> bool {
+    let Some((0x30, rest)) = der.split_first().map(|(tag, rest)| (*tag, rest)) else {
+        return false;
+    };
+    contents(rest).is_some_and(|contents| contents.starts_with(&[0x0a, 1, 0, 0xa0]))
+}
+
+/// What a DER length promises, where exactly that follows.
+fn contents(bytes: &[u8]) -> Option<&[u8]> {
+    let (first, rest) = bytes.split_first()?;
+    let (length, rest) = match first {
+        short @ 0..=0x7f => (usize::from(*short), rest),
+        0x81..=0x84 => {
+            let (size, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            let length = size
+                .iter()
+                .fold(0_usize, |sum, b| sum << 8 | usize::from(*b));
+            (length, rest)
+        }
+        0x80 | 0x85..=0xff => return None,
+    };
+    (rest.len() == length).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_and_successful_response_is_stapled() {
+        for (bytes, good) in [
+            (&[0x30, 5, 0x0a, 1, 0, 0xa0, 0][..], true),
+            (&[0x30, 0x81, 5, 0x0a, 1, 0, 0xa0, 0], true),
+            (&[0x30, 3, 0x0a, 1, 6], false),
+            (&[0x30, 9, 0x0a, 1, 0, 0xa0, 0], false),
+            (b"-----BEGIN OCSP RESPONSE-----", false),
+            (&[], false),
+            (&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0], false),
+        ] {
+            assert_eq!(is_successful(bytes), good, "{bytes:?}");
+        }
+    }
+}
