@@ -39,7 +39,7 @@ impl Outcome {
 /// Runs a program to its end, for a minute at most. `None` where it is not installed, which is said and, with
 /// `EGRET_TEST_REQUIRE_CLIENTS` set, is a failure.
 pub(crate) fn run(command: &mut Command) -> Option<Outcome> {
-    without_proxies(command);
+    on_its_own(command);
     let name = command.get_program().to_string_lossy().into_owned();
     let spawned = command
         .stdin(Stdio::null())
@@ -87,7 +87,7 @@ impl Served {
     /// Starts a program, and reads the port that it chose from the end of the first line in which there is one. `None` where
     /// it is not installed, as with [`run`].
     pub(crate) fn start(command: &mut Command) -> Option<Self> {
-        without_proxies(command);
+        on_its_own(command);
         let name = command.get_program().to_string_lossy().into_owned();
         let spawned = command
             .stdin(Stdio::null())
@@ -182,20 +182,43 @@ pub(crate) fn python(modules: &[&str]) -> Option<Command> {
 
 /// Takes the machine's own proxies out of a program's environment.
 pub(crate) fn without_proxies(command: &mut Command) {
-    for name in [
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-        "no_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-    ] {
+    without(
+        command,
+        &[
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+        ],
+    );
+}
+
+/// Takes the machine's own authorities out too: some programs prefer them to what they are told by word.
+fn on_its_own(command: &mut Command) {
+    without_proxies(command);
+    without(
+        command,
+        &[
+            "CURL_CA_BUNDLE",
+            "NODE_EXTRA_CA_CERTS",
+            "PIP_CERT",
+            "REQUESTS_CA_BUNDLE",
+            "SSL_CERT_DIR",
+            "SSL_CERT_FILE",
+        ],
+    );
+}
+
+fn without(command: &mut Command, names: &[&str]) {
+    for name in names {
         // What a test sets itself stays.
         let set = command
             .get_envs()
-            .any(|(key, value)| key == name && value.is_some());
+            .any(|(key, value)| key == *name && value.is_some());
         if !set {
             command.env_remove(name);
         }
