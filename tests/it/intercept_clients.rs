@@ -206,6 +206,27 @@ fn curl_uploads_and_downloads_much() {
     assert!(uploads.all(|request| request.body == big));
 }
 
+/// What the proxy's TLS holds back, because the socket was full, must follow by itself.
+#[test]
+fn curl_that_reads_slowly_gets_the_whole_answer() {
+    let ca = Ca::mint();
+    let much = pattern(24 << 20);
+    let answer = ok(&much);
+    let origin = Origin::https(&ca, &["origin.test"], move |_| answer.clone());
+    let world = World::new(ca.pem());
+    let proxy = world.egret.proxy_url();
+    let url = format!("https://origin.test:{}/", origin.port());
+    for version in ["--http1.1", "--http2"] {
+        let words = [version, "--limit-rate", "12M", "--max-time", "10"];
+        let words = [&words[..], &["-x", &proxy, &url]].concat();
+        let Some(outcome) = world.curl(&words) else {
+            return;
+        };
+        assert!(outcome.success, "{version}: {}", outcome.stderr);
+        assert!(outcome.stdout == much, "{version}");
+    }
+}
+
 #[test]
 fn openssl_as_the_origin_over_tls_1_2_and_1_3() {
     for (version, said) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
