@@ -34,6 +34,7 @@ mod hostile;
 mod http2;
 mod inject;
 mod intercept;
+mod intercept_clients;
 mod lifecycle;
 mod limits;
 mod listener_tls;

@@ -1,10 +1,12 @@
-//! Clients that are programs of their own: curl, git, Python.
+//! Clients that are programs of their own: curl, git, Python, Java, a browser. Origins too, where they are such programs.
 
 use std::env;
-use std::io::Read;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 /// What a program left behind.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ impl Outcome {
 /// Runs a program to its end, for a minute at most. `None` where it is not installed, which is said and, with
 /// `EGRET_TEST_REQUIRE_CLIENTS` set, is a failure.
 pub(crate) fn run(command: &mut Command) -> Option<Outcome> {
-    without_proxies(command);
+    on_its_own(command);
     let name = command.get_program().to_string_lossy().into_owned();
     let spawned = command
         .stdin(Stdio::null())
@@ -74,6 +76,96 @@ pub(crate) fn run(command: &mut Command) -> Option<Outcome> {
     })
 }
 
+/// An origin that is a program of its own. Killed when dropped.
+pub(crate) struct Served {
+    pub(crate) port: u16,
+    child: Child,
+    stderr: Option<thread::JoinHandle<Vec<u8>>>,
+}
+
+impl Served {
+    /// Starts a program, and reads the port that it chose from the end of the first line in which there is one. `None` where
+    /// it is not installed, as with [`run`].
+    pub(crate) fn start(command: &mut Command) -> Option<Self> {
+        on_its_own(command);
+        let name = command.get_program().to_string_lossy().into_owned();
+        let spawned = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                skipped(&format!("{name} does not start: {error}"));
+                return None;
+            }
+        };
+        let stderr = Some(reader(child.stderr.take()));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let digits = line.trim_end().rsplit(':').next()?;
+            digits.parse().ok()
+        });
+        // Goes on to read, so that the program never waits for it.
+        thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let mut served = Self {
+            port: 0,
+            child,
+            stderr,
+        };
+        // Without a port the program has ended, and the drop shows what it said.
+        served.port = port.unwrap_or_else(|| panic!("{name} names no port"));
+        Some(served)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Both fail only where the process has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let stderr = self.stderr.take().and_then(|said| said.join().ok());
+        if thread::panicking() {
+            let stderr = stderr.unwrap_or_default();
+            eprintln!(
+                "---- the origin wrote:\n{}",
+                String::from_utf8_lossy(&stderr)
+            );
+        }
+    }
+}
+
+/// What such an origin shows, in PEM: its certificate with its key, and the authority that signed it.
+pub(crate) struct Papers {
+    pub(crate) authority: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Papers {
+    /// Makes them for these names.
+    pub(crate) fn mint(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut above = CertificateParams::new(vec![]).unwrap();
+        above.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        above.distinguished_name.push(
+            rcgen::DnType::CommonName,
+            "Egret test authority of programs",
+        );
+        let above_key = KeyPair::generate().unwrap();
+        let authority = above.self_signed(&above_key).unwrap().pem();
+        let issuer = Issuer::new(above, above_key);
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(names).unwrap();
+        Self {
+            authority,
+            certificate: leaf.signed_by(&key, &issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
 /// A Python that has these modules. `None` where there is none, as with [`run`].
 pub(crate) fn python(modules: &[&str]) -> Option<Command> {
     let program = env::var_os("EGRET_TEST_PYTHON").unwrap_or_else(|| "python3".into());
@@ -90,20 +182,43 @@ pub(crate) fn python(modules: &[&str]) -> Option<Command> {
 
 /// Takes the machine's own proxies out of a program's environment.
 pub(crate) fn without_proxies(command: &mut Command) {
-    for name in [
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-        "no_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-    ] {
+    without(
+        command,
+        &[
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+        ],
+    );
+}
+
+/// Takes the machine's own authorities out too: some programs prefer them to what they are told by word.
+fn on_its_own(command: &mut Command) {
+    without_proxies(command);
+    without(
+        command,
+        &[
+            "CURL_CA_BUNDLE",
+            "NODE_EXTRA_CA_CERTS",
+            "PIP_CERT",
+            "REQUESTS_CA_BUNDLE",
+            "SSL_CERT_DIR",
+            "SSL_CERT_FILE",
+        ],
+    );
+}
+
+fn without(command: &mut Command, names: &[&str]) {
+    for name in names {
         // What a test sets itself stays.
         let set = command
             .get_envs()
-            .any(|(key, value)| key == name && value.is_some());
+            .any(|(key, value)| key == *name && value.is_some());
         if !set {
             command.env_remove(name);
         }
