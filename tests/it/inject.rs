@@ -2,7 +2,7 @@
 //! Not the spellings of a secret, which the filter's own tests try.
 
 use crate::support::{
-    Authority, Ca, Config, Egret, Origin, get, ok, program, said, shake_hands, tunnel,
+    Ca, Config, Egret, Interception, Origin, get, ok, program, said, shake_hands, tunnel,
 };
 
 const SECRET: &str = "s3cret-of-the-model";
@@ -110,7 +110,7 @@ fn a_credential_is_added_to_what_is_decrypted() {
         let sent = request.header("authorization").unwrap_or_default();
         format!("HTTP/1.1 200 OK\r\nx-echo: {sent}\r\ncontent-length: 0\r\n\r\n").into_bytes()
     });
-    let authority = Authority::init();
+    let authority = Interception::init();
     let files = [&authority.files()[..], &[("ca.pem", ca.pem())]].concat();
     let allow = rule("").replace("allow = { ", "allow = { intercept = true, ");
     let config = Config::closed().rule(&allow).roots().more(

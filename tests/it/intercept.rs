@@ -4,13 +4,13 @@
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::support::{
-    Authority, Ca, Config, Dns, Egret, Met, Origin, Response, Wire, ok, shake_hands, tunnel,
+    Ca, Config, Dns, Egret, Interception, Met, Origin, Response, Wire, ok, shake_hands, tunnel,
 };
 
 /// An origin under TLS, a proxy that intercepts, and the authorities of both.
 struct World {
     egret: Egret,
-    authority: Authority,
+    authority: Interception,
     origin: Origin,
     _dns: Dns,
 }
@@ -28,7 +28,7 @@ impl World {
     }
 
     fn around(origin: Origin, ca: &Ca, rules: &str, more: &str) -> Self {
-        let authority = Authority::init();
+        let authority = Interception::init();
         let dns = Dns::start(&[("origin.test", "127.0.0.1"), ("other.test", "127.0.0.1")]);
         let files = [&authority.files()[..], &[("ca.pem", ca.pem())]].concat();
         let config = rules
@@ -225,7 +225,7 @@ fn bytes_that_are_not_http_over_tls_are_refused_or_spliced_as_the_rule_says() {
                 "name = \"seen\"\nallow = {{ intercept = {{ not-http = \"{word}\" }} }}\naddress = \"127.0.0.0/8\""
             ))
             .more(INTERCEPT);
-        let egret = Egret::start_with(&Authority::init().files(), &config);
+        let egret = Egret::start_with(&Interception::init().files(), &config);
         let mut wire = tunnel(&egret, &origin.address.to_string());
         wire.send(b"SSH-2.0-x\r\n");
         if passes {
@@ -381,7 +381,7 @@ fn a_tunnel_by_socks_is_intercepted_alike() {
 
 #[test]
 fn an_authority_signs_for_no_name_outside_its_constraints() {
-    let authority = Authority::init_for(&["--permit", "inside.test"]);
+    let authority = Interception::init_for(&["--permit", "inside.test"]);
     let ca = Ca::mint();
     let origin = Origin::https(&ca, &["origin.test", "a.inside.test"], |_| ok(b"met"));
     let dns = Dns::start(&[("origin.test", "127.0.0.1"), ("a.inside.test", "127.0.0.1")]);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    Authority, Ca, Config, Dns, Egret, Origin, Outcome, Papers, Request, Served, ok, pattern,
+    Ca, Config, Dns, Egret, Interception, Origin, Outcome, Papers, Request, Served, ok, pattern,
     python, run,
 };
 
@@ -22,7 +22,7 @@ struct World {
 impl World {
     /// Trusts these authorities for origins.
     fn new(roots: &str) -> Self {
-        let authority = Authority::init();
+        let authority = Interception::init();
         let dns = Dns::start(&[("origin.test", "127.0.0.1")]);
         let files = [&authority.files()[..], &[("ca.pem", roots)]].concat();
         let config = Config::closed()

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 
 use crate::http2::{Answer, run};
 use crate::support::{
-    Authority, Ca, Config, Dns, Egret, Origin, PATIENCE, Wire, base64_of, connect, ok, pattern,
+    Ca, Config, Dns, Egret, Interception, Origin, PATIENCE, Wire, base64_of, connect, ok, pattern,
 };
 
 /// A client that has been told that it may ask for WebSockets.
@@ -432,7 +432,7 @@ fn a_websocket_inside_an_intercepted_tunnel_is_judged_and_opened_too() {
         }
         request.head.clone().into_bytes()
     });
-    let authority = Authority::init();
+    let authority = Interception::init();
     let dns = Dns::start(&[("origin.test", "127.0.0.1")]);
     let files = [&authority.files()[..], &[("ca.pem", ca.pem())]].concat();
     let config = Config::closed()

@@ -137,7 +137,12 @@ impl Writer {
                 Poll::Pending => return self.poll_stalled(cx),
             }
         }
-        Poll::Ready(Ok(()))
+        // TLS takes more than its socket does: what it holds back must not wait for a next message.
+        match Pin::new(&mut *half).poll_flush(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(WriteError::Sink(error))),
+            Poll::Pending => self.poll_stalled(cx),
+        }
     }
 
     /// Takes frames while they are ready and few enough bytes are queued. Whether the body has none at the moment.

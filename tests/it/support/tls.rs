@@ -102,12 +102,12 @@ pub(crate) fn accept(
 }
 
 /// The authority of interception, made by the program itself in the folder of a test.
-pub(crate) struct Authority {
+pub(crate) struct Interception {
     pub(crate) cert: String,
     pub(crate) key: String,
 }
 
-impl Authority {
+impl Interception {
     /// Makes `intercept.pem` and `intercept.key`.
     pub(crate) fn init() -> Self {
         Self::init_for(&[])
