@@ -62,13 +62,17 @@ impl Config {
             .collect()
     }
 
-    /// What ends on a day that is known: the certificates of the listeners, as they are in force.
+    /// What ends on a day that is known: the certificates of the listeners, as they are in force, and the authority's.
     pub fn expiring(&self) -> Vec<Expiring> {
         let servers = self
             .listeners
             .iter()
             .filter_map(|listener| listener.tls.as_ref());
-        servers.flat_map(|server| server.expiring()).collect()
+        let authority = self.intercept.as_ref();
+        servers
+            .flat_map(|server| server.expiring())
+            .chain(authority.map(|intercept| intercept.authorities.expiring()))
+            .collect()
     }
 
     /// Each case with its place: passed, or its fault.

@@ -131,6 +131,9 @@ fn status(engine: &Engine) -> Answer {
         .iter()
         .filter_map(|listener| Some((&listener.name, listener.tls.as_ref()?)))
         .flat_map(|(name, tls)| certificates(name, tls, now))
+        .chain(engine.config.intercept.as_ref().map(|intercept| {
+            certificate("intercept", &intercept.authorities.expiring(), None, now)
+        }))
         .collect();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -175,16 +178,20 @@ fn status(engine: &Engine) -> Answer {
 /// The certificates of a listener, with what keeps newer ones from being taken.
 fn certificates(listener: &str, tls: &Server, now: Timestamp) -> Vec<Value> {
     let fault = tls.standing_fault();
-    let one = |one: Expiring| {
-        json!({
-            "listener": listener,
-            "names": one.names.join(","),
-            "not_after": one.not_after.to_string(),
-            "days_left": one.days_left(now),
-            "fault": fault,
-        })
-    };
-    tls.expiring().into_iter().map(one).collect()
+    let all = tls.expiring();
+    all.iter()
+        .map(|one| certificate(listener, one, fault.as_deref(), now))
+        .collect()
+}
+
+fn certificate(of: &str, one: &Expiring, fault: Option<&str>, now: Timestamp) -> Value {
+    json!({
+        "listener": of,
+        "names": one.names.join(","),
+        "not_after": one.not_after.to_string(),
+        "days_left": one.days_left(now),
+        "fault": fault,
+    })
 }
 
 /// Explains a question with the policy in force, or the decision that a record's id names.

@@ -60,18 +60,7 @@ async fn begin(
     peer: SocketAddr,
     mut client: Stream,
 ) -> Option<(Tunnel, Stream)> {
-    if let Some(flow) = tunnel.recording.flow() {
-        flow.state.set("looking");
-    }
-    let idle = tunnel.service.limits.tunnel_idle;
-    let first = tokio::select! {
-        biased;
-        reason = ended(&tunnel) => Err(reason),
-        first = tokio::time::timeout(idle, look(&mut client, &tunnel.origin)) => {
-            first.map_err(|_| "no byte moved within the idle limit".to_owned())
-        }
-    };
-    let seen = match first {
+    let seen = match first(&tunnel, &mut client).await {
         Ok(First::Seen(seen)) => seen,
         Ok(First::Unreadable(why)) => {
             let denial = tunnel.service.gate.refuse_hello(&permit, &why);
@@ -88,26 +77,19 @@ async fn begin(
         Seen::Nothing | Seen::Later => None,
     };
     tunnel.recording.saw(seen);
-    let service = tunnel.service.clone();
-    let Some(intent) = tunnel.recording.intent() else {
-        return None;
-    };
+    let intent = tunnel.recording.intent()?;
     let authority = intercept::authority_of(&intent.authority, hello.as_ref());
-    let judged = service
-        .gate
-        .judge_hello(permit, intent, tunnel.headers.as_ref(), peer)
-        .map_err(Refusal::Denied);
-    let permit = match judged {
+    let gate = &tunnel.service.gate;
+    let permit = match gate.judge_hello(permit, intent, tunnel.headers.as_ref(), peer) {
         Ok(permit) => permit,
-        Err(refusal) => {
-            deny(tunnel, client, &refusal, hello.is_some()).await;
+        Err(denial) => {
+            deny(tunnel, client, &Refusal::Denied(denial), hello.is_some()).await;
             return None;
         }
     };
     tunnel.bandwidth = permit.obligations().bandwidth;
-    tunnel
-        .recording
-        .allowed(&permit.rule().name, permit.would_deny());
+    let rule = permit.rule().name.clone();
+    tunnel.recording.allowed(&rule, permit.would_deny());
     let Some(intercept) = permit.obligations().intercept.clone() else {
         return Some((tunnel, client));
     };
@@ -126,6 +108,22 @@ async fn begin(
         authority,
     };
     session.carry(client).await
+}
+
+/// What the tunnel begins with; or why it ended before it began.
+async fn first(tunnel: &Tunnel, client: &mut Stream) -> Result<First, String> {
+    if let Some(flow) = tunnel.recording.flow() {
+        flow.state.set("looking");
+    }
+    let idle = tunnel.service.limits.tunnel_idle;
+    tokio::select! {
+        biased;
+        reason = ended(tunnel) => Err(reason),
+        // Dropped, it has left what it read in the stream.
+        first = tokio::time::timeout(idle, look(client, &tunnel.origin)) => {
+            first.map_err(|_| "no byte moved within the idle limit".to_owned())
+        }
+    }
 }
 
 /// Ends a tunnel that is not allowed after all. A client that speaks TLS is told so in its terms.

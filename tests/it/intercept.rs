@@ -69,9 +69,11 @@ const ALL: &str = "name = \"seen\"\nallow = { intercept = true }\naddress = \"12
 fn names(met: &Met) -> Vec<String> {
     let (_, leaf) = X509Certificate::from_der(&met.certificates[0]).unwrap();
     let names = leaf.subject_alternative_name().unwrap().unwrap();
-    let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
+    let name = |name: &GeneralName<'_>| {
+        let GeneralName::DNSName(name) = name else {
+            return None;
+        };
+        Some((*name).to_owned())
     };
     names.value.general_names.iter().filter_map(name).collect()
 }
@@ -431,7 +433,7 @@ fn an_operator_can_end_an_intercepted_tunnel() {
     assert_eq!(world.ask(&mut met.wire, "GET", "/").status, 200);
     let output = world
         .egret
-        .command(&["flows", "kill", "--host", "origin.test"]);
+        .command(&["flows", "kill", "--where", "host=origin.test"]);
     assert!(output.status.success(), "{}", crate::support::said(&output));
     assert!(met.wire.read_to_end().is_empty());
 }

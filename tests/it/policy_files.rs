@@ -4,9 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use tempfile::TempDir;
+
 #[test]
 fn every_configuration_is_without_fault_and_its_cases_pass() {
-    let configurations = files(|name| name.ends_with(".egret.toml"));
+    let policies = copy();
+    let configurations = files(&policies, |name| name.ends_with(".egret.toml"));
     assert!(!configurations.is_empty(), "there are configurations");
     for file in &configurations {
         let check = egret("check", file);
@@ -23,9 +26,9 @@ fn every_configuration_is_without_fault_and_its_cases_pass() {
 
 #[test]
 fn every_policy_stands_by_itself_and_has_a_configuration_that_serves_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let wrapper = folder.path().join("egret.toml");
-    for file in files(|name| !name.ends_with(".egret.toml")) {
+    let policies = copy();
+    let wrapper = policies.path().join("wrapper");
+    for file in files(&policies, |name| !name.ends_with(".egret.toml")) {
         fs::write(&wrapper, wrapped(&file)).unwrap();
         assert_said(&egret("test", &wrapper), 0, " passed, 0 failed", &file);
         assert!(
@@ -64,6 +67,7 @@ fn a_case_that_does_not_hold_fails_both_commands_and_is_shown_where_it_stands() 
 fn wrapped(policy: &Path) -> String {
     format!(
         "[[listener]]\nname = \"check\"\nbind = \"127.0.0.1:0\"\nmode = \"forward\"\npolicy = \"checked\"\n\
+         [intercept]\nauthority = {{ cert = \"ca.pem\", key = {{ file = \"ca.key\" }} }}\n\
          [policy.checked]\nfile = \"{}\"\n",
         policy.display()
     )
@@ -99,8 +103,27 @@ fn policies() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
 }
 
-fn files(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let entries = fs::read_dir(policies())
+/// The folder as a newcomer has it who has made the authority that `intercept` needs.
+fn copy() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(policies().join("."))
+        .arg(folder.path())
+        .status();
+    assert!(copied.unwrap().success());
+    let mut init = Command::new(env!("CARGO_BIN_EXE_egret"));
+    let init = init
+        .args(["ca", "init"])
+        .current_dir(folder.path())
+        .output();
+    let init = init.unwrap();
+    assert!(init.status.success(), "{}", said(&init));
+    folder
+}
+
+fn files(folder: &TempDir, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries

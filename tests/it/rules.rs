@@ -398,19 +398,6 @@ fn socks_is_judged_and_reported_like_everything_else() {
 }
 
 #[test]
-fn a_rule_that_wants_what_this_version_can_not_do_never_lets_through() {
-    let origin = Origin::http(|_| ok(b"answer"));
-    let rule = "name = \"seen\"\nallow = { intercept = true }\naddress = \"127.0.0.0/8\"";
-    let egret = Egret::start(&Config::closed().rule(rule));
-    let answer = egret.ask(&crate::support::connect(&origin.address.to_string(), ""));
-    assert!(answer.status >= 400, "{}", answer.head);
-    let mut wire = egret.connect();
-    let place = crate::socks::ipv4(origin.address);
-    assert_ne!(crate::socks::open5(&mut wire, 1, &place), 0);
-    assert_eq!(origin.connections(), 0);
-}
-
-#[test]
 fn a_rate_holds_for_tunnels_of_both_kinds_too() {
     let echo = Origin::echo();
     let rule = "name = \"few\"\naddress = \"127.0.0.0/8\"\nallow = { rate = \"2/h\" }";

@@ -104,8 +104,8 @@ impl Session {
                 "the rule intercepts, but the tunnel does not begin with TLS",
             ));
         };
-        let is_http = |protocol: &Box<str>| HTTP.contains(&&**protocol);
-        if !hello.alpn.is_empty() && !hello.alpn.iter().any(is_http) {
+        let mut offered = hello.alpn.iter().map(|protocol| &**protocol);
+        if !hello.alpn.is_empty() && !offered.any(|protocol| HTTP.contains(&protocol)) {
             return Some((
                 not_http,
                 "the rule intercepts, but the client does not offer HTTP",
@@ -236,4 +236,4 @@ const ASKS_CERTIFICATE: &str = "the origin asks for a client certificate, which 
                                 \"without\"";
 
 /// What an ALPN list names where a tunnel carries HTTP.
-const HTTP: [&str; 3] = ["h2", "http/1.1", "http/1.0"];
+const HTTP: [&str; 2] = ["h2", "http/1.1"];

@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::parse_x509_certificate;
 
 use self::constraints::Constraints;
+use super::certificates::Expiring;
 use super::keys::{Access, KeySource, Validity, read_chain};
 use crate::addr::Host;
 use crate::fault::{Fault, Faults, Location};
@@ -137,6 +138,15 @@ impl Authorities {
             offered: vec![authority.anchor().clone()],
             signing: Arc::new(authority),
             files: Vec::new(),
+        }
+    }
+
+    /// When the authority that signs ends.
+    pub fn expiring(&self) -> Expiring {
+        Expiring {
+            what: "the authority of [intercept]".to_owned(),
+            names: vec![subject_of(self.signing.certificate())],
+            not_after: self.signing.validity().not_after,
         }
     }
 
