@@ -41,7 +41,7 @@ fn every_policy_stands_by_itself_and_has_a_configuration_that_serves_it() {
 
 #[test]
 fn a_case_that_does_not_hold_fails_both_commands_and_is_shown_where_it_stands() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = copy();
     let text = fs::read_to_string(policies().join("default-deny.toml")).unwrap();
     let policy = folder.path().join("policy.toml");
     fs::write(
