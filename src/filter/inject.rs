@@ -45,8 +45,8 @@ struct Credential {
     value: HeaderValue,
     /// What the workload sends in place of the secret; without it the field is always set.
     placeholder: Option<Bytes>,
-    /// What must not come back: the secret as it is, and as it stands in an address.
-    secret: Vec<Bytes>,
+    /// What must not come back.
+    secret: Bytes,
     insecure: bool,
 }
 
@@ -94,30 +94,9 @@ fn read(value: Value, faults: &Faults) -> Option<Credential> {
         header: header?,
         value,
         placeholder,
-        secret: spellings(bytes),
+        secret: Bytes::copy_from_slice(bytes),
         insecure,
     })
-}
-
-/// The secret, and percent-encoded where that differs (RFC 3986 §2.1), with either case of digits.
-fn spellings(secret: &[u8]) -> Vec<Bytes> {
-    let encoded = |upper: bool| {
-        let encode = |byte: &u8| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(*byte).to_string()
-            }
-            byte if upper => format!("%{byte:02X}"),
-            byte => format!("%{byte:02x}"),
-        };
-        Bytes::from(secret.iter().map(encode).collect::<String>())
-    };
-    let mut spellings = vec![Bytes::copy_from_slice(secret)];
-    for other in [encoded(true), encoded(false)] {
-        if !spellings.contains(&other) {
-            spellings.push(other);
-        }
-    }
-    spellings
 }
 
 impl Filter for Inject {
@@ -153,15 +132,66 @@ impl Filter for Inject {
 
 impl Inject {
     fn scrub(&self, headers: &mut HeaderMap) {
-        for value in headers.values_mut() {
-            for secret in self.0.iter().flat_map(|credential| &credential.secret) {
-                if let Some(clean) = replaced(value.as_bytes(), secret, HIDDEN) {
+        for credential in &self.0 {
+            let secret = &credential.secret;
+            for value in headers.values_mut() {
+                if let Some(clean) = hidden(value.as_bytes(), secret) {
                     *value = HeaderValue::try_from(&clean[..])
                         .unwrap_or(HeaderValue::from_static("(hidden)"));
                 }
             }
+            // Names of fields have one case (RFC 9110 §5.1).
+            let lower = secret.to_ascii_lowercase();
+            let names = headers.keys().filter(|name| {
+                let name = name.as_str().as_bytes();
+                memmem::find(name, &lower).is_some()
+            });
+            for name in names.cloned().collect::<Vec<_>>() {
+                headers.remove(name);
+            }
         }
     }
+}
+
+/// A text without the secret; `None` where it does not have it.
+fn hidden(text: &[u8], secret: &[u8]) -> Option<BytesMut> {
+    let mut out = BytesMut::new();
+    let (mut from, mut at) = (0, 0);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let Some(length) = spelled(rest, secret) else {
+            at += 1;
+            continue;
+        };
+        out.extend_from_slice(text.get(from..at).unwrap_or_default());
+        out.extend_from_slice(HIDDEN);
+        at += length;
+        from = at;
+    }
+    if from == 0 {
+        return None;
+    }
+    out.extend_from_slice(text.get(from..).unwrap_or_default());
+    Some(out)
+}
+
+/// How long the secret is that a text begins with, each of its bytes as it is, percent-encoded (RFC 3986 §2.1: which ones are
+/// is up to who writes them), or behind a backslash (RFC 9110 §5.6.4; JSON).
+fn spelled(text: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut rest = text;
+    for byte in secret {
+        rest = match rest {
+            [b'%', high, low, behind @ ..] if decoded(*high, *low) == Some(*byte) => behind,
+            [b'\\', other, behind @ ..] if other == byte => behind,
+            [other, behind @ ..] if other == byte => behind,
+            _ => return None,
+        };
+    }
+    Some(text.len() - rest.len())
+}
+
+fn decoded(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 impl Credential {
@@ -252,6 +282,8 @@ mod tests {
             ("x-echo", "Bearer s3cret/+ and s3cret/+"),
             ("location", "https://a.example/?t=s3cret%2F%2B"),
             ("x-lower", "s3cret%2f%2b"),
+            ("x-part", "?t=s3cret/%2B&u=%733cret%2F+"),
+            ("x-json", "\"s3cret\\/+\""),
             ("x-other", "nothing"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
@@ -260,8 +292,27 @@ mod tests {
         assert_eq!(headers["x-echo"], "Bearer (hidden) and (hidden)");
         assert_eq!(headers["location"], "https://a.example/?t=(hidden)");
         assert_eq!(headers["x-lower"], "(hidden)");
+        assert_eq!(headers["x-part"], "?t=(hidden)&u=(hidden)");
+        assert_eq!(headers["x-json"], "\"(hidden)\"");
         assert_eq!(headers["x-other"], "nothing");
         assert!(!format!("{filter:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_field_that_is_named_like_the_secret_goes() {
+        let plain = Credential {
+            header: http::header::AUTHORIZATION,
+            value: HeaderValue::from_static("sk-Abc123"),
+            placeholder: None,
+            secret: Bytes::from_static(b"sk-Abc123"),
+            insecure: false,
+        };
+        let mut headers = HeaderMap::new();
+        for name in ["x-sk-abc123", "x-sk"] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        Inject(vec![plain]).scrub(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-sk"]);
     }
 
     #[test]

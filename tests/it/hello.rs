@@ -166,6 +166,24 @@ fn a_hello_in_segments_of_one_byte_is_read_whole() {
 }
 
 #[test]
+fn a_record_before_the_hello_does_not_hide_it() {
+    let world = world("{}", "");
+    // A warning that servers pass over, one of no bytes, a change of keys: then a name that is not the tunnel's.
+    let before: [&[u8]; 3] = [
+        &[21, 3, 1, 0, 2, 1, 90],
+        &[23, 3, 1, 0, 0],
+        &[20, 3, 3, 0, 1, 1],
+    ];
+    for first in before {
+        let mut wire = world.tunnel("front.test");
+        wire.send(first);
+        let _ = wire.try_send(&hello("origin.test"));
+        let told = wire.read_to_any_end();
+        assert!(told.starts_with(&[21, 3, 3, 0, 2, 2, 49]), "{told:?}");
+    }
+}
+
+#[test]
 fn a_hello_that_can_be_read_in_two_ways_is_refused() {
     let world = world("{}", "");
     let mut doubled = hello("origin.test");

@@ -50,12 +50,18 @@ pub(super) fn message(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
 }
 
 /// Tells as early as it can be told that a connection is none of TLS. What is older than TLS 1.0 in its framing (an
-/// SSL 2 hello) is none either, and neither is a connection that begins with an alert.
+/// SSL 2 hello) is none either.
+///
+/// A record of another kind is TLS, but nothing that may come first. Many servers pass over it all the same (a warning
+/// before the hello: rustls, BoringSSL, Go), and would read the hello behind it that is not seen here.
 fn check_first(bytes: &[u8]) -> Result<(), Stop> {
     match bytes {
-        [] | [HANDSHAKE] => Err(Stop::Need(1)),
+        [] | [FIRST_KIND..=LAST_KIND] => Err(Stop::Need(1)),
         // The minor number says nothing (RFC 8446 §5.1: "MUST be ignored for all purposes").
         [HANDSHAKE, 3, ..] => Ok(()),
+        [FIRST_KIND..=LAST_KIND, 3, ..] => Err(Stop::Bad(HelloError::Record {
+            why: "something else stands before the hello",
+        })),
         [_, ..] => Err(Stop::NotTls),
     }
 }
@@ -151,6 +157,9 @@ impl Goal {
 const TOO_LARGE: Stop = Stop::Bad(HelloError::TooLarge);
 /// Content type of a record, RFC 8446 §5.1.
 const HANDSHAKE: u8 = 22;
+/// Content types that there are: change_cipher_spec to heartbeat (RFC 8446 §B.1).
+const FIRST_KIND: u8 = 20;
+const LAST_KIND: u8 = 24;
 /// Handshake type of a message, RFC 8446 §4.
 const CLIENT_HELLO: u8 = 1;
 /// Bytes of a record's header.

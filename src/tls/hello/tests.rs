@@ -244,8 +244,8 @@ fn another_protocol_is_known_by_its_first_bytes() {
         b"SSH-2.0-OpenSSH_9.7\r\n",
         b"EHLO mail.example\r\n",
         b"\x05\x01\x00",
-        b"\x15\x03\x01\x00\x02\x02\x28",
-        b"\x17\x03\x03",
+        b"\x15\x02",
+        b"\x19\x03\x03",
         b"\x80\x2e\x01\x00\x02",
         b"\x16\x02",
         b"\x16\xfe\xff\x00",
@@ -255,6 +255,18 @@ fn another_protocol_is_known_by_its_first_bytes() {
     }
     assert_eq!(parse(b""), Parse::Need(1));
     assert_eq!(parse(b"\x16"), Parse::Need(1));
+}
+
+#[test]
+fn another_record_before_the_hello_is_no_other_protocol() {
+    for kind in [20, 21, 23, 24] {
+        assert_eq!(parse(&[kind]), Parse::Need(1));
+        let parsed = parse(&[kind, 3, 1, 0, 2, 1, 90]);
+        assert!(
+            matches!(parsed, Parse::Bad(HelloError::Record { .. })),
+            "{kind}: {parsed:?}"
+        );
+    }
 }
 
 #[test]
