@@ -49,8 +49,16 @@ impl Filter for Headers {
         self.request.apply(headers);
     }
 
-    fn on_response(&self, headers: &mut HeaderMap) {
+    fn on_request_trailers(&self, trailers: &mut HeaderMap) {
+        self.request.take_out(trailers);
+    }
+
+    fn on_response(&self, headers: &mut HeaderMap, _: bool) {
         self.response.apply(headers);
+    }
+
+    fn on_response_trailers(&self, trailers: &mut HeaderMap) {
+        self.response.take_out(trailers);
     }
 }
 
@@ -61,6 +69,17 @@ impl Changes {
         }
         for (name, value) in &self.set {
             headers.insert(name, value.clone());
+        }
+    }
+
+    /// A trailer must not say what a field may not, nor contradict one that was set.
+    fn take_out(&self, trailers: &mut HeaderMap) {
+        for name in self
+            .remove
+            .iter()
+            .chain(self.set.iter().map(|(name, _)| name))
+        {
+            trailers.remove(name);
         }
     }
 }
@@ -87,7 +106,7 @@ fn read(table: &Table, side: &'static str, faults: &Faults) -> Changes {
     changes
 }
 
-fn field(text: &Located<String>, faults: &Faults) -> Option<HeaderName> {
+pub(super) fn field(text: &Located<String>, faults: &Faults) -> Option<HeaderName> {
     match HeaderName::try_from(text.value.as_str()) {
         Ok(name) if KEPT.contains(&name) => {
             let problem = format!("the field \"{name}\" belongs to framing or routing");
@@ -110,7 +129,7 @@ fn field(text: &Located<String>, faults: &Faults) -> Option<HeaderName> {
     }
 }
 
-fn content(text: &Located<String>, faults: &Faults) -> Option<HeaderValue> {
+pub(super) fn content(text: &Located<String>, faults: &Faults) -> Option<HeaderValue> {
     let value = HeaderValue::try_from(text.value.as_str());
     if value.is_err() {
         faults.push(Fault::at(
@@ -123,7 +142,7 @@ fn content(text: &Located<String>, faults: &Faults) -> Option<HeaderValue> {
 }
 
 /// Fields that have an owner: changing one here would contradict what is sent.
-const KEPT: [HeaderName; 6] = [
+pub(super) const KEPT: [HeaderName; 6] = [
     CONNECTION,
     CONTENT_LENGTH,
     HOST,

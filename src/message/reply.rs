@@ -56,13 +56,19 @@ impl std::fmt::Debug for Reply {
 
 /// Interim responses on their way to the client (RFC 9110 §15.2). The handler pushes, the listener that polls the handler
 /// takes them out after each poll: both are one task, so no waker is needed.
-#[derive(Debug, Clone, Default)]
-pub struct Interim(Rc<RefCell<VecDeque<(StatusCode, HeaderMap)>>>);
+#[derive(Clone, Default)]
+pub struct Interim {
+    queue: Rc<RefCell<VecDeque<(StatusCode, HeaderMap)>>>,
+    change: Option<Rc<dyn Fn(&mut HeaderMap)>>,
+}
 
 impl Interim {
     /// Adds an interim response; at most a handful are kept, as an origin could send them without end.
-    pub fn push(&self, status: StatusCode, headers: HeaderMap) {
-        let mut queue = self.0.borrow_mut();
+    pub fn push(&self, status: StatusCode, mut headers: HeaderMap) {
+        if let Some(change) = &self.change {
+            change(&mut headers);
+        }
+        let mut queue = self.queue.borrow_mut();
         if queue.len() < 16 {
             queue.push_back((status, headers));
         }
@@ -70,6 +76,22 @@ impl Interim {
 
     /// Takes the oldest one out.
     pub fn pop(&self) -> Option<(StatusCode, HeaderMap)> {
-        self.0.borrow_mut().pop_front()
+        self.queue.borrow_mut().pop_front()
+    }
+
+    /// Another handle of the same queue, in place of this one: what is pushed through it has its fields changed first.
+    pub fn changed_by(&self, change: impl Fn(&mut HeaderMap) + 'static) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            change: Some(Rc::new(change)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Interim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interim")
+            .field("queued", &self.queue.borrow().len())
+            .finish_non_exhaustive()
     }
 }

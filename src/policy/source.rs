@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::action::read_action;
 use super::condition::{CONDITIONS, Condition, Ground};
 use super::index::Index;
-use super::rule::{Clause, Group, Rule};
+use super::rule::{Action, Clause, Group, Rule};
 use super::verdict::RuleRef;
 use super::{Expectation, Fallback, Lists, Policy};
 use crate::fault::{Fault, Faults, Location, nearest, suggest};
@@ -148,6 +148,7 @@ fn read_rules(tables: Vec<Table>, named: &Named, ground: Ground<'_>) -> Vec<Rule
 
 fn read_rule(table: &Table, index: usize, named: &Named, ground: Ground<'_>) -> Option<Rule> {
     let faults = ground.faults;
+    let before = faults.len();
     let name: Option<Located<String>> = table.require(
         "name",
         "records and explanations call a rule by its name",
@@ -172,6 +173,9 @@ fn read_rule(table: &Table, index: usize, named: &Named, ground: Ground<'_>) -> 
     clauses.extend(read_not(table, named, ground));
     let also = ["name", "allow", "deny", "report", "when", "not"];
     refuse_rest(table, &also, faults);
+    if faults.len() == before {
+        check_hosts(table, action.as_ref(), &clauses, faults);
+    }
     Some(Rule {
         id: RuleRef {
             name: name?.value.into(),
@@ -182,6 +186,20 @@ fn read_rule(table: &Table, index: usize, named: &Named, ground: Ground<'_>) -> 
         report,
         clauses,
     })
+}
+
+/// A credential goes to an origin that the operator named, never to whatever host a client may ask for.
+fn check_hosts(table: &Table, action: Option<&Action>, clauses: &[Clause], faults: &Faults) {
+    let Some(Action::Allow(obligations)) = action else {
+        return;
+    };
+    let mut demanded = clauses.iter().filter(|clause| !clause.negated);
+    let named = demanded.any(|clause| clause.condition.names_hosts());
+    if let Some(filter) = obligations.filters.wanting_hosts().filter(|_| !named) {
+        let problem = format!("the rule has \"{filter}\" and does not name its hosts");
+        let remedy = "name the origin with host = \"api.example\"; \"*\" names none";
+        faults.push(Fault::at(&table.at, problem, remedy));
+    }
 }
 
 /// The plain conditions of a table, in the order of the list of conditions.

@@ -4,13 +4,14 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Request, StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio::sync::watch;
 
 use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, retry, throttle};
+use crate::filter::Channel;
 use crate::gate::{Intent, Judged};
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
@@ -100,7 +101,8 @@ impl Relay {
             .upgrade
             .then(|| head.headers.clone());
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
-        permit.obligations().filters.on_request(&mut head.headers);
+        let filters = &permit.obligations().filters;
+        filters.on_request(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
         if let Some(asked) = &asked {
             asked.restore(&mut head.headers);
@@ -109,12 +111,7 @@ impl Relay {
             .authority
             .without_default_port(default_port(to.secure))
             .to_string();
-        let filtered = !permit.obligations().filters.is_empty();
-        let body = if filtered {
-            body.without_trailers()
-        } else {
-            body
-        };
+        let body = filters.request_body(body);
         let body = match permit.obligations().bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),
@@ -124,7 +121,7 @@ impl Relay {
             permit: &permit,
             to,
             host: &host,
-            interim: &caller.interim,
+            interim: &filters.interim(&caller.interim),
         };
         let received = sending
             .send(&head.method, &head.headers, body, recording)
@@ -135,6 +132,7 @@ impl Relay {
             permit,
             as_judged,
             generation,
+            secure: to.secure,
         })
     }
 
@@ -163,12 +161,12 @@ impl Relay {
                 return Err(barred.into());
             }
         };
-        let scheme = intent.scheme;
+        let channel = (intent.scheme, intent.method.clone());
         gate.charge(&vetted.permit, intent)
             .map_err(Refusal::Denied)?;
         recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
         recording.edit(|record| record.dns = vetted.dns);
-        check_obligations(&vetted.permit, scheme)?;
+        check_obligations(&vetted.permit, channel)?;
         Ok(vetted.permit)
     }
 
@@ -179,6 +177,12 @@ impl Relay {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(sent, caller, recording);
         }
+        let version = response.version();
+        let obligations = sent.permit.obligations();
+        hop::strip(response.headers_mut());
+        let filters = &obligations.filters;
+        filters.on_response(response.headers_mut(), sent.secure);
+        // What the filters hide must not be recorded either.
         if self.parts.reporter.wants().content_type {
             let kind = response
                 .headers()
@@ -186,10 +190,6 @@ impl Relay {
                 .map(|value| text_of(value.as_bytes()));
             recording.edit(|record| record.content_type = kind);
         }
-        let version = response.version();
-        let obligations = sent.permit.obligations();
-        hop::strip(response.headers_mut());
-        obligations.filters.on_response(response.headers_mut());
         caller.service.via.append(response.headers_mut(), version);
         let response = match obligations.bandwidth {
             Some(rate) => sent
@@ -198,11 +198,7 @@ impl Relay {
                 .map(|body| throttle::body(body, rate)),
             None => sent.received.response,
         };
-        let response = if obligations.filters.is_empty() {
-            response
-        } else {
-            response.map(Body::without_trailers)
-        };
+        let response = response.map(|body| filters.response_body(body));
         Reply::new(recording.follow(response))
     }
 
@@ -223,6 +219,8 @@ impl Relay {
         if let Err(refusal) = asked.accept(&mut response) {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
+        let filters = &sent.permit.obligations().filters;
+        filters.on_response(response.headers_mut(), sent.secure);
         caller
             .service
             .via
@@ -253,10 +251,14 @@ struct Sent {
     /// The fields that policy saw, where a tunnel may follow that has to be judged again.
     as_judged: Option<HeaderMap>,
     generation: watch::Receiver<u64>,
+    secure: bool,
 }
 
 /// What can not be done must not be left out: then the rule does not allow.
-fn check_obligations(permit: &Permit, scheme: Scheme) -> Result<(), Refusal> {
+fn check_obligations(
+    permit: &Permit,
+    (scheme, method): (Scheme, Option<Method>),
+) -> Result<(), Refusal> {
     let obligations = permit.obligations();
     let unmet = |what| Err(Refusal::Unmet(permit.rule().name.clone(), what));
     if obligations.intercept {
@@ -265,7 +267,9 @@ fn check_obligations(permit: &Permit, scheme: Scheme) -> Result<(), Refusal> {
     if !obligations.filters.is_empty() && scheme == Scheme::Tunnel {
         return unmet("the rule changes fields, which are not seen in a tunnel");
     }
-    Ok(())
+    let secure = scheme == Scheme::Https;
+    let checked = obligations.filters.check(&Channel { secure, method });
+    checked.or_else(unmet)
 }
 
 fn accept_of(headers: &HeaderMap) -> HeaderMap {

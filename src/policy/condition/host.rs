@@ -88,6 +88,10 @@ impl Condition for Hosts {
         Some(quoted(&facts.authority.host.to_string()))
     }
 
+    fn names_hosts(&self) -> bool {
+        !self.any && self.globs.iter().all(HostPattern::has_literal)
+    }
+
     fn host_keys(&self) -> Option<HostKeys<'_>> {
         let only_keys = self.globs.is_empty() && self.lists.is_empty() && !self.any;
         only_keys.then(|| HostKeys {

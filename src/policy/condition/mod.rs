@@ -122,6 +122,11 @@ pub trait Condition: Debug + Send + Sync {
         false
     }
 
+    /// Whether it holds for hosts that it names, one by one or by a part of their names, and for no others.
+    fn names_hosts(&self) -> bool {
+        false
+    }
+
     /// The hosts outside of which it can not hold, where these are known as exact names and suffixes.
     fn host_keys(&self) -> Option<HostKeys<'_>> {
         None
