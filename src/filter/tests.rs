@@ -119,7 +119,10 @@ fn hsts_is_said_over_tls_alone_and_in_place_of_the_origin_s_own() {
 fn what_can_not_be_sent_or_hidden_is_a_fault_and_never_shows_a_secret() {
     for (text, problem) in [
         ("inject = []", "an empty array"),
-        ("inject = {}", "\"header\" is missing"),
+        (
+            "inject = { value = { file = \"S\" } }",
+            "\"header\" is missing",
+        ),
         ("inject = { header = \"a\" }", "\"value\" is missing"),
         (
             "inject = { header = \"host\", value = { file = \"S\" } }",

@@ -30,6 +30,7 @@ mod framing;
 mod fuzz_smoke;
 mod hostile;
 mod http2;
+mod inject;
 mod lifecycle;
 mod limits;
 mod names;
