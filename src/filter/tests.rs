@@ -115,66 +115,69 @@ fn hsts_is_said_over_tls_alone_and_in_place_of_the_origin_s_own() {
     }
 }
 
+/// Settings, and what is told about each.
+const WRONG: &[(&str, &str)] = &[
+    ("inject = []", "an empty array"),
+    (
+        "inject = { value = { file = \"S\" } }",
+        "\"header\" is missing",
+    ),
+    ("inject = { header = \"a\" }", "\"value\" is missing"),
+    (
+        "inject = { header = \"host\", value = { file = \"S\" } }",
+        "belongs to framing",
+    ),
+    (
+        "inject = { header = \"a b\", value = { file = \"S\" } }",
+        "not a field name",
+    ),
+    (
+        "inject = { header = \"a\", value = { file = \"EMPTY\" } }",
+        "the secret is empty",
+    ),
+    (
+        "inject = { header = \"a\", value = { file = \"LINES\" } }",
+        "not one line",
+    ),
+    (
+        "inject = { header = \"a\", value = { file = \"TINY\" } }",
+        "too short",
+    ),
+    (
+        "inject = { header = \"a\", value = { file = \"NONE\" } }",
+        "cannot read",
+    ),
+    (
+        "inject = { header = \"a\", value = { env = \"EGRET_NO_SUCH\" } }",
+        "the environment has no",
+    ),
+    (
+        "inject = { header = \"a\", value = { file = \"S\" }, placeholder = \"\" }",
+        "is empty",
+    ),
+    (
+        "inject = { header = \"a\", value = { file = \"S\" }, prefix = \"\\n\" }",
+        "control",
+    ),
+    (
+        "inject = { header = \"a\", value = { file = \"S\" }, also = 1 }",
+        "unknown key",
+    ),
+    (
+        "inject = [{ header = \"a\", value = { file = \"S\" } }, { header = \"A\", value = { file = \"S\" }, placeholder = \"x\" }]",
+        "two credentials",
+    ),
+    ("hsts = {}", "\"max-age\" is missing"),
+    (
+        "hsts = { max-age = \"1d\", include-subdomains = true, preload = true }",
+        "a year",
+    ),
+    ("hsts = { max-age = \"365d\", preload = true }", "a year"),
+];
+
 #[test]
 fn what_can_not_be_sent_or_hidden_is_a_fault_and_never_shows_a_secret() {
-    for (text, problem) in [
-        ("inject = []", "an empty array"),
-        (
-            "inject = { value = { file = \"S\" } }",
-            "\"header\" is missing",
-        ),
-        ("inject = { header = \"a\" }", "\"value\" is missing"),
-        (
-            "inject = { header = \"host\", value = { file = \"S\" } }",
-            "belongs to framing",
-        ),
-        (
-            "inject = { header = \"a b\", value = { file = \"S\" } }",
-            "not a field name",
-        ),
-        (
-            "inject = { header = \"a\", value = { file = \"EMPTY\" } }",
-            "the secret is empty",
-        ),
-        (
-            "inject = { header = \"a\", value = { file = \"LINES\" } }",
-            "not one line",
-        ),
-        (
-            "inject = { header = \"a\", value = { file = \"TINY\" } }",
-            "too short",
-        ),
-        (
-            "inject = { header = \"a\", value = { file = \"NONE\" } }",
-            "cannot read",
-        ),
-        (
-            "inject = { header = \"a\", value = { env = \"EGRET_NO_SUCH\" } }",
-            "the environment has no",
-        ),
-        (
-            "inject = { header = \"a\", value = { file = \"S\" }, placeholder = \"\" }",
-            "is empty",
-        ),
-        (
-            "inject = { header = \"a\", value = { file = \"S\" }, prefix = \"\\n\" }",
-            "control",
-        ),
-        (
-            "inject = { header = \"a\", value = { file = \"S\" }, also = 1 }",
-            "unknown key",
-        ),
-        (
-            "inject = [{ header = \"a\", value = { file = \"S\" } }, { header = \"A\", value = { file = \"S\" }, placeholder = \"x\" }]",
-            "two credentials",
-        ),
-        ("hsts = {}", "\"max-age\" is missing"),
-        (
-            "hsts = { max-age = \"1d\", include-subdomains = true, preload = true }",
-            "a year",
-        ),
-        ("hsts = { max-age = \"365d\", preload = true }", "a year"),
-    ] {
+    for (text, problem) in WRONG {
         let faults = Faults::new();
         read(text, &faults);
         let faults = faults.into_vec();

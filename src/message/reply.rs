@@ -59,8 +59,11 @@ impl std::fmt::Debug for Reply {
 #[derive(Clone, Default)]
 pub struct Interim {
     queue: Rc<RefCell<VecDeque<(StatusCode, HeaderMap)>>>,
-    change: Option<Rc<dyn Fn(&mut HeaderMap)>>,
+    change: Option<Change>,
 }
+
+/// What is done to the fields of an interim response on its way.
+type Change = Rc<dyn Fn(&mut HeaderMap)>;
 
 impl Interim {
     /// Adds an interim response; at most a handful are kept, as an origin could send them without end.
