@@ -13,7 +13,6 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use crate::fault::Faults;
-use crate::message::{Body, Interim};
 use crate::settings::Value;
 
 /// Changes a request on its way to the origin, and its response on the way back.
@@ -110,38 +109,15 @@ impl Filters {
         }
     }
 
-    /// A request's body whose trailers pass all of them.
-    pub fn request_body(&self, body: Body) -> Body {
-        if self.is_empty() {
-            return body;
+    /// Runs all on the trailers of a request.
+    pub fn on_request_trailers(&self, trailers: &mut HeaderMap) {
+        for filter in &*self.0 {
+            filter.on_request_trailers(trailers);
         }
-        let filters = self.clone();
-        body.map_trailers(move |trailers| {
-            for filter in &*filters.0 {
-                filter.on_request_trailers(trailers);
-            }
-        })
     }
 
-    /// A response's body whose trailers pass all of them.
-    pub fn response_body(&self, body: Body) -> Body {
-        if self.is_empty() {
-            return body;
-        }
-        let filters = self.clone();
-        body.map_trailers(move |trailers| filters.on_response_trailers(trailers))
-    }
-
-    /// The same queue of interim responses; what is pushed through the handle that this returns passes all of them.
-    pub fn interim(&self, interim: &Interim) -> Interim {
-        if self.is_empty() {
-            return interim.clone();
-        }
-        let filters = self.clone();
-        interim.changed_by(move |headers| filters.on_response_trailers(headers))
-    }
-
-    fn on_response_trailers(&self, headers: &mut HeaderMap) {
+    /// Runs all on the trailers of a response, or on an interim response.
+    pub fn on_response_trailers(&self, headers: &mut HeaderMap) {
         for filter in self.0.iter().rev() {
             filter.on_response_trailers(headers);
         }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
-use super::{Caller, Destination, Refusal, Relay, retry, throttle};
+use super::{Caller, Destination, Refusal, Relay, filtered, retry, throttle};
 use crate::filter::Channel;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
@@ -114,7 +114,7 @@ impl Relay {
             .authority
             .without_default_port(default_port(to.secure))
             .to_string();
-        let body = filters.request_body(body);
+        let body = filtered::request_body(filters, body);
         let body = match permit.obligations().bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),
@@ -124,7 +124,7 @@ impl Relay {
             permit: &permit,
             to,
             host: &host,
-            interim: &filters.interim(&caller.interim),
+            interim: &filtered::interim(filters, &caller.interim),
         };
         let received = sending
             .send(&head.method, &head.headers, body, recording)
@@ -209,7 +209,7 @@ impl Relay {
                 .map(|body| throttle::body(body, rate)),
             None => sent.received.response,
         };
-        let response = response.map(|body| filters.response_body(body));
+        let response = response.map(|body| filtered::response_body(filters, body));
         Reply::new(recording.follow(response))
     }
 

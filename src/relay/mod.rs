@@ -3,6 +3,7 @@
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
 mod exchange;
+mod filtered;
 mod intercept;
 mod look;
 mod opening;

@@ -20,7 +20,7 @@ use super::{Caller, Refusal};
 use crate::addr::Authority;
 use crate::gate::{Intent, Seen};
 use crate::message::{Body, BodyError};
-use crate::policy::Denial;
+use crate::policy::{Denial, Scheme};
 use crate::report::{
     Flow, FlowFacts, FlowGuard, FlowKind, Killed, Record, RequestId, Verdict, text_of,
 };
@@ -53,6 +53,7 @@ impl Recording {
         let record = match &caller.within {
             Some(within) => Record {
                 intercepted: true,
+                scheme: Scheme::Https.word(),
                 tunnel: within.tunnel,
                 ..record
             },

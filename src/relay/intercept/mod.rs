@@ -29,6 +29,7 @@ use crate::stream::Stream;
 use crate::tls::connector::Pins;
 use crate::tls::mint::{MintError, Spec};
 use inside::{Inside, Role};
+use rejected::Who;
 use serve::{Unaccepted, accept, serve};
 
 /// A tunnel that a rule intercepts, with all it needs.
@@ -111,8 +112,7 @@ impl Session {
                 "the rule intercepts, but the client does not offer HTTP",
             ));
         }
-        let client = self.tunnel.client.ip();
-        let rejected = self.means.rejected.is_known(client, &self.authority.host);
+        let rejected = self.means.rejected.is_known(&self.who(hello));
         rejected.then_some((
             self.intercept.pinned,
             "the client has just rejected our certificate for this name: it pins the origin's, or does not trust the authority \
@@ -200,9 +200,18 @@ impl Session {
 
     /// Remembers a client that does not accept our certificate.
     fn note_rejection(&self) {
-        let splice = self.intercept.pinned == Otherwise::Splice;
-        let (client, host) = (self.tunnel.client.ip(), self.authority.host.clone());
-        self.means.rejected.note(client, host, splice);
+        if let Some(hello) = &self.hello {
+            let splice = self.intercept.pinned == Otherwise::Splice;
+            self.means.rejected.note(self.who(hello), splice);
+        }
+    }
+
+    fn who(&self, hello: &Hello) -> Who {
+        Who {
+            client: self.tunnel.client.ip(),
+            fingerprint: hello.fingerprint.clone(),
+            host: self.authority.host.clone(),
+        }
     }
 
     fn state(&self, state: &'static str) {
