@@ -99,10 +99,7 @@ impl FromValue for KeySource {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
         let at = value.at.clone();
         let Kind::Table(table) = value.kind else {
-            return value.mismatch(
-                "a reference to a key, { file = \"x.key\" } or { env = \"NAME\" }",
-                faults,
-            );
+            return value.withheld("a key does not stand in a file like this", faults);
         };
         let before = faults.len();
         let passphrase = table
@@ -124,10 +121,7 @@ impl FromValue for KeySource {
 fn passphrase(value: Value, faults: &Faults) -> Option<Reference> {
     let at = value.at.clone();
     let Kind::Table(table) = value.kind else {
-        return value.mismatch(
-            "a reference, { env = \"NAME\" } or { file = \"path\" }: a passphrase does not stand in a file like this",
-            faults,
-        );
+        return value.withheld("a passphrase does not stand in a file like this", faults);
     };
     let reference = Reference::take(&table, "passphrase", &at, faults);
     table.finish(faults);
