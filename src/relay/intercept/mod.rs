@@ -30,7 +30,7 @@ use crate::tls::connector::Pins;
 use crate::tls::mint::{MintError, Spec};
 use inside::{Inside, Role};
 use rejected::Who;
-use serve::{Unaccepted, accept, serve};
+use serve::{accept, serve};
 
 /// A tunnel that a rule intercepts, with all it needs.
 pub(super) struct Session {
@@ -61,15 +61,18 @@ pub struct Within {
 }
 
 /// Serves a tunnel to the proxy's own host: whoever trusts the authority sees the pages.
-pub(super) async fn serve_own(mut tunnel: Tunnel, means: Arc<Interception>, client: Stream) {
+pub(super) async fn serve_own(tunnel: Tunnel, means: Arc<Interception>, client: Stream) {
     let authority = Authority::new(means.landing.host().clone(), 443);
     let leaf = match means.mint.leaf(Spec::plain(&authority.host)).await {
         Ok(leaf) => leaf,
         Err(error) => return tunnel.recording.cut(unminted(&error)),
     };
-    if let Ok(client) = accept(&mut tunnel, client, &leaf).await {
-        let inside = Inside::new(&tunnel, authority, Role::Own(means));
-        serve(tunnel, client, inside).await;
+    match accept(&tunnel, client, &leaf).await {
+        Ok(client) => {
+            let inside = Inside::new(&tunnel, authority, Role::Own(means));
+            serve(tunnel, client, inside).await;
+        }
+        Err(unaccepted) => unaccepted.record(tunnel),
     }
 }
 
@@ -146,13 +149,18 @@ impl Session {
                 return None;
             }
         };
-        match accept(&mut self.tunnel, client, &leaf).await {
+        match accept(&self.tunnel, client, &leaf).await {
             Ok(client) => {
                 let inside = Inside::new(&self.tunnel, authority, Role::Origin(refusal));
                 serve(self.tunnel, client, inside).await;
             }
-            Err(Unaccepted { rejected: true }) => self.note_rejection(),
-            Err(Unaccepted { rejected: false }) => {}
+            Err(unaccepted) => {
+                // Before it is recorded: whoever reads of it may try again at once.
+                if unaccepted.rejected {
+                    self.note_rejection();
+                }
+                unaccepted.record(self.tunnel);
+            }
         }
         None
     }
