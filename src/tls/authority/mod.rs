@@ -6,11 +6,13 @@ mod check;
 mod constraints;
 mod create;
 mod issue;
+mod shown;
 #[cfg(test)]
 mod tests;
 
 pub use create::{Created, New, Permitted};
 pub(super) use issue::serial;
+pub use shown::{fingerprint, pem};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
