@@ -3,6 +3,7 @@
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
 
 pub mod acceptor;
+mod anchors;
 pub mod authority;
 pub mod certificates;
 pub mod connector;
