@@ -7,6 +7,7 @@ mod anchors;
 pub mod authority;
 pub mod certificates;
 pub mod connector;
+mod der;
 pub mod hello;
 pub mod identity;
 pub mod keys;
