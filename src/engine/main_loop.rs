@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::admin;
+use super::certificates;
 use super::desk::Desk;
 use super::listeners::Listeners;
 use super::snapshot::Lasting;
@@ -147,7 +148,7 @@ impl Engine {
             end: End::Asked,
         };
         engine.announce();
-        engine.warn_of_expiry();
+        certificates::warn_of_expiry(&engine.config);
         Ok(engine)
     }
 
@@ -238,7 +239,7 @@ impl Engine {
                     tracing::warn!("reloaded without regard to the [[expect]] cases");
                 }
                 tracing::info!(config = %self.config.path.display(), "reloaded");
-                self.warn_of_expiry();
+                certificates::warn_of_expiry(&self.config);
             }
             Err(faults) => {
                 for fault in faults {
@@ -324,49 +325,14 @@ impl Engine {
     /// What is looked at each second.
     fn refresh(&mut self) {
         self.refresh_lists();
-        self.refresh_certificates();
-        if self.warned.elapsed() >= DAY {
-            self.warned = Instant::now();
-            self.warn_of_expiry();
-        }
-    }
-
-    /// Certificates, roots and revocation lists whose files have changed are read again here; the next handshakes follow them, and
-    /// tunnels of clients that are not trusted any more end.
-    fn refresh_certificates(&self) {
-        let mut changed = false;
-        for listener in &self.config.listeners {
-            match listener.tls.as_ref().and_then(|tls| tls.refresh()) {
-                None => {}
-                Some(Ok(())) => {
-                    changed = true;
-                    tracing::info!(
-                        "listener {}: the certificates were read anew",
-                        listener.name
-                    );
-                }
-                Some(Err(faults)) => {
-                    for fault in faults {
-                        tracing::error!("{}", fault.render());
-                    }
-                    tracing::error!(
-                        "listener {}: the last good certificates stay in force",
-                        listener.name
-                    );
-                }
-            }
-        }
-        if changed {
-            self.warn_of_expiry();
+        if certificates::refresh(&self.config) {
+            certificates::warn_of_expiry(&self.config);
+            // Tunnels of clients that are not trusted any more end.
             self.judge_again();
         }
-    }
-
-    fn warn_of_expiry(&self) {
-        let now = jiff::Timestamp::now();
-        let warnings = self.config.expiring();
-        for warning in warnings.iter().filter_map(|one| one.warning(now)) {
-            tracing::warn!("{warning}");
+        if self.warned.elapsed() >= DAY {
+            self.warned = Instant::now();
+            certificates::warn_of_expiry(&self.config);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Start at [`run`].
 
 mod admin;
+mod certificates;
 mod desk;
 mod listeners;
 mod main_loop;
