@@ -7,6 +7,7 @@ mod certificates;
 mod desk;
 mod listeners;
 mod main_loop;
+mod reload;
 mod snapshot;
 mod worker;
 
