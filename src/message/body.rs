@@ -67,16 +67,20 @@ impl Body {
 
     /// The body without its trailer section, for where fields are changed: a trailer must not say what a field may not.
     pub fn without_trailers(self) -> Self {
-        match self {
-            Self::Stream(stream) => Self::stream(WithoutTrailers(stream)),
-            Self::Empty | Self::Full(_) => self,
-        }
+        self.trailing(|_| false)
     }
 
     /// The body with its trailer section changed.
     pub fn with_trailers(self, change: impl Fn(&mut HeaderMap) + Unpin + 'static) -> Self {
+        self.trailing(move |trailers| {
+            change(trailers);
+            true
+        })
+    }
+
+    fn trailing(self, change: impl Fn(&mut HeaderMap) -> bool + Unpin + 'static) -> Self {
         match self {
-            Self::Stream(stream) => Self::stream(WithTrailers(stream, change)),
+            Self::Stream(stream) => Self::stream(Trailing(stream, change)),
             Self::Empty | Self::Full(_) => self,
         }
     }
@@ -140,35 +144,10 @@ impl HttpBody for Body {
     }
 }
 
-struct WithoutTrailers(Frames);
+/// A body whose trailers are changed by a closure, which says whether they go on at all.
+struct Trailing<F>(Frames, F);
 
-impl HttpBody for WithoutTrailers {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(self.0.as_mut().poll_frame(cx));
-        let trailers = frame
-            .as_ref()
-            .is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers));
-        Poll::Ready(frame.filter(|_| !trailers))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
-}
-
-struct WithTrailers<F>(Frames, F);
-
-impl<F: Fn(&mut HeaderMap) + Unpin> HttpBody for WithTrailers<F> {
+impl<F: Fn(&mut HeaderMap) -> bool + Unpin> HttpBody for Trailing<F> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -177,10 +156,12 @@ impl<F: Fn(&mut HeaderMap) + Unpin> HttpBody for WithTrailers<F> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut frame = ready!(self.0.as_mut().poll_frame(cx));
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
+        if let Some(Ok(trailing)) = &mut frame
+            && let Some(trailers) = trailing.trailers_mut()
+            && !(self.1)(trailers)
         {
-            (self.1)(trailers);
+            // They are the last frame of a body.
+            frame = None;
         }
         Poll::Ready(frame)
     }
