@@ -3,6 +3,7 @@
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
 mod exchange;
+mod followed;
 mod intercept;
 mod look;
 mod opening;
