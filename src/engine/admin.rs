@@ -134,6 +134,11 @@ fn status(engine: &Engine) -> Answer {
         "lists": lists,
         "certificates": certificates::status(&engine.config),
     });
+    if let (Some(status), Some(interception)) =
+        (status.as_object_mut(), engine.lasting.interception())
+    {
+        status.insert("leaves".to_owned(), json!(interception.minted()));
+    }
     let mut totals = Totals {
         records: engine.log.stats(),
         ..Totals::default()
