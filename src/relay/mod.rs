@@ -4,6 +4,7 @@
 
 mod exchange;
 mod filtered;
+mod followed;
 mod intercept;
 mod look;
 mod opening;
