@@ -9,7 +9,7 @@
 //!
 //! One process has one worker thread for each core, each with a runtime of its own, its own listening sockets (`SO_REUSEPORT`)
 //! and its own pool of connections. Workers share a snapshot of what was configured, swapped whole by a reload, and nothing else
-//! that a request would wait for. The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
+//! that a request would wait for; leaves for intercepted tunnels are signed on a thread of the mint's. The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
 //!
 //! ```text
 //! client -> listener -> mode -> relay -> pool -> origin
@@ -22,6 +22,17 @@
 //! resolves the name and turns the grant into a [`Permit`](policy::Permit), which holds the addresses that were judged.
 //! The pool dials a permit and nothing else, and only [`policy`] makes one: what was judged is what is dialled.
 //!
+//! A tunnel has a third moment. What its client says first is looked at by [`tls`], without decryption, and held against the
+//! permit ([`gate::Gate::judge_hello`]). Then it is relayed as it is, or intercepted, where the permit says so:
+//!
+//! ```text
+//! relay/opening -> look -> gate -> relay/intercept: origin's handshake (pool, tls) -> leaf (tls/mint) -> client's handshake
+//!                                     -> listener's codecs -> each request: relay/exchange, as any other
+//! ```
+//!
+//! The origin's handshake comes first, because its certificate decides what the client is shown, and whether it is shown anything
+//! but a refusal.
+//!
 //! # Floors
 //!
 //! A file imports its own module, and modules on lower floors; `tests/it/floors.rs` holds everyone to it.
@@ -30,7 +41,7 @@
 //! | --: | --- |
 //! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
-//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
+//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
 //! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] which of several endpoints is first |
 //! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
 //! | 5 | [`relay`] one exchange or one tunnel, from end to end |
@@ -51,11 +62,13 @@
 //! | facts | what is known of client, request, destination and time when policy decides |
 //! | rule, condition, action | a rule does its action where all its conditions hold (RFC 3198) |
 //! | verdict | allow or deny, with the rule and the reason |
-//! | obligation | what must be done if it is allowed: a rate, a bandwidth |
+//! | obligation | what must be done if it is allowed: a rate, a bandwidth, interception |
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |
 //! | fault, denial, failure | the operator's mistake; policy said no; the network did not do it |
 //! | exchange, tunnel, flow | one request with its response; bytes both ways; either of them while it lives |
+//! | splice, intercept | relay a tunnel's TLS untouched; end it here, and begin it anew towards the origin |
+//! | authority (of interception), leaf | whose certificate clients trust; a certificate that it signed for one host |
 //! | record | what is written of an exchange or tunnel when it has ended |
 //!
 //! # Where this differs from what one would expect

@@ -54,6 +54,19 @@ impl HostPattern {
         }
     }
 
+    /// Whether a part of the name is given, so that it does not hold for whatever name there is.
+    pub fn has_literal(&self) -> bool {
+        let mut in_class = false;
+        match self {
+            Self::Any => false,
+            Self::Exact(_) | Self::Below(_) => true,
+            Self::Glob(text, _) => text.bytes().any(|b| {
+                in_class = b == b'[' || in_class && b != b']';
+                !in_class && b.is_ascii_alphanumeric()
+            }),
+        }
+    }
+
     fn parse_glob(text: &str) -> Result<Self, AddrError> {
         let invalid = |why| AddrError::InvalidHost {
             text: shorten(text),

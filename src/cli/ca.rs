@@ -1,24 +1,21 @@
 //! `egret ca`: the authority of interception: made, requested from another, handed out to clients.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
-use sha2::{Digest, Sha256};
 
 use super::args::{CaAction, CaExport, CaInit, CaKey, CaRequest};
+use super::files::Files;
 use super::{say, tell};
 use crate::addr::Host;
 use crate::fault::{Fault, Faults, Location, Source};
 use crate::settings::{Located, Table};
-use crate::tls::authority::{Authorities, New, Permitted, anchor};
+use crate::tls::authority::{Authorities, New, Permitted, anchor, fingerprint, pem};
 use crate::tls::keys::{Passphrase, encrypted_pem, read_chain};
 use crate::tls::trust::{STORES, Store};
 
@@ -169,90 +166,6 @@ fn unmade(error: &rcgen::Error) -> Fault {
     )
 }
 
-/// Files that are written all or not at all.
-struct Files {
-    force: bool,
-    written: Vec<PathBuf>,
-}
-
-impl Files {
-    /// Refuses files that are there, unless they shall be replaced.
-    fn new(force: bool, paths: [&Path; 2]) -> Result<Self, Fault> {
-        let [one, other] = paths;
-        if one == other {
-            return Err(Fault::new(
-                format!("{} is named twice", one.display()),
-                "give the key a file of its own",
-            ));
-        }
-        let there = paths
-            .into_iter()
-            .find(|path| path.symlink_metadata().is_ok());
-        if let (Some(path), false) = (there, force) {
-            return Err(exists(path));
-        }
-        Ok(Self {
-            force,
-            written: Vec::new(),
-        })
-    }
-
-    /// A new file has its mode from its first moment, and none that is there, or linked to, is written into. To replace
-    /// one, a new one is put in its place.
-    fn write(&mut self, path: &Path, mode: u32, text: &str) -> Result<(), Fault> {
-        let unwritten = |error: std::io::Error| {
-            if error.kind() == ErrorKind::AlreadyExists {
-                return exists(path);
-            }
-            Fault::new(
-                format!("cannot write {}: {error}", path.display()),
-                "check that the folder is there and can be written to",
-            )
-        };
-        let place = if self.force {
-            let mut name = path.as_os_str().to_owned();
-            name.push(format!(".{}.new", std::process::id()));
-            PathBuf::from(name)
-        } else {
-            path.to_owned()
-        };
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&place)
-            .map_err(unwritten)?;
-        self.written.push(place.clone());
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(unwritten)?;
-        if self.force {
-            std::fs::rename(&place, path).map_err(unwritten)?;
-            self.written.pop();
-        }
-        Ok(())
-    }
-
-    fn keep(mut self) {
-        self.written.clear();
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        for path in &self.written {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-fn exists(path: &Path) -> Fault {
-    Fault::new(
-        format!("{} is there already", path.display()),
-        "name another file, or replace it with --force: what it has signed is not trusted any more then",
-    )
-}
-
 fn export(config: Option<&Path>, asked: &CaExport) -> Result<(), Vec<Fault>> {
     let faults = Faults::new();
     let certificates = match (&asked.cert, config) {
@@ -387,25 +300,4 @@ fn put_out(output: Option<&Path>, bytes: &[u8], form: &str) -> Result<(), Fault>
             "check the path and its permissions",
         )
     })
-}
-
-/// RFC 7468 §5.1.
-fn pem(certificate: &CertificateDer<'_>) -> String {
-    let text = STANDARD.encode(certificate);
-    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    for (index, letter) in text.chars().enumerate() {
-        if index > 0 && index % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(letter);
-    }
-    pem + "\n-----END CERTIFICATE-----\n"
-}
-
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let bytes: Vec<String> = Sha256::digest(certificate)
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect();
-    bytes.join(":")
 }

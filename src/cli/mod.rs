@@ -7,6 +7,7 @@ mod ca;
 mod check;
 mod control;
 mod explain;
+mod files;
 mod hash;
 
 pub use args::Cli;

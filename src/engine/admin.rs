@@ -6,9 +6,9 @@ use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::certificates;
 use super::desk::Answer;
 use super::main_loop::Engine;
 use super::worker::{Line, Worker};
@@ -19,8 +19,6 @@ use crate::policy::Explanation;
 use crate::question::Question;
 use crate::report::{Filter, RequestId, Totals};
 use crate::resolve::Resolver;
-use crate::tls::acceptor::Server;
-use crate::tls::certificates::Expiring;
 
 /// Carries a request out.
 pub(super) fn carry_out(engine: &mut Engine, request: &Value) -> Answer {
@@ -124,17 +122,6 @@ fn status(engine: &Engine) -> Answer {
         .lists()
         .map(|list| json!({ "list": list.name(), "report": list.report().to_string(), "fault": list.standing_fault().map(|fault| fault.to_string()) }))
         .collect();
-    let now = Timestamp::now();
-    let certificates: Vec<Value> = engine
-        .config
-        .listeners
-        .iter()
-        .filter_map(|listener| Some((&listener.name, listener.tls.as_ref()?)))
-        .flat_map(|(name, tls)| certificates(name, tls, now))
-        .chain(engine.config.intercept.as_ref().map(|intercept| {
-            certificate("intercept", &intercept.authorities.expiring(), None, now)
-        }))
-        .collect();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -145,8 +132,13 @@ fn status(engine: &Engine) -> Answer {
         "reloads": engine.reloads,
         "listeners": listeners,
         "lists": lists,
-        "certificates": certificates,
+        "certificates": certificates::status(&engine.config),
     });
+    if let (Some(status), Some(interception)) =
+        (status.as_object_mut(), engine.lasting.interception())
+    {
+        status.insert("leaves".to_owned(), json!(interception.minted()));
+    }
     let mut totals = Totals {
         records: engine.log.stats(),
         ..Totals::default()
@@ -172,25 +164,6 @@ fn status(engine: &Engine) -> Answer {
             status.insert("totals".to_owned(), json!(totals));
         }
         Ok(status)
-    })
-}
-
-/// The certificates of a listener, with what keeps newer ones from being taken.
-fn certificates(listener: &str, tls: &Server, now: Timestamp) -> Vec<Value> {
-    let fault = tls.standing_fault();
-    let all = tls.expiring();
-    all.iter()
-        .map(|one| certificate(listener, one, fault.as_deref(), now))
-        .collect()
-}
-
-fn certificate(of: &str, one: &Expiring, fault: Option<&str>, now: Timestamp) -> Value {
-    json!({
-        "listener": of,
-        "names": one.names.join(","),
-        "not_after": one.not_after.to_string(),
-        "days_left": one.days_left(now),
-        "fault": fault,
     })
 }
 

@@ -1,6 +1,5 @@
 //! The main thread: starts the workers, then waits for signals and commands. All slow work happens here.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::admin;
+use super::certificates;
 use super::desk::Desk;
 use super::listeners::Listeners;
 use super::snapshot::Lasting;
@@ -90,13 +90,13 @@ pub(super) struct Engine {
     pub(super) started: Instant,
     pub(super) draining: bool,
     pub(super) reloads: u64,
-    lasting: Lasting,
+    pub(super) lasting: Lasting,
     ended: mpsc::UnboundedReceiver<u16>,
     desk: Desk,
     /// When it was last looked for certificates that expire.
     warned: Instant,
     /// The admin socket that was named when the process started.
-    socket: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
     end: End,
 }
 
@@ -147,7 +147,7 @@ impl Engine {
             end: End::Asked,
         };
         engine.announce();
-        engine.warn_of_expiry();
+        certificates::warn_of_expiry(&engine.config);
         Ok(engine)
     }
 
@@ -224,149 +224,17 @@ impl Engine {
         }
     }
 
-    /// Builds everything anew and swaps it in, and gives back what needs a restart; or keeps what is running and tells every
-    /// fault.
-    pub(super) fn reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
-        let reloaded = self.try_reload(ignore_expect);
-        match &reloaded {
-            Ok(warnings) => {
-                self.reloads += 1;
-                for warning in warnings {
-                    tracing::warn!("{}", warning.render());
-                }
-                if ignore_expect {
-                    tracing::warn!("reloaded without regard to the [[expect]] cases");
-                }
-                tracing::info!(config = %self.config.path.display(), "reloaded");
-                self.warn_of_expiry();
-            }
-            Err(faults) => {
-                for fault in faults {
-                    tracing::error!("{}", fault.render());
-                }
-                tracing::error!(
-                    faults = faults.len(),
-                    "not reloaded; the running configuration stays in force"
-                );
-            }
-        }
-        reloaded
-    }
-
-    fn try_reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
-        if self.draining {
-            return Err(vec![Fault::new(
-                "the process is draining",
-                "start a new one",
-            )]);
-        }
-        let config = checked(&self.options, ignore_expect)?;
-        let mut change = self.listeners.prepare(&config, self.workers.len())?;
-        self.log
-            .reload(&config.access)
-            .map_err(|fault| vec![fault])?;
-        let snapshot = self
-            .lasting
-            .snapshot(&config)
-            .map_err(|fault| vec![fault])?;
-        let snapshot = Arc::new(snapshot);
-        let before = self.bound();
-        self.listeners.commit(&mut change);
-        let bound = self.bound();
-        for (listener, address) in bound.iter().filter(|bound| !before.contains(bound)) {
-            tracing::info!("listening listener={listener} address={address}");
-        }
-        self.lasting
-            .own()
-            .replace(bound.into_iter().map(|(_, address)| address).collect());
-        for (worker, sockets) in self.workers.iter().zip(change.opened) {
-            worker.line().tell(Command::Replace(snapshot.clone()));
-            for key in &change.closed {
-                worker.line().tell(Command::Close(key.clone()));
-            }
-            worker.line().tell(Command::Open(sockets));
-        }
-        let warnings = self.lags_behind(&config);
-        self.config = config.into();
-        Ok(warnings)
-    }
-
-    fn bound(&self) -> Vec<(String, SocketAddr)> {
-        self.listeners
-            .addresses()
-            .map(|(listener, address)| (listener.to_owned(), address))
-            .collect()
-    }
-
-    /// What of a new configuration only a new process follows.
-    fn lags_behind(&self, config: &Config) -> Vec<Fault> {
-        let (wanted, running) = (workers(&self.options, config), self.workers.len());
-        let of_workers = (wanted != running).then(|| {
-            let problem = format!("{wanted} workers are configured, {running} are running");
-            Fault::new(problem, RESTART)
-        });
-        let socket = self.options.socket.as_ref().or(config.admin.as_ref());
-        let of_socket = (socket != self.socket.as_ref()).then(|| {
-            let at = |socket: Option<&PathBuf>| {
-                socket.map_or_else(
-                    || "its default".to_owned(),
-                    |path| path.display().to_string(),
-                )
-            };
-            let (wanted, running) = (at(socket), at(self.socket.as_ref()));
-            let problem =
-                format!("the admin socket is configured at {wanted}, and stays at {running}");
-            Fault::new(problem, RESTART)
-        });
-        of_workers.into_iter().chain(of_socket).collect()
-    }
-
     /// What is looked at each second.
     fn refresh(&mut self) {
         self.refresh_lists();
-        self.refresh_certificates();
-        if self.warned.elapsed() >= DAY {
-            self.warned = Instant::now();
-            self.warn_of_expiry();
-        }
-    }
-
-    /// Certificates, roots and revocation lists whose files have changed are read again here; the next handshakes follow them, and
-    /// tunnels of clients that are not trusted any more end.
-    fn refresh_certificates(&self) {
-        let mut changed = false;
-        for listener in &self.config.listeners {
-            match listener.tls.as_ref().and_then(|tls| tls.refresh()) {
-                None => {}
-                Some(Ok(())) => {
-                    changed = true;
-                    tracing::info!(
-                        "listener {}: the certificates were read anew",
-                        listener.name
-                    );
-                }
-                Some(Err(faults)) => {
-                    for fault in faults {
-                        tracing::error!("{}", fault.render());
-                    }
-                    tracing::error!(
-                        "listener {}: the last good certificates stay in force",
-                        listener.name
-                    );
-                }
-            }
-        }
-        if changed {
-            self.warn_of_expiry();
+        if certificates::refresh(&self.config) {
+            certificates::warn_of_expiry(&self.config);
+            // Tunnels of clients that are not trusted any more end.
             self.judge_again();
         }
-    }
-
-    fn warn_of_expiry(&self) {
-        let now = jiff::Timestamp::now();
-        let warnings = self.config.expiring();
-        for warning in warnings.iter().filter_map(|one| one.warning(now)) {
-            tracing::warn!("{warning}");
+        if self.warned.elapsed() >= DAY {
+            self.warned = Instant::now();
+            certificates::warn_of_expiry(&self.config);
         }
     }
 
@@ -415,7 +283,7 @@ impl Engine {
 }
 
 /// How many workers there are to be.
-fn workers(options: &Options, config: &Config) -> usize {
+pub(super) fn workers(options: &Options, config: &Config) -> usize {
     options
         .workers
         .or(config.workers)
@@ -424,9 +292,8 @@ fn workers(options: &Options, config: &Config) -> usize {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-const RESTART: &str = "restart the process: a reload can not change this";
-
-fn checked(options: &Options, ignore_expect: bool) -> Result<Config, Vec<Fault>> {
+/// The configuration, whose cases have been tried.
+pub(super) fn checked(options: &Options, ignore_expect: bool) -> Result<Config, Vec<Fault>> {
     let config = config::load(options.config.as_deref())?;
     let failed = if ignore_expect {
         Vec::new()

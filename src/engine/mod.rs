@@ -3,9 +3,11 @@
 //! Start at [`run`].
 
 mod admin;
+mod certificates;
 mod desk;
 mod listeners;
 mod main_loop;
+mod reload;
 mod snapshot;
 mod worker;
 

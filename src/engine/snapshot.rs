@@ -36,6 +36,10 @@ impl Lasting {
         &self.own
     }
 
+    pub(super) fn interception(&self) -> Option<&Arc<Interception>> {
+        self.interception.as_ref()
+    }
+
     pub(super) fn snapshot(&mut self, config: &Config) -> Result<Snapshot, Fault> {
         self.interception = match &config.intercept {
             Some(settings) => Some(Interception::start(settings, self.interception.as_ref())?),

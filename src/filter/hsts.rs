@@ -1,5 +1,5 @@
-//! Tells browsers to come back over TLS only: `hsts = { max-age = "365d", include-subdomains = true, preload = false }` (RFC 6797).
-//! Not a redirect from plain HTTP.
+//! Tells browsers to come back over TLS only (RFC 6797): `hsts = { max-age = "365d", include-subdomains = true }`.
+//! Not over plain HTTP, where the field must not be sent (§7.2).
 //! Start at [`ENTRY`].
 
 use std::sync::Arc;
@@ -8,29 +8,20 @@ use std::time::Duration;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderMap, HeaderValue};
 
-use super::{Channel, Entry, Filter};
-use crate::settings::{FromValue, Table};
+use super::{Entry, Filter};
+use crate::fault::{Fault, Faults};
+use crate::settings::FromValue;
+use crate::settings::{Located, Table, Value};
 
 pub(super) const ENTRY: Entry = Entry {
     name: NAME,
-    summary: "sets Strict-Transport-Security on responses over TLS",
-    build: |value, faults| {
-        let table = Table::from_value(value, faults)?;
-        let age: Option<Duration> = table.require("max-age", "write max-age = \"365d\"", faults);
-        let below = table.take_or("include-subdomains", false, faults);
-        let preload = table.take_or("preload", false, faults);
-        table.finish(faults);
-        let mut text = format!("max-age={}", age?.as_secs());
-        for (said, directive) in [(below, "; includeSubDomains"), (preload, "; preload")] {
-            text.push_str(if said { directive } else { "" });
-        }
-        let value = HeaderValue::try_from(text).ok()?;
-        Some(Arc::new(Hsts(value)) as _)
-    },
+    summary: "sets Strict-Transport-Security on responses that come over TLS",
+    build: |value, faults| Some(Arc::new(read(value, faults)?)),
 };
 
 const NAME: &str = "hsts";
 
+/// The field's value.
 #[derive(Debug)]
 struct Hsts(HeaderValue);
 
@@ -39,14 +30,53 @@ impl Filter for Hsts {
         NAME
     }
 
-    fn on_response(&self, headers: &mut HeaderMap, channel: Channel) {
-        // RFC 6797 §7.2: it must not be said over plain HTTP, where anybody could have put it.
-        if channel.secure {
+    fn on_request(&self, _: &mut HeaderMap) {}
+
+    fn on_request_trailers(&self, _: &mut HeaderMap) {}
+
+    fn on_response(&self, headers: &mut HeaderMap, secure: bool) {
+        if secure {
+            // The origin's own is replaced: of two, a browser reads the first alone (§8.1).
             headers.insert(STRICT_TRANSPORT_SECURITY, self.0.clone());
+        } else {
+            headers.remove(STRICT_TRANSPORT_SECURITY);
         }
     }
 
-    fn on_trailers(&self, headers: &mut HeaderMap) {
-        headers.remove(STRICT_TRANSPORT_SECURITY);
+    fn on_response_trailers(&self, trailers: &mut HeaderMap) {
+        trailers.remove(STRICT_TRANSPORT_SECURITY);
     }
 }
+
+fn read(value: Value, faults: &Faults) -> Option<Hsts> {
+    let before = faults.len();
+    let table = Table::from_value(value, faults)?;
+    let remedy = "say how long browsers keep to it: max-age = \"365d\"";
+    let age: Option<Located<Duration>> = table.require("max-age", remedy, faults);
+    let subdomains = table.take_or("include-subdomains", false, faults);
+    let preload: Option<Located<bool>> = table.take("preload", faults);
+    table.finish(faults);
+    let age = age?;
+    let preload = preload.filter(|preload| preload.value);
+    if let Some(preload) = &preload
+        && (!subdomains || age.value < YEAR)
+    {
+        // The browsers' list takes no other, and a domain that is on it is not soon off it.
+        faults.push(Fault::at(
+            &preload.at,
+            "preload asks for a year and for all subdomains",
+            "add include-subdomains = true and max-age = \"365d\", or leave preload out",
+        ));
+    }
+    let mut text = format!("max-age={}", age.value.as_secs());
+    if subdomains {
+        text += "; includeSubDomains";
+    }
+    if preload.is_some() {
+        text += "; preload";
+    }
+    let value = HeaderValue::try_from(text).ok()?;
+    (faults.len() == before).then_some(Hsts(value))
+}
+
+const YEAR: Duration = Duration::from_secs(365 * 86_400);

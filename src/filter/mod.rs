@@ -2,13 +2,10 @@
 //! Decides nothing (policy) and knows no connection.
 //! Start at [`Filter`]; [`table::FILTERS`] lists them.
 
-mod field;
 mod headers;
 mod hsts;
 mod inject;
 pub mod table;
-
-pub use inject::NAME as INJECT;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -23,26 +20,37 @@ pub trait Filter: Debug + Send + Sync {
     /// Its key in a rule.
     fn name(&self) -> &'static str;
 
-    /// Whether it can be done; else why not. What can not be done is not left out: the request is refused.
-    fn check(&self, _channel: Channel, _method: &Method) -> Result<(), &'static str> {
+    /// Whether it can do its part for such a request; if not, why, and then the request is refused and nothing is sent.
+    fn check(&self, _channel: &Channel) -> Result<(), &'static str> {
         Ok(())
     }
 
+    /// Whether its rule must say by `host` for which origins it is.
+    fn wants_hosts(&self) -> bool {
+        false
+    }
+
     /// Changes the fields of a request. Hop-by-hop fields are gone already.
-    fn on_request(&self, _headers: &mut HeaderMap) {}
+    fn on_request(&self, headers: &mut HeaderMap);
 
-    /// Changes the fields of a response, interim ones included. Hop-by-hop fields are gone already.
-    fn on_response(&self, headers: &mut HeaderMap, channel: Channel);
+    /// Takes out of a request's trailer section what would come behind the back of `on_request`; adds nothing.
+    fn on_request_trailers(&self, trailers: &mut HeaderMap);
 
-    /// Changes the trailers of a response, so that they do not say what its fields may not.
-    fn on_trailers(&self, headers: &mut HeaderMap);
+    /// Changes the fields of a response that came over TLS, or not. Hop-by-hop fields are gone already.
+    fn on_response(&self, headers: &mut HeaderMap, secure: bool);
+
+    /// Takes out of a response's trailer section, or of an interim response, what would come behind the back of
+    /// `on_response`; adds nothing.
+    fn on_response_trailers(&self, trailers: &mut HeaderMap);
 }
 
-/// How the origin is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a filter must know of the way that a request will take.
+#[derive(Debug, Clone)]
 pub struct Channel {
-    /// Over TLS, verified.
+    /// The origin is reached over TLS, and its certificate is verified.
     pub secure: bool,
+    /// The request's method, where there is one.
+    pub method: Option<Method>,
 }
 
 /// A filter in the table.
@@ -56,14 +64,14 @@ pub struct Entry {
     pub build: fn(Value, &Faults) -> Option<Arc<dyn Filter>>,
 }
 
-/// The filters of a rule, in the order of the table.
+/// The filters of a rule, in the order of the table. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Filters(Vec<Arc<dyn Filter>>);
+pub struct Filters(Arc<[Arc<dyn Filter>]>);
 
 impl Filters {
     /// These filters.
     pub fn new(filters: Vec<Arc<dyn Filter>>) -> Self {
-        Self(filters)
+        Self(filters.into())
     }
 
     /// Whether there are none.
@@ -76,30 +84,42 @@ impl Filters {
         self.0.iter().map(|filter| filter.name())
     }
 
-    /// Whether all can be done; else why not.
-    pub fn check(&self, channel: Channel, method: &Method) -> Result<(), &'static str> {
-        let mut filters = self.0.iter();
-        filters.try_for_each(|filter| filter.check(channel, method))
+    /// The first filter whose rule must name its hosts.
+    pub fn wanting_hosts(&self) -> Option<&'static str> {
+        let mut wanting = self.0.iter().filter(|filter| filter.wants_hosts());
+        wanting.next().map(|filter| filter.name())
+    }
+
+    /// Whether all can do their part; to be asked before anything is sent.
+    pub fn check(&self, channel: &Channel) -> Result<(), &'static str> {
+        self.0.iter().try_for_each(|filter| filter.check(channel))
     }
 
     /// Runs all on a request.
     pub fn on_request(&self, headers: &mut HeaderMap) {
-        for filter in &self.0 {
+        for filter in &*self.0 {
             filter.on_request(headers);
         }
     }
 
     /// Runs all on a response, the last one first: each sees what those after it made of the request's answer.
-    pub fn on_response(&self, headers: &mut HeaderMap, channel: Channel) {
+    pub fn on_response(&self, headers: &mut HeaderMap, secure: bool) {
         for filter in self.0.iter().rev() {
-            filter.on_response(headers, channel);
+            filter.on_response(headers, secure);
         }
     }
 
-    /// Runs all on the trailers of a response.
-    pub fn on_trailers(&self, headers: &mut HeaderMap) {
+    /// Runs all on the trailers of a request.
+    pub fn on_request_trailers(&self, trailers: &mut HeaderMap) {
+        for filter in &*self.0 {
+            filter.on_request_trailers(trailers);
+        }
+    }
+
+    /// Runs all on the trailers of a response, or on an interim response.
+    pub fn on_response_trailers(&self, headers: &mut HeaderMap) {
         for filter in self.0.iter().rev() {
-            filter.on_trailers(headers);
+            filter.on_response_trailers(headers);
         }
     }
 }
@@ -107,6 +127,10 @@ impl Filters {
 /// The same filters, not filters that do the same.
 impl PartialEq for Filters {
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| Arc::ptr_eq(a, b))
+        self.0.len() == other.0.len()
+            && self.0.iter().zip(&*other.0).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,18 +65,11 @@ impl Body {
         }
     }
 
-    /// The body without its trailer section, for where fields are changed: a trailer must not say what a field may not.
-    pub fn without_trailers(self) -> Self {
+    /// The body with its trailer section changed, for where fields are: a trailer must not say what a field may not. A
+    /// section of which nothing is left is not sent.
+    pub fn map_trailers(self, change: impl FnMut(&mut HeaderMap) + Unpin + 'static) -> Self {
         match self {
-            Self::Stream(stream) => Self::stream(WithoutTrailers(stream)),
-            Self::Empty | Self::Full(_) => self,
-        }
-    }
-
-    /// The body with its trailer section changed.
-    pub fn with_trailers(self, change: impl Fn(&mut HeaderMap) + Unpin + 'static) -> Self {
-        match self {
-            Self::Stream(stream) => Self::stream(WithTrailers(stream, change)),
+            Self::Stream(stream) => Self::stream(MapTrailers { stream, change }),
             Self::Empty | Self::Full(_) => self,
         }
     }
@@ -140,56 +133,36 @@ impl HttpBody for Body {
     }
 }
 
-struct WithoutTrailers(Frames);
-
-impl HttpBody for WithoutTrailers {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(self.0.as_mut().poll_frame(cx));
-        let trailers = frame
-            .as_ref()
-            .is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers));
-        Poll::Ready(frame.filter(|_| !trailers))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
+struct MapTrailers<F> {
+    stream: Frames,
+    change: F,
 }
 
-struct WithTrailers<F>(Frames, F);
-
-impl<F: Fn(&mut HeaderMap) + Unpin> HttpBody for WithTrailers<F> {
+impl<F: FnMut(&mut HeaderMap) + Unpin> HttpBody for MapTrailers<F> {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let mut frame = ready!(self.0.as_mut().poll_frame(cx));
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            (self.1)(trailers);
-        }
-        Poll::Ready(frame)
+        let this = self.get_mut();
+        let mut frame = match ready!(this.stream.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        let trailers = frame.trailers_mut().map(|trailers| {
+            (this.change)(trailers);
+            trailers.is_empty()
+        });
+        Poll::Ready((trailers != Some(true)).then_some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.stream.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.stream.size_hint()
     }
 }

@@ -62,25 +62,17 @@ pub struct Interim {
     change: Option<Change>,
 }
 
-/// What is done to the fields of an interim response before it is passed on.
+/// What is done to the fields of an interim response on its way.
 type Change = Rc<dyn Fn(&mut HeaderMap)>;
 
 impl Interim {
-    /// The same way, on which fields are changed.
-    pub fn through(&self, change: impl Fn(&mut HeaderMap) + 'static) -> Self {
-        Self {
-            queue: self.queue.clone(),
-            change: Some(Rc::new(change)),
-        }
-    }
-
     /// Adds an interim response; at most a handful are kept, as an origin could send them without end.
     pub fn push(&self, status: StatusCode, mut headers: HeaderMap) {
+        if let Some(change) = &self.change {
+            change(&mut headers);
+        }
         let mut queue = self.queue.borrow_mut();
         if queue.len() < 16 {
-            if let Some(change) = &self.change {
-                change(&mut headers);
-            }
             queue.push_back((status, headers));
         }
     }
@@ -89,12 +81,20 @@ impl Interim {
     pub fn pop(&self) -> Option<(StatusCode, HeaderMap)> {
         self.queue.borrow_mut().pop_front()
     }
+
+    /// Another handle of the same queue, in place of this one: what is pushed through it has its fields changed first.
+    pub fn changed_by(&self, change: impl Fn(&mut HeaderMap) + 'static) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            change: Some(Rc::new(change)),
+        }
+    }
 }
 
 impl std::fmt::Debug for Interim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Interim")
-            .field("waiting", &self.queue.borrow().len())
+            .field("queued", &self.queue.borrow().len())
             .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,6 @@ use super::rule::{Action, Clause, Group, Rule};
 use super::verdict::{Intercept, RuleRef};
 use super::{Expectation, Fallback, Lists, Policy};
 use crate::fault::{Fault, Faults, Location, nearest, suggest};
-use crate::filter::INJECT;
 use crate::settings::{FromValue, Located, Table, Value, one_of};
 
 /// Named conditions, by their names.
@@ -149,6 +148,7 @@ fn read_rules(tables: Vec<Table>, named: &Named, ground: Ground<'_>) -> Vec<Rule
 
 fn read_rule(table: &Table, index: usize, named: &Named, ground: Ground<'_>) -> Option<Rule> {
     let faults = ground.faults;
+    let before = faults.len();
     let name: Option<Located<String>> = table.require(
         "name",
         "records and explanations call a rule by its name",
@@ -173,8 +173,10 @@ fn read_rule(table: &Table, index: usize, named: &Named, ground: Ground<'_>) -> 
     clauses.extend(read_not(table, named, ground));
     let also = ["name", "allow", "deny", "report", "when", "not"];
     refuse_rest(table, &also, faults);
-    check_splicing(table, action.as_ref(), &clauses, faults);
-    check_injecting(table, action.as_ref(), &clauses, faults);
+    if faults.len() == before {
+        check_splicing(table, action.as_ref(), &clauses, faults);
+        check_hosts(table, action.as_ref(), &clauses, faults);
+    }
     Some(Rule {
         id: RuleRef {
             name: name?.value.into(),
@@ -211,21 +213,17 @@ fn check_splicing(table: &Table, action: Option<&Action>, clauses: &[Clause], fa
     }
 }
 
-/// A credential is for the origin that it belongs to, and no other.
-fn check_injecting(table: &Table, action: Option<&Action>, clauses: &[Clause], faults: &Faults) {
+/// A credential goes to an origin that the operator named, never to whatever host a client may ask for.
+fn check_hosts(table: &Table, action: Option<&Action>, clauses: &[Clause], faults: &Faults) {
     let Some(Action::Allow(obligations)) = action else {
         return;
     };
-    let injects = obligations.filters.names().any(|name| name == INJECT);
-    let named = clauses
-        .iter()
-        .any(|clause| !clause.negated && clause.condition.bounds_host());
-    if injects && !named {
-        faults.push(Fault::at(
-            &table.at,
-            "the rule adds a credential to requests to any host",
-            "name the origin that the credential is for: host = \"api.example\"",
-        ));
+    let mut demanded = clauses.iter().filter(|clause| !clause.negated);
+    let named = demanded.any(|clause| clause.condition.names_hosts());
+    if let Some(filter) = obligations.filters.wanting_hosts().filter(|_| !named) {
+        let problem = format!("the rule has \"{filter}\" and does not name its hosts");
+        let remedy = "name the origin with host = \"api.example\"; \"*\" names none";
+        faults.push(Fault::at(&table.at, problem, remedy));
     }
 }
 

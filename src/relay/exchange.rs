@@ -4,17 +4,17 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Request, StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio::sync::watch;
 
 use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
-use super::{Caller, Destination, Refusal, Relay, retry, throttle};
+use super::{Caller, Destination, Refusal, Relay, filtered, retry, throttle};
 use crate::filter::Channel;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
-use crate::message::{Body, Interim, Reply, default_port, hop, normal_path, other_reading};
+use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
 use crate::policy::{Permit, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
@@ -104,7 +104,8 @@ impl Relay {
             .upgrade
             .then(|| head.headers.clone());
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
-        permit.obligations().filters.on_request(&mut head.headers);
+        let filters = &permit.obligations().filters;
+        filters.on_request(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
         if let Some(asked) = &asked {
             asked.restore(&mut head.headers);
@@ -113,23 +114,17 @@ impl Relay {
             .authority
             .without_default_port(default_port(to.secure))
             .to_string();
-        let filtered = !permit.obligations().filters.is_empty();
-        let body = if filtered {
-            body.without_trailers()
-        } else {
-            body
-        };
+        let body = filtered::request_body(filters, body);
         let body = match permit.obligations().bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),
         };
-        let interim = filtered_interim(&caller.interim, &permit, channel_of(to));
         let sending = retry::Sending {
             pool: &self.parts.pool,
             permit: &permit,
             to,
             host: &host,
-            interim: &interim,
+            interim: &filtered::interim(filters, &caller.interim),
         };
         let received = sending
             .send(&head.method, &head.headers, body, recording)
@@ -178,15 +173,7 @@ impl Relay {
         recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
         recording.edit(|record| record.dns = vetted.dns);
         let intercepts = self.parts.interception().is_some();
-        check_obligations(&vetted.permit, scheme, intercepts)?;
-        if let Some(method) = method.filter(|_| scheme != Scheme::Tunnel) {
-            let permit = &vetted.permit;
-            let channel = Channel {
-                secure: scheme == Scheme::Https,
-            };
-            let checked = permit.obligations().filters.check(channel, &method);
-            checked.map_err(|why| Refusal::Unmet(permit.rule().name.clone(), why))?;
-        }
+        check_obligations(&vetted.permit, (scheme, method), intercepts)?;
         Ok(vetted.permit)
     }
 
@@ -201,6 +188,12 @@ impl Relay {
         if let Some(refusal) = sent.asked.as_ref().and_then(unswitched) {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
+        let version = response.version();
+        let obligations = sent.permit.obligations();
+        hop::strip(response.headers_mut());
+        let filters = &obligations.filters;
+        filters.on_response(response.headers_mut(), sent.secure);
+        // What the filters hide must not be recorded either.
         if self.parts.reporter.wants().content_type {
             let kind = response
                 .headers()
@@ -208,15 +201,6 @@ impl Relay {
                 .map(|value| text_of(value.as_bytes()));
             recording.edit(|record| record.content_type = kind);
         }
-        let version = response.version();
-        let obligations = sent.permit.obligations();
-        hop::strip(response.headers_mut());
-        let channel = Channel {
-            secure: sent.secure,
-        };
-        obligations
-            .filters
-            .on_response(response.headers_mut(), channel);
         caller.service.via.append(response.headers_mut(), version);
         let response = match obligations.bandwidth {
             Some(rate) => sent
@@ -225,14 +209,7 @@ impl Relay {
                 .map(|body| throttle::body(body, rate)),
             None => sent.received.response,
         };
-        let response = if obligations.filters.is_empty() {
-            response
-        } else {
-            let obligations = obligations.clone();
-            response.map(|body| {
-                body.with_trailers(move |trailers| obligations.filters.on_trailers(trailers))
-            })
-        };
+        let response = response.map(|body| filtered::response_body(filters, body));
         Reply::new(recording.follow(response))
     }
 
@@ -250,14 +227,11 @@ impl Relay {
         let (Some(origin), Some(asked)) = (upgraded, sent.asked) else {
             return Reply::closing(recording.refuse(&unasked(), None, None));
         };
-        let channel = Channel {
-            secure: sent.secure,
-        };
-        let filters = &sent.permit.obligations().filters;
-        filters.on_response(response.headers_mut(), channel);
         if let Err(refusal) = asked.accept(&mut response) {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
+        let filters = &sent.permit.obligations().filters;
+        filters.on_response(response.headers_mut(), sent.secure);
         caller
             .service
             .via
@@ -293,31 +267,27 @@ struct Sent {
     generation: watch::Receiver<u64>,
 }
 
-fn channel_of(to: &Destination) -> Channel {
-    Channel { secure: to.secure }
-}
-
-/// Where interim responses go, by way of the filters where there are any.
-fn filtered_interim(interim: &Interim, permit: &Permit, channel: Channel) -> Interim {
-    let obligations = permit.obligations().clone();
-    if obligations.filters.is_empty() {
-        return interim.clone();
-    }
-    interim.through(move |headers| obligations.filters.on_response(headers, channel))
-}
-
 /// What can not be done must not be left out: then the rule does not allow.
-fn check_obligations(permit: &Permit, scheme: Scheme, intercepts: bool) -> Result<(), Refusal> {
+pub(super) fn check_obligations(
+    permit: &Permit,
+    (scheme, method): (Scheme, Option<Method>),
+    intercepts: bool,
+) -> Result<(), Refusal> {
     let obligations = permit.obligations();
     let unmet = |what| Err(Refusal::Unmet(permit.rule().name.clone(), what));
-    let tunnel = scheme == Scheme::Tunnel;
-    if obligations.intercept.is_some() && tunnel && !intercepts {
-        return unmet("the rule asks for interception, but [intercept] names no authority");
+    if scheme != Scheme::Tunnel {
+        let secure = scheme == Scheme::Https;
+        let checked = obligations.filters.check(&Channel { secure, method });
+        return checked.or_else(unmet);
     }
-    if !obligations.filters.is_empty() && tunnel && obligations.intercept.is_none() {
-        return unmet("the rule changes fields, which are not seen in a tunnel");
+    match (&obligations.intercept, obligations.filters.is_empty()) {
+        (Some(_), _) if !intercepts => {
+            unmet("the rule asks for interception, but [intercept] names no authority")
+        }
+        (None, false) => unmet("the rule changes fields, which are not seen in a tunnel"),
+        // Each request inside is checked by itself.
+        (Some(_), _) | (None, true) => Ok(()),
     }
-    Ok(())
 }
 
 fn accept_of(headers: &HeaderMap) -> HeaderMap {

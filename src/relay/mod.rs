@@ -3,6 +3,8 @@
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
 mod exchange;
+mod filtered;
+mod followed;
 mod intercept;
 mod look;
 mod opening;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::io::AsyncWriteExt;
 
+use super::exchange::check_obligations;
 use super::intercept::{self, Session};
 use super::look::{First, look};
 use super::tunnel::{Tunnel, ended};
 use super::{Interception, Refusal};
 use crate::gate::Seen;
-use crate::policy::Permit;
+use crate::policy::{Permit, Scheme};
 use crate::stream::Stream;
 
 /// A tunnel whose origin side is ready.
@@ -87,16 +88,19 @@ async fn begin(
             return None;
         }
     };
+    // Another rule may hold now, with obligations of its own.
+    let means = tunnel.parts.interception();
+    let unmet = check_obligations(&permit, (Scheme::Tunnel, None), means.is_some());
+    if let Err(refusal) = unmet {
+        deny(tunnel, client, &refusal, hello.is_some()).await;
+        return None;
+    }
     tunnel.bandwidth = permit.obligations().bandwidth;
     let rule = permit.rule().name.clone();
     tunnel.recording.allowed(&rule, permit.would_deny());
-    let Some(intercept) = permit.obligations().intercept.clone() else {
+    let intercept = permit.obligations().intercept.clone();
+    let (Some(intercept), Some(means)) = (intercept, means) else {
         return Some((tunnel, client));
-    };
-    let Some(means) = tunnel.parts.interception() else {
-        // A reload took the authority away since the tunnel was granted.
-        tunnel.recording.cut("interception is not set up any more");
-        return None;
     };
     let session = Session {
         tunnel,

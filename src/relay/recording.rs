@@ -4,26 +4,22 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as _;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::followed::{Counted, Followed};
 use super::parts::{Decided, Parts, Service};
 use super::{Caller, Refusal};
 use crate::addr::Authority;
 use crate::gate::{Intent, Seen};
-use crate::message::{Body, BodyError};
-use crate::policy::Denial;
-use crate::report::{
-    Flow, FlowFacts, FlowGuard, FlowKind, Killed, Record, RequestId, Verdict, text_of,
-};
+use crate::message::Body;
+use crate::policy::{Denial, Scheme};
+use crate::report::{Flow, FlowFacts, FlowGuard, FlowKind, Record, RequestId, Verdict, text_of};
 use crate::tls::acceptor::ClientTls;
 
 /// A record in the making. Dropped unfinished, it says that the client went away.
@@ -53,6 +49,7 @@ impl Recording {
         let record = match &caller.within {
             Some(within) => Record {
                 intercepted: true,
+                scheme: Scheme::Https.word(),
                 tunnel: within.tunnel,
                 ..record
             },
@@ -335,99 +332,5 @@ impl Drop for Recording {
             record.reason.get_or_insert(Cow::Borrowed(reason));
         });
         self.finish();
-    }
-}
-
-/// A request body that is counted.
-struct Counted {
-    body: Body,
-    flow: Rc<Flow>,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            let counter = &self.flow.traffic.from_client;
-            counter.set(counter.get() + data.len() as u64);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A response body that ends its record, and that an operator can end.
-struct Followed {
-    body: Body,
-    recording: Option<Recording>,
-    killed: Option<Killed>,
-}
-
-impl HttpBody for Followed {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        if let Some(killed) = &mut this.killed
-            && let Poll::Ready(reason) = Pin::new(killed).poll(cx)
-        {
-            this.killed = None;
-            if let Some(recording) = this.recording.take() {
-                recording.cut(reason.to_string());
-            }
-            return Poll::Ready(Some(Err(BodyError::Aborted)));
-        }
-        match Pin::new(&mut this.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(data), Some(flow)) = (
-                    frame.data_ref(),
-                    this.recording.as_ref().and_then(Recording::flow),
-                ) {
-                    let counter = &flow.traffic.from_origin;
-                    counter.set(counter.get() + data.len() as u64);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                if let Some(recording) = this.recording.take() {
-                    recording.cut(format!("the origin's response broke: {error}"));
-                }
-                Poll::Ready(Some(Err(error)))
-            }
-            Poll::Ready(None) => {
-                if let Some(mut recording) = this.recording.take() {
-                    recording.finish();
-                }
-                Poll::Ready(None)
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -16,7 +16,7 @@ use super::parts::{Parts, Service};
 use super::recording::Recording;
 use super::{Caller, Interception, Refusal, Relay, throttle};
 use crate::addr::Authority;
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Principal};
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::Body;
 use crate::policy::{Permit, Scheme};
@@ -132,9 +132,20 @@ impl Relay {
         &self,
         caller: &Caller,
         authority: &Authority,
-        (headers, credentials): Who<'_>,
+        who: Who<'_>,
         recording: &mut Recording,
     ) -> Result<(), Refusal> {
+        self.asks(caller, authority, who, recording).await.map(drop)
+    }
+
+    /// Notes what is asked for, and finds out who asks.
+    async fn asks(
+        &self,
+        caller: &Caller,
+        authority: &Authority,
+        (headers, credentials): Who<'_>,
+        recording: &mut Recording,
+    ) -> Result<Option<Principal>, Refusal> {
         if let Some(headers) = headers {
             recording.note_request(&Method::CONNECT, headers, None);
         }
@@ -143,25 +154,18 @@ impl Relay {
             Some(headers) => self.credentials(caller, headers)?,
             None => credentials,
         };
-        self.identify(caller, credentials.as_ref()).await.map(drop)
+        self.identify(caller, credentials.as_ref()).await
     }
 
     async fn try_open(
         &self,
         caller: &Caller,
         authority: &Authority,
-        (headers, credentials): Who<'_>,
+        who: Who<'_>,
         recording: &mut Recording,
     ) -> Result<Opened, Refusal> {
-        if let Some(headers) = headers {
-            recording.note_request(&Method::CONNECT, headers, None);
-        }
-        recording.edit(|record| record.authority = Some(authority.clone()));
-        let credentials = match headers {
-            Some(headers) => self.credentials(caller, headers)?,
-            None => credentials,
-        };
-        let principal = self.identify(caller, credentials.as_ref()).await?;
+        let headers = who.0;
+        let principal = self.asks(caller, authority, who, recording).await?;
         let intent = Intent {
             listener: caller.service.name.clone(),
             client: caller.client,

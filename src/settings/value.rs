@@ -121,6 +121,15 @@ impl Value {
         ));
         None
     }
+
+    /// Refuses a value that stands where a reference to a secret should. The line is not shown: it may well hold the secret.
+    pub fn withheld<T>(&self, problem: &str, faults: &Faults) -> Option<T> {
+        faults.push(Fault::new(
+            format!("{}: {problem}", self.at),
+            "write a reference: { env = \"NAME\" } or { file = \"path\" }",
+        ));
+        None
+    }
 }
 
 /// Reads one word of a fixed set.
@@ -255,7 +264,7 @@ impl FromValue for Secret {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
         let at = value.at.clone();
         let Kind::Table(table) = value.kind else {
-            return value.mismatch("a reference, { env = \"NAME\" } or { file = \"path\" }: a secret does not stand in a file like this", faults);
+            return value.withheld("a secret does not stand in a file like this", faults);
         };
         let env: Option<String> = table.take("env", faults);
         let file: Option<PathBuf> = table.take("file", faults);
@@ -302,5 +311,25 @@ fn from_text<T>(
             faults.push(Fault::at(&value.at, problem, format!("write {expected}")));
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Source;
+
+    #[test]
+    fn a_secret_that_stands_in_the_file_is_refused_and_not_shown() {
+        let faults = Faults::new();
+        let source = Source::new("egret.toml", "\nvalue = \"s3cret\"");
+        let table = Table::parse(&source, &faults);
+        assert_eq!(table.take::<Secret>("value", &faults), None);
+        let told: String = faults.into_vec().iter().map(Fault::render).collect();
+        assert!(
+            told.contains("egret.toml:2:9: a secret does not stand"),
+            "{told}"
+        );
+        assert!(!told.contains("s3cret"), "{told}");
     }
 }

@@ -3,9 +3,11 @@
 //! Start at [`ClientHello`](hello::ClientHello) for what a client says first.
 
 pub mod acceptor;
+mod anchors;
 pub mod authority;
 pub mod certificates;
 pub mod connector;
+mod der;
 pub mod hello;
 pub mod identity;
 pub mod keys;

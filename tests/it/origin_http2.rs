@@ -19,7 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 use crate::http2::{Peer, request, run};
-use crate::support::{Ca, Config, Egret, PATIENCE, Wire, get, pattern, until};
+use crate::support::{Ca, Config, Egret, Interception, PATIENCE, Wire, get, pattern, until};
+use crate::websocket_h2::tls_inside;
 
 /// What an origin does with a connection after a stream was handed over.
 enum Then {
@@ -685,9 +686,9 @@ fn a_client_that_does_not_read_stops_nobody_else_on_its_connection() {
     assert!(body == pattern(SIZE), "{} bytes came", body.len());
 }
 
-#[test]
-fn messages_go_to_and_fro_on_one_stream_from_client_to_origin() {
-    let origin = Http2::start(|mut call| {
+/// Sends back each message as it comes, and a status in the trailers, as gRPC does.
+fn echo() -> Http2 {
+    Http2::start(|mut call| {
         spawn(async move {
             let mut stream = call
                 .respond
@@ -703,29 +704,62 @@ fn messages_go_to_and_fro_on_one_stream_from_client_to_origin() {
             stream.send_trailers(end).unwrap();
         });
         Then::Go
-    });
+    })
+}
+
+/// Messages to and fro on one stream, then trailers.
+async fn converse(peer: &mut Peer, url: &str) {
+    let (answer, mut sending) = peer.ask(request("POST", url), false).await;
+    let mut body = answer.await.unwrap().into_body();
+    for round in 0..20 {
+        let message = format!("message {round}");
+        send_all(&mut sending, message.clone().into())
+            .await
+            .unwrap();
+        let mut came = Vec::new();
+        while came.len() < message.len() {
+            let data = body.data().await.unwrap().unwrap();
+            let _ = body.flow_control().release_capacity(data.len());
+            came.extend_from_slice(&data);
+        }
+        assert_eq!(came, message.as_bytes());
+    }
+    sending.send_data(Bytes::new(), true).unwrap();
+    assert!(body.data().await.is_none());
+    let trailers = body.trailers().await.unwrap().unwrap();
+    assert_eq!(trailers["grpc-status"], "7");
+}
+
+#[test]
+fn messages_go_to_and_fro_on_one_stream_from_client_to_origin() {
+    let origin = echo();
     let egret = origin.proxy();
     run(async {
         let mut peer = Peer::connect(egret.address("egress")).await;
-        let asked = request("POST", &origin.url("/Echo"));
-        let (answer, mut sending) = peer.ask(asked, false).await;
-        let mut body = answer.await.unwrap().into_body();
-        for round in 0..20 {
-            let message = format!("message {round}");
-            send_all(&mut sending, message.clone().into())
-                .await
-                .unwrap();
-            let mut came = Vec::new();
-            while came.len() < message.len() {
-                let data = body.data().await.unwrap().unwrap();
-                let _ = body.flow_control().release_capacity(data.len());
-                came.extend_from_slice(&data);
-            }
-            assert_eq!(came, message.as_bytes());
-        }
-        sending.send_data(Bytes::new(), true).unwrap();
-        assert!(body.data().await.is_none());
-        let trailers = body.trailers().await.unwrap().unwrap();
-        assert_eq!(trailers["grpc-status"], "7");
+        converse(&mut peer, &origin.url("/Echo")).await;
     });
+}
+
+#[test]
+fn a_conversation_with_trailers_passes_interception() {
+    let origin = echo();
+    let authority = Interception::init();
+    let files = [&authority.files()[..], &[("ca.pem", origin.ca.pem())]].concat();
+    let config = Config::closed()
+        .rule("name = \"seen\"\nallow = { intercept = true }\naddress = \"127.0.0.0/8\"")
+        .roots()
+        .more("[intercept]\nauthority = { cert = \"{dir}/intercept.pem\", key = { file = \"{dir}/intercept.key\" } }");
+    let egret = Egret::start_with(&files, &config.workers(1));
+    let place = origin.address.to_string();
+    run(async {
+        let tls = tls_inside(&egret, (&place, "127.0.0.1"), &authority.cert).await;
+        let mut peer = Peer::over(tls).await;
+        converse(&mut peer, &origin.url("/Echo")).await;
+        converse(&mut peer, &origin.url("/Again")).await;
+    });
+    // The handshake that decided our certificate serves the requests as well.
+    assert_eq!(origin.connections(), 1);
+    let record = egret.wait_record("the exchange", |r| r["path"] == "/Again");
+    assert_eq!(record["intercepted"], true);
+    assert_eq!(record["protocol"], "http/2");
 }

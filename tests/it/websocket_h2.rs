@@ -396,8 +396,12 @@ fn another_protocol_and_content_are_refused() {
     });
 }
 
-/// Opens a tunnel and TLS in it, as a client that prefers HTTP/2.
-async fn intercepted(egret: &Egret, place: &str, root: &str) -> Client {
+/// Opens a tunnel to `place` and TLS for `name` in it, as a client that prefers HTTP/2 and trusts `root`.
+pub(crate) async fn tls_inside(
+    egret: &Egret,
+    (place, name): (&str, &str),
+    root: &str,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
     let mut tcp = dial(egret);
     tcp.write_all(connect(place, "").as_bytes()).await.unwrap();
     let mut head = Vec::new();
@@ -415,11 +419,11 @@ async fn intercepted(egret: &Egret, place: &str, root: &str) -> Client {
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let name = rustls::pki_types::ServerName::try_from("origin.test").unwrap();
+    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let tls = connector.connect(name, tcp).await.unwrap();
     assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    Client::over(tls).await
+    tls
 }
 
 #[test]
@@ -443,7 +447,8 @@ fn a_websocket_inside_an_intercepted_tunnel_is_judged_and_opened_too() {
     let egret = Egret::start_with(&files, &config);
     let place = format!("origin.test:{}", origin.port());
     run(async {
-        let mut client = intercepted(&egret, &place, &authority.cert).await;
+        let tls = tls_inside(&egret, (&place, "origin.test"), &authority.cert).await;
+        let mut client = Client::over(tls).await;
         let denied = client
             .refused(websocket(&format!("https://{place}/x")))
             .await;

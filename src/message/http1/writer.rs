@@ -273,3 +273,25 @@ impl Writer {
 const SMALL: usize = 1 << 10;
 /// Bytes that are gathered before a write.
 const GATHER: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, BufWriter};
+
+    use super::*;
+    use crate::stream::{Stream, split};
+
+    #[tokio::test]
+    async fn a_carrier_that_buffers_is_flushed_with_the_message() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let (_read, mut write) = split(Stream::boxed(BufWriter::new(ours)));
+        let head = BytesMut::from("HTTP/1.1 200 OK\r\n\r\n");
+        let mut writer = Writer::new(head, Length::Sized(4), Duration::from_secs(1));
+        let mut body = Body::from(Bytes::from_static(b"tail"));
+        let sent = std::future::poll_fn(|cx| writer.poll_pump(cx, &mut body, &mut write));
+        sent.await.expect("it is sent");
+        let mut got = [0; 23];
+        theirs.read_exact(&mut got).await.expect("all of it");
+        assert!(got.ends_with(b"tail"));
+    }
+}

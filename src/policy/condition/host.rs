@@ -95,8 +95,8 @@ impl Condition for Hosts {
         Some(quoted(&facts.authority.host.to_string()))
     }
 
-    fn bounds_host(&self) -> bool {
-        !self.any
+    fn names_hosts(&self) -> bool {
+        !self.any && self.globs.iter().all(HostPattern::has_literal)
     }
 
     fn host_keys(&self) -> Option<HostKeys<'_>> {

@@ -160,8 +160,8 @@ pub trait Condition: Debug + Send + Sync {
         false
     }
 
-    /// Whether it holds for some hosts only, whichever they are.
-    fn bounds_host(&self) -> bool {
+    /// Whether it holds for hosts that it names, one by one or by a part of their names, and for no others.
+    fn names_hosts(&self) -> bool {
         false
     }
 

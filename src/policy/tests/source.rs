@@ -130,3 +130,31 @@ fn lists_in_the_file_are_left_to_their_reader() {
     let text = "[list.own]\nhosts = [\"a.example\"]\n[[rule]]\nname = \"a\"\nallow = {}\nhost = \"@registries\"\n";
     assert_eq!(decided(&policy(text), &get("code.example")), "allow a");
 }
+
+#[test]
+fn a_rule_with_a_credential_names_its_hosts() {
+    for (conditions, allowed) in [
+        ("host = \"api.example\"", true),
+        (
+            "host = [\"192.0.2.1\", \"*.example\", \"@registries\"]",
+            true,
+        ),
+        ("host = \"api-*.example\"", true),
+        ("when = \"api\"", true),
+        ("", false),
+        ("port = 443", false),
+        ("host = \"*\"", false),
+        ("host = [\"api.example\", \"*\"]", false),
+        ("host = [\"api.example\", \"**.[a-z]*\"]", false),
+        ("not = { host = \"api.example\" }", false),
+    ] {
+        let text = format!(
+            "[condition.api]\nhost = \"api.example\"\n[[rule]]\nname = \"a\"\n{conditions}\n\
+             allow = {{ inject = {{ header = \"x-key\", value = {{ env = \"PATH\" }} }} }}\n"
+        );
+        let faults = read(&text).map(|_| ()).err().unwrap_or_default();
+        assert_eq!(faults.is_empty(), allowed, "{conditions}: {faults:?}");
+        let named = |fault: &String| fault.contains("host = \"api.example\"");
+        assert!(faults.iter().all(named), "{conditions}: {faults:?}");
+    }
+}

@@ -4,8 +4,6 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY,
@@ -13,10 +11,10 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
-use sha2::{Digest, Sha256};
 
 use crate::addr::Host;
 use crate::message::Body;
+use crate::tls::authority::{fingerprint, pem};
 use crate::tls::trust::STORES;
 
 /// The pages, made once.
@@ -110,26 +108,6 @@ fn page(host: &Host, offered: &[CertificateDer<'static>]) -> String {
         );
     }
     page
-}
-
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let digest = Sha256::digest(certificate);
-    let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
-    pairs.join(":")
-}
-
-/// PEM (RFC 7468).
-fn pem(certificate: &CertificateDer<'static>) -> String {
-    let text = STANDARD.encode(certificate);
-    let lines: Vec<String> = text
-        .as_bytes()
-        .chunks(64)
-        .map(|line| String::from_utf8_lossy(line).into_owned())
-        .collect();
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        lines.join("\n")
-    )
 }
 
 fn escape(text: &str) -> String {

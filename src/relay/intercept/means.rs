@@ -91,6 +91,11 @@ impl Interception {
         }))
     }
 
+    /// What the mint has done so far.
+    pub fn minted(&self) -> mint::Counts {
+        self.mint.counts()
+    }
+
     /// Whether this is the proxy's own host, which no origin answers for.
     pub fn is_own(&self, host: &Host) -> bool {
         self.landing.host() == host

@@ -29,7 +29,8 @@ use crate::stream::Stream;
 use crate::tls::connector::Pins;
 use crate::tls::mint::{MintError, Spec};
 use inside::{Inside, Role};
-use serve::{Unaccepted, accept, serve};
+use rejected::Who;
+use serve::{accept, serve};
 
 /// A tunnel that a rule intercepts, with all it needs.
 pub(super) struct Session {
@@ -60,15 +61,18 @@ pub struct Within {
 }
 
 /// Serves a tunnel to the proxy's own host: whoever trusts the authority sees the pages.
-pub(super) async fn serve_own(mut tunnel: Tunnel, means: Arc<Interception>, client: Stream) {
+pub(super) async fn serve_own(tunnel: Tunnel, means: Arc<Interception>, client: Stream) {
     let authority = Authority::new(means.landing.host().clone(), 443);
     let leaf = match means.mint.leaf(Spec::plain(&authority.host)).await {
         Ok(leaf) => leaf,
         Err(error) => return tunnel.recording.cut(unminted(&error)),
     };
-    if let Ok(client) = accept(&mut tunnel, client, &leaf).await {
-        let inside = Inside::new(&tunnel, authority, Role::Own(means));
-        serve(tunnel, client, inside).await;
+    match accept(&tunnel, client, &leaf).await {
+        Ok(client) => {
+            let inside = Inside::new(&tunnel, authority, Role::Own(means));
+            serve(tunnel, client, inside).await;
+        }
+        Err(unaccepted) => unaccepted.record(tunnel),
     }
 }
 
@@ -111,8 +115,7 @@ impl Session {
                 "the rule intercepts, but the client does not offer HTTP",
             ));
         }
-        let client = self.tunnel.client.ip();
-        let rejected = self.means.rejected.is_known(client, &self.authority.host);
+        let rejected = self.means.rejected.is_known(&self.who(hello));
         rejected.then_some((
             self.intercept.pinned,
             "the client has just rejected our certificate for this name: it pins the origin's, or does not trust the authority \
@@ -146,13 +149,18 @@ impl Session {
                 return None;
             }
         };
-        match accept(&mut self.tunnel, client, &leaf).await {
+        match accept(&self.tunnel, client, &leaf).await {
             Ok(client) => {
                 let inside = Inside::new(&self.tunnel, authority, Role::Origin(refusal));
                 serve(self.tunnel, client, inside).await;
             }
-            Err(Unaccepted { rejected: true }) => self.note_rejection(),
-            Err(Unaccepted { rejected: false }) => {}
+            Err(unaccepted) => {
+                // Before it is recorded: whoever reads of it may try again at once.
+                if unaccepted.rejected {
+                    self.note_rejection();
+                }
+                unaccepted.record(self.tunnel);
+            }
         }
         None
     }
@@ -200,9 +208,18 @@ impl Session {
 
     /// Remembers a client that does not accept our certificate.
     fn note_rejection(&self) {
-        let splice = self.intercept.pinned == Otherwise::Splice;
-        let (client, host) = (self.tunnel.client.ip(), self.authority.host.clone());
-        self.means.rejected.note(client, host, splice);
+        if let Some(hello) = &self.hello {
+            let splice = self.intercept.pinned == Otherwise::Splice;
+            self.means.rejected.note(self.who(hello), splice);
+        }
+    }
+
+    fn who(&self, hello: &Hello) -> Who {
+        Who {
+            client: self.tunnel.client.ip(),
+            fingerprint: hello.fingerprint.clone(),
+            host: self.authority.host.clone(),
+        }
     }
 
     fn state(&self, state: &'static str) {

@@ -16,7 +16,15 @@ use crate::addr::Host;
 
 /// Which client rejected which name, and until when that counts. Shared by the workers; asked once for each tunnel.
 #[derive(Debug)]
-pub(super) struct Rejected(Mutex<LruCache<(IpAddr, Host), Instant>>);
+pub(super) struct Rejected(Mutex<LruCache<Who, Instant>>);
+
+/// A client and a name. What one program does at an address says nothing of another, so the fingerprint of its hello counts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Who {
+    pub(super) client: IpAddr,
+    pub(super) fingerprint: Box<str>,
+    pub(super) host: Host,
+}
 
 impl Default for Rejected {
     fn default() -> Self {
@@ -28,18 +36,18 @@ impl Default for Rejected {
 impl Rejected {
     /// A client has rejected our certificate for a name. Where it is spliced from now on, that lasts longer than where it is
     /// only told why: it may begin to trust the authority at any time.
-    pub(super) fn note(&self, client: IpAddr, host: Host, splice: bool) {
+    pub(super) fn note(&self, who: Who, splice: bool) {
         let lasts = if splice { SPLICED } else { TOLD };
-        self.lock().put((client, host), Instant::now() + lasts);
+        self.lock().put(who, Instant::now() + lasts);
     }
 
     /// Whether this client has rejected our certificate for a name of late.
-    pub(super) fn is_known(&self, client: IpAddr, host: &Host) -> bool {
-        let until = self.lock().get(&(client, host.clone())).copied();
+    pub(super) fn is_known(&self, who: &Who) -> bool {
+        let until = self.lock().get(who).copied();
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<(IpAddr, Host), Instant>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<Who, Instant>> {
         // Whoever panicked inside has left the map whole: it is changed by single calls.
         self.0
             .lock()

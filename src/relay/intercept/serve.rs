@@ -21,54 +21,53 @@ pub(super) struct Accepted {
     http2: bool,
 }
 
-/// A client that has not; the record is written.
+/// A client that has not.
 pub(super) struct Unaccepted {
     /// It did not accept our certificate.
     pub(super) rejected: bool,
+    why: String,
+}
+
+impl Unaccepted {
+    /// Ends the tunnel's record with what happened.
+    pub(super) fn record(self, tunnel: Tunnel) {
+        tunnel.recording.cut(self.why);
+    }
 }
 
 /// The client's handshake, within the time of a header section.
 pub(super) async fn accept(
-    tunnel: &mut Tunnel,
+    tunnel: &Tunnel,
     client: Stream,
     leaf: &Leaf,
 ) -> Result<Accepted, Unaccepted> {
     let limit = tunnel.service.limits.header_time;
     let handshake = TlsAcceptor::from(leaf.config.clone()).accept(client);
-    let (why, rejected) = match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(stream)) => {
-            return Ok(Accepted {
-                http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
-                stream: Stream::boxed(stream),
-            });
-        }
-        Ok(Err(error)) => explain(&error),
-        Err(_) => (
-            "the client did not finish the TLS handshake in time".to_owned(),
-            false,
-        ),
-    };
-    tunnel.recording.edit(|record| {
-        record.aborted = true;
-        record.reason = Some(why.into());
-    });
-    tunnel.recording.finish();
-    Err(Unaccepted { rejected })
+    match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(stream)) => Ok(Accepted {
+            http2: stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            stream: Stream::boxed(stream),
+        }),
+        Ok(Err(error)) => Err(explain(&error)),
+        Err(_) => Err(Unaccepted {
+            rejected: false,
+            why: "the client did not finish the TLS handshake in time".to_owned(),
+        }),
+    }
 }
 
-fn explain(error: &io::Error) -> (String, bool) {
-    match rejected::alert(error) {
-        Some(alert) => (
-            format!(
-                "the client rejected our certificate ({alert:?}): it pins the origin's, or does not trust the authority \
-                 (see `egret ca export`)"
-            ),
-            true,
+fn explain(error: &io::Error) -> Unaccepted {
+    let alert = rejected::alert(error);
+    let why = match alert {
+        Some(alert) => format!(
+            "the client rejected our certificate ({alert:?}): it pins the origin's, or does not trust the authority \
+             (see `egret ca export`)"
         ),
-        None => (
-            format!("the TLS handshake with the client failed: {error}"),
-            false,
-        ),
+        None => format!("the TLS handshake with the client failed: {error}"),
+    };
+    Unaccepted {
+        rejected: alert.is_some(),
+        why,
     }
 }
 

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::FromDer;
@@ -16,8 +15,8 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::fault::{Fault, Faults, Location};
 use crate::settings::{FromValue, Located, Table, Value, one_of};
+use crate::tls::anchors::{add_roots, read_lists};
 use crate::tls::identity::Naming;
-use crate::tls::keys::read_public;
 
 /// `client = { roots = ["clients.pem"], required = true, crl = ["revoked.pem"], principal = "spiffe" }`.
 #[derive(Debug)]
@@ -82,7 +81,11 @@ impl Clients {
         }
         let mut crls = Vec::new();
         for path in &self.crls {
-            crls.extend(read_crls(path, faults));
+            let read = read_lists(path, faults);
+            for crl in &read {
+                note_if_old(crl, path, faults);
+            }
+            crls.extend(read);
         }
         if faults.len() > before {
             return None;
@@ -108,82 +111,20 @@ impl Clients {
     }
 }
 
-fn add_roots(roots: &mut RootCertStore, path: &Located<PathBuf>, faults: &Faults) {
-    let shown = path.value.display();
-    let tell = |problem: String| {
-        let remedy = "give a file of certificates in PEM (\"-----BEGIN CERTIFICATE-----\")";
-        faults.push(Fault::at(&path.at, problem, remedy));
-    };
-    let bytes = match read_public(&path.value) {
-        Ok(bytes) => bytes,
-        Err(fault) => return faults.push(Fault::at(&path.at, fault.problem, fault.remedy)),
-    };
-    let before = roots.len();
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
-        let added = certificate
-            .map_err(|error| error.to_string())
-            .and_then(|der| roots.add(der).map_err(|error| error.to_string()));
-        if let Err(error) = added {
-            tell(format!(
-                "{shown} has a certificate that can not be used: {error}"
-            ));
-            return;
-        }
-    }
-    if roots.len() == before {
-        tell(format!("{shown} holds no certificate"));
-    }
-}
-
-/// The lists of a file: PEM, or one in DER (RFC 5280 §5).
-fn read_crls(
-    path: &Located<PathBuf>,
-    faults: &Faults,
-) -> Vec<CertificateRevocationListDer<'static>> {
-    let shown = path.value.display();
-    let found = read_public(&path.value).and_then(|bytes| {
-        let crls = decode(bytes).map_err(|error| Fault::new(format!("{shown} {error}"), FORM))?;
-        for crl in &crls {
-            up_to_date(crl)
-                .map_err(|(error, remedy)| Fault::new(format!("{shown} {error}"), remedy))?;
-        }
-        Ok(crls)
-    });
-    found.unwrap_or_else(|fault| {
-        faults.push(Fault::at(&path.at, fault.problem, fault.remedy));
-        Vec::new()
-    })
-}
-
-const FORM: &str = "give revocation lists in PEM (\"-----BEGIN X509 CRL-----\"), or one in DER";
-
-fn decode(bytes: Vec<u8>) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    // 0x30 begins every list in DER, and no PEM.
-    if bytes.first() == Some(&0x30) {
-        return Ok(vec![bytes.into()]);
-    }
-    let crls = CertificateRevocationListDer::pem_slice_iter(&bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("is broken PEM: {error}"))?;
-    if crls.is_empty() {
-        return Err("holds no revocation list".to_owned());
-    }
-    Ok(crls)
-}
-
-fn up_to_date(crl: &CertificateRevocationListDer<'_>) -> Result<(), (String, &'static str)> {
+/// An out of date list would let nobody in (see [`Clients::verifier`]), so it is told where it stands.
+fn note_if_old(crl: &CertificateRevocationListDer<'_>, path: &Located<PathBuf>, faults: &Faults) {
     let Ok((_, parsed)) = CertificateRevocationList::from_der(crl) else {
-        return Err(("holds a broken revocation list".to_owned(), FORM));
+        return;
     };
     let now = jiff::Timestamp::now().as_second();
-    match parsed.next_update() {
-        Some(next) if next.timestamp() < now => {
-            let problem = format!(
-                "holds a revocation list of \"{}\" that is out of date: the next was due at {next}",
-                parsed.issuer()
-            );
-            Err((problem, "fetch the new one from its authority"))
-        }
-        Some(_) | None => Ok(()),
-    }
+    let Some(next) = parsed.next_update().filter(|next| next.timestamp() < now) else {
+        return;
+    };
+    let problem = format!(
+        "{} holds a revocation list of \"{}\" that is out of date: the next was due at {next}",
+        path.value.display(),
+        parsed.issuer()
+    );
+    let remedy = "fetch the new one from its authority";
+    faults.push(Fault::at(&path.at, problem, remedy));
 }

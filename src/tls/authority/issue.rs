@@ -9,6 +9,7 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 
 use super::Authority;
+use crate::tls::der::{BIT_STRING, SEQUENCE, element, first};
 
 impl Authority {
     /// Signs what stands in `params` for a public key. Costs one signature.
@@ -66,9 +67,6 @@ impl SigningKey for Unsigned<'_> {
     }
 }
 
-const SEQUENCE: u8 = 0x30;
-const BIT_STRING: u8 = 0x03;
-
 /// The part to be signed of a draft, with its issuer's name replaced, and the signature algorithm. RFC 5280 §4.1: version,
 /// serial number, algorithm, issuer, and the rest.
 fn named<'a>(draft: &'a [u8], issuer: &[u8]) -> Option<(Vec<u8>, &'a [u8])> {
@@ -81,43 +79,4 @@ fn named<'a>(draft: &'a [u8], issuer: &[u8]) -> Option<(Vec<u8>, &'a [u8])> {
     let (_, _, rest) = first(rest)?;
     let tbs = element(SEQUENCE, &[version, serial, inner, issuer, rest]);
     Some((tbs, algorithm))
-}
-
-/// The first element of DER that rcgen has made: all of it, its content, and what follows.
-fn first(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let short = *der.get(1)?;
-    let (header, length) = if short < 0x80 {
-        (2, usize::from(short))
-    } else {
-        let digits = usize::from(short & 0x7f);
-        let length = der
-            .get(2..2 + digits)?
-            .iter()
-            .fold(0usize, |sum, digit| sum << 8 | usize::from(*digit));
-        (2 + digits, length)
-    };
-    let (whole, rest) = der.split_at_checked(header.checked_add(length)?)?;
-    Some((whole, whole.get(header..)?, rest))
-}
-
-/// An element of parts. ITU-T X.690 §8.1.3, §10.1: the length in as few bytes as it needs.
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut der = Vec::with_capacity(length + 6);
-    der.push(tag);
-    match u8::try_from(length) {
-        Ok(short) if short < 0x80 => der.push(short),
-        Ok(_) | Err(_) => {
-            let digits = length.to_be_bytes();
-            let digits = digits
-                .split_at(digits.iter().take_while(|d| **d == 0).count())
-                .1;
-            der.push(0x80 | u8::try_from(digits.len()).unwrap_or_default());
-            der.extend_from_slice(digits);
-        }
-    }
-    for part in parts {
-        der.extend_from_slice(part);
-    }
-    der
 }

@@ -6,13 +6,15 @@ mod check;
 mod constraints;
 mod create;
 mod issue;
+mod shown;
 #[cfg(test)]
 mod tests;
 
 pub use create::{Created, New, Permitted};
 pub(super) use issue::serial;
+pub use shown::{fingerprint, pem};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::KeyPair;
@@ -33,8 +35,6 @@ pub struct Authorities {
     pub signing: Arc<Authority>,
     /// What clients shall trust, the signing one's first: of each chain its self-signed root, or else its first certificate.
     pub offered: Vec<CertificateDer<'static>>,
-    /// The files that all of this was read from, to see whether they have changed.
-    pub files: Vec<PathBuf>,
 }
 
 /// A certificate that may certify others, with its key.
@@ -137,7 +137,6 @@ impl Authorities {
         Self {
             offered: vec![authority.anchor().clone()],
             signing: Arc::new(authority),
-            files: Vec::new(),
         }
     }
 
@@ -170,19 +169,10 @@ impl FromValue for Authorities {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
         let at = value.at.clone();
         let entries = entries(value, faults)?;
-        let mut files = Vec::new();
         let mut offered = Vec::new();
         let mut signing = None;
         let before = faults.len();
         for (index, entry) in entries.into_iter().enumerate() {
-            files.push(entry.cert.value.clone());
-            files.extend(
-                entry
-                    .key
-                    .iter()
-                    .flat_map(KeySource::files)
-                    .map(Path::to_owned),
-            );
             let Some(chain) = read_chain(&entry.cert, faults) else {
                 continue;
             };
@@ -201,7 +191,6 @@ impl FromValue for Authorities {
         Some(Self {
             signing: Arc::new(signing),
             offered,
-            files,
         })
     }
 }

@@ -219,7 +219,6 @@ fn a_configuration_names_the_signing_authority_first_and_others_beside_it() {
             .unwrap();
     assert_eq!(rotation.offered.len(), 2);
     assert_eq!(&rotation.offered[0], rotation.signing.certificate());
-    assert_eq!(rotation.files.len(), 3);
     for (setting, expected) in [
         ("{ cert = \"new.pem\" }", "needs its key"),
         ("{ key = { file = \"new.key\" } }", "\"cert\" is missing"),

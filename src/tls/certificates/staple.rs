@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::fault::{Fault, Faults};
 use crate::settings::Located;
+use crate::tls::der::{SEQUENCE, first};
 use crate::tls::keys::read_public;
 
 /// Reads a response in DER. `None` after a fault: unreadable, or no successful response.
@@ -27,27 +28,10 @@ pub(super) fn read(path: &Located<PathBuf>, faults: &Faults) -> Option<Vec<u8>> 
 
 /// Whether the bytes are a whole `OCSPResponse` whose status is `successful` (RFC 6960 §4.2.1).
 fn is_successful(der: &[u8]) -> bool {
-    let Some((0x30, rest)) = der.split_first().map(|(tag, rest)| (*tag, rest)) else {
-        return false;
-    };
-    contents(rest).is_some_and(|contents| contents.starts_with(&[0x0a, 1, 0, 0xa0]))
-}
-
-/// What a DER length promises, where exactly that follows.
-fn contents(bytes: &[u8]) -> Option<&[u8]> {
-    let (first, rest) = bytes.split_first()?;
-    let (length, rest) = match first {
-        short @ 0..=0x7f => (usize::from(*short), rest),
-        0x81..=0x84 => {
-            let (size, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = size
-                .iter()
-                .fold(0_usize, |sum, b| sum << 8 | usize::from(*b));
-            (length, rest)
-        }
-        0x80 | 0x85..=0xff => return None,
-    };
-    (rest.len() == length).then_some(rest)
+    der.first() == Some(&SEQUENCE)
+        && first(der).is_some_and(|(_, content, rest)| {
+            rest.is_empty() && content.starts_with(&[0x0a, 1, 0, 0xa0])
+        })
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::pins::Pins;
 use super::why::{Why, shorten};
+use crate::tls::der::{SEQUENCE, element};
 
 /// The one judge of origins' certificates.
 #[derive(Debug)]
@@ -85,7 +86,8 @@ impl Verifier {
         let roots = self.roots.roots.iter();
         pinned.extend(
             roots
-                .filter(|root| pins.pin(&sequence(&root.subject_public_key_info)))
+                // A trust anchor keeps the content of a SubjectPublicKeyInfo, without the SEQUENCE around it.
+                .filter(|root| pins.pin(&element(SEQUENCE, &[&root.subject_public_key_info])))
                 .cloned(),
         );
         let builder =
@@ -230,20 +232,6 @@ fn is_weak(certificate: &CertificateDer<'_>) -> bool {
 fn key_of(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(parsed.public_key().raw.to_vec())
-}
-
-/// The SEQUENCE around its content (X.690 §8.9): a trust anchor keeps the content alone.
-fn sequence(content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let used = length.iter().position(|byte| *byte != 0).unwrap_or(7);
-    let digits = length.get(used..).unwrap_or_default();
-    let mut der = vec![0x30];
-    if content.len() > 127 {
-        der.push(0x80 | digits.len() as u8);
-    }
-    der.extend_from_slice(digits);
-    der.extend_from_slice(content);
-    der
 }
 
 const RSA_BITS: usize = 2048;

@@ -22,6 +22,9 @@ use crate::settings::{FromValue, Kind, Table, Value};
 /// A key file or a chain is a few kilobytes; what is longer is something else.
 const FILE_LIMIT: u64 = 1 << 20;
 
+/// The revocation lists of large authorities are some megabytes.
+const LIST_LIMIT: u64 = 1 << 26;
+
 /// Where a private key comes from: `{ file = "x.key" }` or `{ env = "NAME" }`, with `passphrase = { file | env }` beside
 /// it for an encrypted one. It remembers the places, not the key, so that it can be read again when files have changed.
 #[derive(Debug, Clone)]
@@ -99,10 +102,7 @@ impl FromValue for KeySource {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
         let at = value.at.clone();
         let Kind::Table(table) = value.kind else {
-            return value.mismatch(
-                "a reference to a key, { file = \"x.key\" } or { env = \"NAME\" }",
-                faults,
-            );
+            return value.withheld("a key does not stand in a file like this", faults);
         };
         let before = faults.len();
         let passphrase = table
@@ -124,10 +124,7 @@ impl FromValue for KeySource {
 fn passphrase(value: Value, faults: &Faults) -> Option<Reference> {
     let at = value.at.clone();
     let Kind::Table(table) = value.kind else {
-        return value.mismatch(
-            "a reference, { env = \"NAME\" } or { file = \"path\" }: a passphrase does not stand in a file like this",
-            faults,
-        );
+        return value.withheld("a passphrase does not stand in a file like this", faults);
     };
     let reference = Reference::take(&table, "passphrase", &at, faults);
     table.finish(faults);
@@ -246,30 +243,35 @@ fn read_secret(path: &Path, access: Access) -> Result<Wiped, Fault> {
             format!("chmod {allowed} {}", path.display()),
         ));
     }
-    read_all(path, &mut file).map(Wiped)
+    read_all(path, &mut file, FILE_LIMIT).map(Wiped)
 }
 
 /// Reads a file that is no secret.
 pub(super) fn read_public(path: &Path) -> Result<Vec<u8>, Fault> {
-    read_all(path, &mut open(path)?)
+    read_all(path, &mut open(path)?, FILE_LIMIT)
+}
+
+/// Reads a file of roots or of revocation lists.
+pub(super) fn read_list(path: &Path) -> Result<Vec<u8>, Fault> {
+    read_all(path, &mut open(path)?, LIST_LIMIT)
 }
 
 fn open(path: &Path) -> Result<File, Fault> {
     File::open(path).map_err(|error| unreadable(path, &error))
 }
 
-fn read_all(path: &Path, file: &mut File) -> Result<Vec<u8>, Fault> {
+fn read_all(path: &Path, file: &mut File, limit: u64) -> Result<Vec<u8>, Fault> {
     // Room for the whole at once: a vector that grows leaves copies of a secret behind.
     let length = file.metadata().map_or(0, |data| data.len());
-    let room = usize::try_from(length.min(FILE_LIMIT)).unwrap_or_default();
+    let room = usize::try_from(length.min(limit)).unwrap_or_default();
     let mut bytes = Vec::with_capacity(room + 1);
-    file.take(FILE_LIMIT + 1)
+    file.take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| unreadable(path, &error))?;
-    if bytes.len() as u64 > FILE_LIMIT {
+    if bytes.len() as u64 > limit {
         return Err(Fault::new(
-            format!("{} is too long for a key or certificates", path.display()),
-            "name a file of at most 1MiB",
+            format!("{} is too long for what it is to hold", path.display()),
+            format!("name a file of at most {}MiB", limit >> 20),
         ));
     }
     Ok(bytes)

@@ -179,7 +179,7 @@ fn every_mistake_with_a_key_is_told_with_its_remedy() {
             "{ file = \"plain.key\", passphrase = \"open sesame\" }",
             "does not stand in a file",
         ),
-        ("\"plain.key\"", "a reference to a key"),
+        ("\"plain.key\"", "a key does not stand"),
     ] {
         let told = folder.key(setting, Access::Owner).err().unwrap_or_default();
         assert!(told.contains(expected), "{setting}: {told}");

@@ -1,6 +1,6 @@
 //! Leaves for intercepted connections: certificates in the names of origins, signed by the operator's authority.
 //! Connects to nothing and verifies no origin; who asks for a mirror has verified the certificate that is mirrored.
-//! Start at [`Mint::cached`], then [`Mint::leaf`].
+//! Start at [`Mint::leaf`].
 
 mod keys;
 mod make;
@@ -112,8 +112,8 @@ pub enum MintError {
     Ended,
 }
 
-/// What has been done so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a mint has done so far; `egret status` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
     /// Leaves that were minted.
     pub minted: u64,
@@ -176,11 +176,6 @@ impl Mint {
             .spawn(move || work(&queue, &weak, maker))
             .map_err(|error| MintError::Failed(error.to_string().into()))?;
         Ok(Arc::new(Self { shared, jobs }))
-    }
-
-    /// A leaf that is kept, if it is good for some time yet. Takes a lock for as long as a look-up takes.
-    pub fn cached(&self, key: &Key) -> Option<Arc<Leaf>> {
-        self.shared.store.lookup(key, Timestamp::now())
     }
 
     /// The leaf of a spec, kept or minted; who asks for the same at once shares one minting. Usually done within a

@@ -57,6 +57,7 @@ impl Store {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn lookup(&self, key: &Key, now: Timestamp) -> Option<Arc<Leaf>> {
         self.shard(key).kept(key, now)
     }

@@ -1,0 +1,114 @@
+//! A reload: everything is built anew and swapped in whole, or what is running stays.
+//! Not lists and certificates whose files have changed, which are swapped in by themselves (the main loop).
+//! Start at [`Engine::reload`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::certificates;
+use super::main_loop::{Engine, checked, workers};
+use super::worker::Command;
+use crate::config::Config;
+use crate::fault::Fault;
+
+impl Engine {
+    /// Builds everything anew and swaps it in, and gives back what needs a restart; or keeps what is running and tells every
+    /// fault.
+    pub(super) fn reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
+        let reloaded = self.try_reload(ignore_expect);
+        match &reloaded {
+            Ok(warnings) => {
+                self.reloads += 1;
+                for warning in warnings {
+                    tracing::warn!("{}", warning.render());
+                }
+                if ignore_expect {
+                    tracing::warn!("reloaded without regard to the [[expect]] cases");
+                }
+                tracing::info!(config = %self.config.path.display(), "reloaded");
+                certificates::warn_of_expiry(&self.config);
+            }
+            Err(faults) => {
+                for fault in faults {
+                    tracing::error!("{}", fault.render());
+                }
+                tracing::error!(
+                    faults = faults.len(),
+                    "not reloaded; the running configuration stays in force"
+                );
+            }
+        }
+        reloaded
+    }
+
+    fn try_reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
+        if self.draining {
+            return Err(vec![Fault::new(
+                "the process is draining",
+                "start a new one",
+            )]);
+        }
+        let config = checked(&self.options, ignore_expect)?;
+        let mut change = self.listeners.prepare(&config, self.workers.len())?;
+        self.log
+            .reload(&config.access)
+            .map_err(|fault| vec![fault])?;
+        let snapshot = self
+            .lasting
+            .snapshot(&config)
+            .map_err(|fault| vec![fault])?;
+        let snapshot = Arc::new(snapshot);
+        let before = self.bound();
+        self.listeners.commit(&mut change);
+        let bound = self.bound();
+        for (listener, address) in bound.iter().filter(|bound| !before.contains(bound)) {
+            tracing::info!("listening listener={listener} address={address}");
+        }
+        self.lasting
+            .own()
+            .replace(bound.into_iter().map(|(_, address)| address).collect());
+        for (worker, sockets) in self.workers.iter().zip(change.opened) {
+            worker.line().tell(Command::Replace(snapshot.clone()));
+            for key in &change.closed {
+                worker.line().tell(Command::Close(key.clone()));
+            }
+            worker.line().tell(Command::Open(sockets));
+        }
+        let warnings = self.lags_behind(&config);
+        self.config = config.into();
+        Ok(warnings)
+    }
+
+    fn bound(&self) -> Vec<(String, SocketAddr)> {
+        self.listeners
+            .addresses()
+            .map(|(listener, address)| (listener.to_owned(), address))
+            .collect()
+    }
+
+    /// What of a new configuration only a new process follows.
+    fn lags_behind(&self, config: &Config) -> Vec<Fault> {
+        let (wanted, running) = (workers(&self.options, config), self.workers.len());
+        let of_workers = (wanted != running).then(|| {
+            let problem = format!("{wanted} workers are configured, {running} are running");
+            Fault::new(problem, RESTART)
+        });
+        let socket = self.options.socket.as_ref().or(config.admin.as_ref());
+        let of_socket = (socket != self.socket.as_ref()).then(|| {
+            let at = |socket: Option<&PathBuf>| {
+                socket.map_or_else(
+                    || "its default".to_owned(),
+                    |path| path.display().to_string(),
+                )
+            };
+            let (wanted, running) = (at(socket), at(self.socket.as_ref()));
+            let problem =
+                format!("the admin socket is configured at {wanted}, and stays at {running}");
+            Fault::new(problem, RESTART)
+        });
+        of_workers.into_iter().chain(of_socket).collect()
+    }
+}
+
+const RESTART: &str = "restart the process: a reload can not change this";
