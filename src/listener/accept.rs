@@ -18,30 +18,14 @@ use tokio::sync::Notify;
 
 use super::begin::{Turned, begin};
 use super::http::Trouble;
-use super::{Accepted, Admission, Admitted, Conn, Limits, PrefaceError, ProxyHeaders};
+use super::terms::Terms;
+use super::{Admitted, Conn, PrefaceError};
 use crate::lifeline::{Lifeline, Tail};
 use crate::message::Body;
 use crate::message::http1::encode;
 use crate::message::http1::framing::Length;
 use crate::stream::Stream;
-use crate::tls::acceptor::{HandshakeError, Server};
-
-/// What a listener does with its connections. Asked anew for each one, so that a reload takes effect.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// Its name.
-    pub listener: Arc<str>,
-    /// Its limits.
-    pub limits: Limits,
-    /// What it speaks.
-    pub accepted: Accepted,
-    /// Whose PROXY headers it believes.
-    pub proxy_headers: ProxyHeaders,
-    /// Its count of connections.
-    pub admission: Arc<Admission>,
-    /// Its TLS, where it speaks that.
-    pub tls: Option<Arc<Server>>,
-}
+use crate::tls::acceptor::HandshakeError;
 
 /// Who takes the connections.
 pub trait Taker {

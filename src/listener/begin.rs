@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::accept::Terms;
 use super::http::Trouble;
 use super::preface::{self, Opening, PrefaceError};
+use super::terms::Terms;
 use super::{Admitted, Conn, Protocol};
 use crate::stream::Stream;
 use crate::tls::acceptor::{Alpn, ClientTls, HandshakeError, Server};

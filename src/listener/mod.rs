@@ -12,6 +12,7 @@ mod http2;
 mod preface;
 mod settings;
 mod socket;
+mod terms;
 
 pub use admission::{Admission, Admitted};
 pub use http1::serve as serve_http1;
@@ -19,6 +20,7 @@ pub use http2::serve as serve_http2;
 pub use preface::{Accepted, PrefaceError, Protocol, ProxyHeaders};
 pub use settings::Limits;
 pub use socket::{bind, is_usable};
+pub use terms::Terms;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

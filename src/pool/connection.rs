@@ -1,19 +1,18 @@
-//! A connection that may carry a request, whichever version of HTTP is spoken on it, and what goes in and out.
+//! A connection that may carry a request, whichever version of HTTP is spoken on it.
 //! Neither codec: `http1` and `http2` are.
 //! Start at [`Connection::send`].
 
 use std::net::SocketAddr;
 
+use http::HeaderMap;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, Method, Response};
 
+use super::Pool;
 use super::http1::{self, Http1};
 use super::http2::Slot;
 use super::key::Key;
-use super::{Failure, Pool};
-use crate::message::http1::framing::Length;
-use crate::message::{Body, BodyError, Interim};
-use crate::stream::Stream;
+use super::outgoing::{Outgoing, Received, SendError};
+use crate::message::{Body, Interim};
 
 /// A connection for one request.
 #[derive(Debug)]
@@ -23,38 +22,6 @@ pub struct Connection(Kind);
 enum Kind {
     Http1(Box<Http1>),
     Http2(Slot),
-}
-
-/// What is sent: everything but the body, borrowed, so that it can be sent again.
-#[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The target in origin-form, or `*`.
-    pub target: &'a str,
-    /// The Host field.
-    pub host: &'a str,
-    /// All other fields, hop-by-hop ones removed.
-    pub headers: &'a HeaderMap,
-    /// The framing of the body.
-    pub length: Length,
-}
-
-/// What came back.
-pub struct Received {
-    /// The response; its body gives the connection back when it ends.
-    pub response: Response<Body>,
-    /// The connection, if the origin switched protocols.
-    pub upgraded: Option<Stream>,
-}
-
-/// Why nothing came back.
-#[derive(Debug)]
-pub enum SendError {
-    /// The client's own body failed.
-    Client(BodyError),
-    /// The origin failed; the body comes back if it can be sent again.
-    Origin(Failure, Option<Body>),
 }
 
 impl Connection {

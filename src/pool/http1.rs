@@ -10,9 +10,11 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::connection::{Outgoing, Received, SendError};
 use super::key::Key;
 use super::late::Late;
+use super::outgoing::{
+    Outgoing, Received, SendError, Stop, ambiguous, check_count, drop_false_length,
+};
 use super::response_body::{Line, Made, Request, ResponseBody};
 use super::upload::{Progress, Upload};
 use super::{Failure, Pool, Retry};
@@ -20,8 +22,8 @@ use crate::message::http1::decoder::Decoder;
 use crate::message::http1::framing::{self, Length};
 use crate::message::http1::head::ResponseHead;
 use crate::message::http1::reader::{ReadError, Reader};
-use crate::message::http1::{HeadError, HeadLimits, encode};
-use crate::message::{Body, BodyError, Interim, ProxyError, hop};
+use crate::message::http1::{HeadError, encode};
+use crate::message::{Body, Interim, ProxyError, hop};
 use crate::stream::{LazyDeadline, Stream, WriteHalf, split};
 
 /// An open connection to an origin.
@@ -200,12 +202,7 @@ impl Http1 {
         let bound = is_bound(&head.headers, WWW_AUTHENTICATE);
         let reusable =
             persistent && !unclear && !bound && !outgoing_bound && length != Length::UntilClose;
-        if length == Length::Empty
-            && *method != Method::HEAD
-            && head.status != StatusCode::NOT_MODIFIED
-        {
-            head.headers.remove(http::header::CONTENT_LENGTH);
-        }
+        drop_false_length(length, method, head.status, &mut head.headers);
         let made = Made {
             key,
             peer: self.peer,
@@ -250,12 +247,6 @@ pub(super) fn is_bound(headers: &HeaderMap, name: HeaderName) -> bool {
     })
 }
 
-/// Whose fault it was that no response head came.
-enum Stop {
-    Client(BodyError),
-    Origin(Failure),
-}
-
 fn response(head: ResponseHead, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
@@ -267,13 +258,7 @@ fn response(head: ResponseHead, body: Body) -> Response<Body> {
 /// An origin that never comes to the point is cut off; an interim response with framing is ambiguous.
 fn check_interim(method: &Method, head: &ResponseHead, count: usize) -> Result<(), Failure> {
     framing::of_response(method, head.status, head.version, &head.headers).map_err(ambiguous)?;
-    if count > 64 {
-        return Err(Failure::new(
-            ProxyError::ProtocolError,
-            "the origin sends interim responses without end",
-        ));
-    }
-    Ok(())
+    check_count(count)
 }
 
 /// What a failed read means, given how much of the request was sent.
@@ -302,16 +287,3 @@ fn failure(upload: &Upload, error: &ReadError) -> Failure {
         ),
     }
 }
-
-pub(super) fn ambiguous(error: HeadError) -> Failure {
-    Failure::new(
-        ProxyError::ProtocolError,
-        format!("the origin's response is ambiguous: {error}"),
-    )
-}
-
-/// Limits of a response head.
-pub(super) const RESPONSE_HEAD: HeadLimits = HeadLimits {
-    size: 128 << 10,
-    count: 200,
-};

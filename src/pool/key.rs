@@ -3,7 +3,7 @@
 //! Start at [`Key`].
 
 use crate::addr::Authority;
-use crate::tls::connector::{Alpn, Pins};
+use crate::tls::connector::{Offered, Pins};
 
 /// What a connection can be used for: only the same origin over the same kind of transport, verified in the same way. Cheap to
 /// clone.
@@ -21,11 +21,11 @@ pub struct Key {
 
 impl Key {
     /// What is offered in TLS.
-    pub(super) fn alpn(&self) -> Alpn {
+    pub(super) fn offered(&self) -> Offered {
         if self.http1_only {
-            Alpn::Http1
+            Offered::Http1
         } else {
-            Alpn::Any
+            Offered::Any
         }
     }
 

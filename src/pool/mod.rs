@@ -11,16 +11,18 @@ mod idle;
 mod key;
 mod late;
 mod open;
+mod outgoing;
 mod replay;
 mod response_body;
 mod settings;
 mod shared;
 mod upload;
 
-pub use connection::{Connection, Outgoing, Received, SendError, needs_http1};
+pub use connection::{Connection, needs_http1};
 pub use failure::{Failure, Retry};
 pub use key::Key;
 pub use open::Handshake;
+pub use outgoing::{Outgoing, Received, SendError};
 pub use replay::KEPT as REPLAYABLE;
 pub use settings::Settings;
 
@@ -114,7 +116,7 @@ impl Pool {
 
     /// Limits of response heads.
     pub fn head_limits(&self) -> HeadLimits {
-        http1::RESPONSE_HEAD
+        outgoing::RESPONSE_HEAD
     }
 
     /// Opens a connection to one of the permit's addresses. Waits at most the connect limit.

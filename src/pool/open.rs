@@ -206,7 +206,7 @@ impl Pool {
         limit: Duration,
     ) -> Result<Secured, Failure> {
         let trust = self.0.origin.borrow().trust.clone();
-        let secured = trust.secure(stream, host, peer, key.alpn(), &key.pins, limit);
+        let secured = trust.secure(stream, host, peer, key.offered(), &key.pins, limit);
         Ok(secured.await?)
     }
 

@@ -55,7 +55,7 @@ impl Eq for Trust {}
 
 /// What is offered to be spoken inside (RFC 7301).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alpn {
+pub enum Offered {
     /// HTTP/2, or else HTTP/1.1.
     Any,
     /// HTTP/1.1 alone, for what HTTP/2 can not carry.
@@ -85,7 +85,7 @@ impl Trust {
         io: Stream,
         host: &Host,
         peer: SocketAddr,
-        alpn: Alpn,
+        offered: Offered,
         pins: &Pins,
         limit: Duration,
     ) -> Result<Secured, ConnectError> {
@@ -95,9 +95,9 @@ impl Trust {
             Host::Addr(ip) => Ok(ServerName::IpAddress((*ip).into())),
         };
         let name = name.map_err(|_| failed(Why::NoName))?;
-        let config = match alpn {
-            Alpn::Any => self.0.any.clone(),
-            Alpn::Http1 => self.0.http1.clone(),
+        let config = match offered {
+            Offered::Any => self.0.any.clone(),
+            Offered::Http1 => self.0.http1.clone(),
         };
         let handshake = TlsConnector::from(config).connect(name.clone(), io);
         let watched = self.0.noting.watch(&name, handshake);

@@ -17,10 +17,11 @@ use super::Slot;
 use super::body::ResponseBody;
 use super::upload::Upload;
 use crate::message::http1::framing::{self, Length};
-use crate::message::{Body, BodyError, Interim, ProxyError, hop};
-use crate::pool::connection::{Outgoing, Received, SendError};
-use crate::pool::http1::{RESPONSE_HEAD, ambiguous};
+use crate::message::{Body, Interim, ProxyError, hop};
 use crate::pool::late::Late;
+use crate::pool::outgoing::{
+    Outgoing, RESPONSE_HEAD, Received, SendError, Stop, ambiguous, check_count, drop_false_length,
+};
 use crate::pool::upload::Progress;
 use crate::pool::{Failure, Pool, Retry};
 use crate::stream::LazyDeadline;
@@ -125,12 +126,7 @@ impl Slot {
         trim(&mut headers);
         let length = framing::of_response(method, head.status, Version::HTTP_2, &headers)
             .map_err(ambiguous)?;
-        if length == Length::Empty
-            && *method != Method::HEAD
-            && head.status != StatusCode::NOT_MODIFIED
-        {
-            headers.remove(CONTENT_LENGTH);
-        }
+        drop_false_length(length, method, head.status, &mut headers);
         let slot = Rc::new(self);
         let late = (upload.progress() == Progress::Sending).then(|| {
             let slot = slot.clone();
@@ -164,12 +160,6 @@ impl Slot {
             upgraded: None,
         })
     }
-}
-
-/// Whose fault it was that no response head came.
-enum Stop {
-    Client(BodyError),
-    Origin(Failure),
 }
 
 /// The head of a request (RFC 9113 §8.3.1): no Host beside `:authority`, no field of a connection, the length anew.
@@ -212,13 +202,11 @@ fn request(outgoing: Outgoing<'_>) -> Result<Request<()>, Failure> {
 /// Passes an interim response on. An origin that never comes to the point is cut off, and there is no switching of protocols
 /// (RFC 9113 §8.6).
 fn pass(head: Response<()>, count: usize, interim: &Interim) -> Result<(), Failure> {
-    let wrong = |detail| Err(Failure::new(ProxyError::ProtocolError, detail));
     if head.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return wrong("the origin switches protocols inside HTTP/2");
+        let detail = "the origin switches protocols inside HTTP/2";
+        return Err(Failure::new(ProxyError::ProtocolError, detail));
     }
-    if count > 64 {
-        return wrong("the origin sends interim responses without end");
-    }
+    check_count(count)?;
     let (head, ()) = head.into_parts();
     let mut headers = head.headers;
     trim(&mut headers);

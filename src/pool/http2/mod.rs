@@ -20,7 +20,7 @@ use h2::client::{Builder, SendRequest};
 use tokio::time::Instant;
 
 use super::Failure;
-use super::http1::RESPONSE_HEAD;
+use super::outgoing::RESPONSE_HEAD;
 use super::shared::Group;
 use crate::lifeline::Lifeline;
 use crate::message::ProxyError;

@@ -111,7 +111,7 @@ fn peer() -> SocketAddr {
 async fn shake(
     trust: &Trust,
     server: &TlsAcceptor,
-    alpn: Alpn,
+    alpn: Offered,
     pins: &Pins,
 ) -> Result<(Secured, Option<HandshakeKind>), ConnectError> {
     let (client, other): (DuplexStream, DuplexStream) = tokio::io::duplex(1 << 16);
@@ -140,7 +140,7 @@ async fn what_the_origin_chooses_and_shows_is_told() {
     let chain = Chain::mint();
     let (trust, middle) = (chain.trust(), chain.middle.der().clone());
     let server = chain.server(std::slice::from_ref(&middle), false);
-    for (alpn, chosen) in [(Alpn::Any, "h2"), (Alpn::Http1, "http/1.1")] {
+    for (alpn, chosen) in [(Offered::Any, "h2"), (Offered::Http1, "http/1.1")] {
         let (secured, _) = shake(&trust, &server, alpn, &Pins::default())
             .await
             .expect("it is good");
@@ -149,7 +149,7 @@ async fn what_the_origin_chooses_and_shows_is_told() {
         assert!(!secured.asked_for_certificate);
     }
     let without = chain.server(&[], false);
-    let failed = shake(&trust, &without, Alpn::Any, &Pins::default()).await;
+    let failed = shake(&trust, &without, Offered::Any, &Pins::default()).await;
     let failed = failed.expect_err("the middle is missing");
     assert_eq!(
         failed.to_string(),
@@ -165,7 +165,7 @@ async fn sessions_are_resumed_but_for_those_who_ask_for_a_certificate() {
         let trust = chain.trust();
         let server = chain.server(&[chain.middle.der().clone()], asks);
         for round in 0..3 {
-            let (secured, kind) = shake(&trust, &server, Alpn::Any, &Pins::default())
+            let (secured, kind) = shake(&trust, &server, Offered::Any, &Pins::default())
                 .await
                 .expect("it is good");
             assert_eq!(secured.asked_for_certificate, asks, "round {round}");
@@ -196,7 +196,7 @@ async fn a_pinned_key_counts_only_where_it_is_in_the_verified_chain() {
     // Twice: a resumed session is held to pins too.
     for _ in 0..2 {
         for (whose, pins, good) in &cases {
-            let shaken = shake(&trust, &server, Alpn::Any, pins).await;
+            let shaken = shake(&trust, &server, Offered::Any, pins).await;
             let why = shaken.err().map(|error| error.why);
             assert_eq!(why, (!good).then_some(Why::Pinned), "{whose}");
         }
@@ -214,7 +214,7 @@ async fn what_is_not_tls_and_what_says_nothing_is_told_apart() {
         let kept = (!close).then_some(other);
         let io = Stream::boxed(client);
         let pins = Pins::default();
-        let shaken = trust.secure(io, &host, peer(), Alpn::Any, &pins, limit);
+        let shaken = trust.secure(io, &host, peer(), Offered::Any, &pins, limit);
         let why = shaken.await.err().map(|error| error.why);
         drop(kept);
         why

@@ -1,0 +1,25 @@
+//! What a listener's connections are begun by.
+//! Not what is served on them, which is the mode's.
+//! Start at [`Terms`].
+
+use std::sync::Arc;
+
+use super::{Accepted, Admission, Limits, ProxyHeaders};
+use crate::tls::acceptor::Server;
+
+/// What a listener does with its connections. Asked anew for each one, so that a reload takes effect.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Its name.
+    pub listener: Arc<str>,
+    /// Its limits.
+    pub limits: Limits,
+    /// What it speaks.
+    pub accepted: Accepted,
+    /// Whose PROXY headers it believes.
+    pub proxy_headers: ProxyHeaders,
+    /// Its count of connections.
+    pub admission: Arc<Admission>,
+    /// Its TLS, where it speaks that.
+    pub tls: Option<Arc<Server>>,
+}
