@@ -14,6 +14,7 @@ use super::files::Files;
 use super::{say, tell};
 use crate::addr::Host;
 use crate::fault::{Fault, Faults, Location, Source};
+use crate::relay::LANDING;
 use crate::settings::{Located, Table};
 use crate::tls::authority::{Authorities, New, Permitted, anchor, fingerprint, pem};
 use crate::tls::keys::{Passphrase, encrypted_pem, read_chain};
@@ -33,14 +34,19 @@ pub(super) fn ca(config: Option<&Path>, action: &CaAction) -> ExitCode {
 
 fn init(asked: &CaInit) -> Result<(), Fault> {
     let key = &asked.key;
+    let mut permitted: Vec<Permitted> = asked
+        .permit
+        .iter()
+        .map(|text| permitted(text))
+        .collect::<Result<_, _>>()?;
+    if !permitted.is_empty() {
+        // The proxy's own host shows clients whether they trust the authority.
+        permitted.push(Permitted::Name(LANDING.to_owned()));
+    }
     let new = New {
         name: checked_name(&key.name)?,
         days: asked.days,
-        permitted: asked
-            .permit
-            .iter()
-            .map(|text| permitted(text))
-            .collect::<Result<_, _>>()?,
+        permitted,
     };
     let passphrase = passphrase(key)?;
     let mut files = Files::new(key.force, [&asked.cert, &key.key])?;
@@ -279,6 +285,15 @@ fn commands(asked: &CaExport) -> String {
 
 fn put_out(output: Option<&Path>, bytes: &[u8], form: &str) -> Result<(), Fault> {
     let written = match output {
+        Some(path) if holds_a_key(path) => {
+            return Err(Fault::new(
+                format!(
+                    "{} holds a private key, which would be lost",
+                    path.display()
+                ),
+                "name another file with -o FILE",
+            ));
+        }
         Some(path) => File::create(path).and_then(|mut file| file.write_all(bytes)),
         None if form == "der" && std::io::stdout().is_terminal() => {
             return Err(Fault::new(
@@ -300,4 +315,10 @@ fn put_out(output: Option<&Path>, bytes: &[u8], form: &str) -> Result<(), Fault>
             "check the path and its permissions",
         )
     })
+}
+
+/// Whether a file is one that can not be had again.
+fn holds_a_key(path: &Path) -> bool {
+    let text = std::fs::read(path).unwrap_or_default();
+    memchr::memmem::find(&text, b"PRIVATE KEY").is_some()
 }

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use http::HeaderMap;
 
 use super::{Gate, Intent};
-use crate::addr::{Authority, Host};
+use crate::addr::Authority;
 use crate::policy::{
-    Demands, Denial, DenyAction, Hello, HelloProblem, Look, Permit, Reason, RuleRef, Sni,
+    Demands, Denial, DenyAction, HelloProblem, Look, Permit, Reason, RuleRef, Sni,
 };
 
 impl Gate {
@@ -31,7 +31,7 @@ impl Gate {
         };
         let demands = permit.obligations().tls;
         let hello = intent.hello.look().hello();
-        if let Some(problem) = problem(&demands, &intent.authority.host, hello) {
+        if let Some(problem) = demands.problem(&intent.authority.host, hello) {
             return Err(refused(permit.rule(), problem));
         }
         let Some(named) = self.named_otherwise(intent, &demands) else {
@@ -65,25 +65,6 @@ impl Gate {
         let own = |address| self.own.contains(address);
         self.policy.confirm(&grant, facts, &[peer], &own)
     }
-}
-
-/// What is wrong with the first bytes of a tunnel to `host`.
-fn problem(demands: &Demands, host: &Host, hello: Option<&Hello>) -> Option<HelloProblem> {
-    let Some(hello) = hello else {
-        return demands.required.then_some(HelloProblem::NotTls);
-    };
-    let name = hello.server_name.as_ref();
-    match (demands.sni, name) {
-        (Sni::Agree | Sni::Required, Some(name)) if host.name().is_some() && name != host => {
-            return Some(HelloProblem::OtherName {
-                name: name.clone(),
-                host: host.clone(),
-            });
-        }
-        (Sni::Required, None) => return Some(HelloProblem::NoName),
-        (Sni::Agree | Sni::Required | Sni::Any, _) => {}
-    }
-    (demands.no_ech && hello.ech).then_some(HelloProblem::Hidden)
 }
 
 fn refused(rule: &RuleRef, problem: HelloProblem) -> Denial {

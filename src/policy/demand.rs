@@ -7,7 +7,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::verdict::{ClientCertificate, Demands, Intercept, Otherwise, Sni};
+use super::Hello;
+use super::verdict::{ClientCertificate, Demands, HelloProblem, Intercept, Otherwise, Sni};
+use crate::addr::Host;
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Kind, Located, Table, Value, one_of};
 
@@ -47,6 +49,27 @@ impl Intercept {
         self.pinned == Otherwise::Splice
             || self.not_http == Otherwise::Splice
             || self.client_certificate == ClientCertificate::Splice
+    }
+}
+
+impl Demands {
+    /// What is wrong with the first bytes of a tunnel to `host`.
+    pub fn problem(&self, host: &Host, hello: Option<&Hello>) -> Option<HelloProblem> {
+        let Some(hello) = hello else {
+            return self.required.then_some(HelloProblem::NotTls);
+        };
+        let name = hello.server_name.as_ref();
+        match (self.sni, name) {
+            (Sni::Agree | Sni::Required, Some(name)) if host.name().is_some() && name != host => {
+                return Some(HelloProblem::OtherName {
+                    name: name.clone(),
+                    host: host.clone(),
+                });
+            }
+            (Sni::Required, None) => return Some(HelloProblem::NoName),
+            (Sni::Agree | Sni::Required | Sni::Any, _) => {}
+        }
+        (self.no_ech && hello.ech).then_some(HelloProblem::Hidden)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
-use super::{Explanation, Facts, Hello, Look, Policy, RuleRef, Scheme, Verdict};
+use super::{Explanation, Facts, Hello, Look, Obligations, Policy, RuleRef, Scheme, Verdict};
 use crate::addr::{Authority, Host};
 use crate::auth::Principal;
 use crate::fault::{Fault, Faults};
@@ -184,11 +184,27 @@ impl Said {
             Verdict::Allow(grant) => grant,
             Verdict::Deny(denial) => return said(false, &denial.rule, None),
         };
+        // What the rule demands of a tunnel's first bytes, where the case has them.
+        let unmet = |obligations: &Obligations| {
+            let hello = facts
+                .hello
+                .hello()
+                .filter(|_| facts.scheme == Scheme::Tunnel);
+            hello.is_some_and(|hello| {
+                let host = &facts.authority.host;
+                obligations.tls.problem(host, Some(hello)).is_some()
+            })
+        };
         let Some(addresses) = addresses else {
-            return said(true, grant.rule(), grant.would_deny());
+            let allow = !unmet(grant.obligations());
+            return said(allow, grant.rule(), grant.would_deny());
         };
         match policy.confirm(&grant, facts, addresses, own) {
-            Ok(permit) => said(true, permit.rule(), permit.would_deny()),
+            Ok(permit) => said(
+                !unmet(permit.obligations()),
+                permit.rule(),
+                permit.would_deny(),
+            ),
             Err(denial) => said(false, &denial.rule, None),
         }
     }

@@ -16,7 +16,7 @@ mod throttle;
 mod tunnel;
 mod upgrade;
 
-pub use intercept::{Interception, Settings as InterceptSettings, Within};
+pub use intercept::{Interception, LANDING, Settings as InterceptSettings, Within};
 pub use opening::Opening;
 pub use parts::{Decided, Parts, Service};
 pub use refusal::Refusal;

@@ -107,4 +107,5 @@ impl Interception {
     }
 }
 
-const LANDING: &str = "egret.invalid";
+/// The proxy's own host where the configuration names none. RFC 6761 §6.4: nobody else can have it.
+pub const LANDING: &str = "egret.invalid";

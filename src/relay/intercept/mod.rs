@@ -8,7 +8,7 @@ mod means;
 mod rejected;
 mod serve;
 
-pub use means::{Interception, Settings};
+pub use means::{Interception, LANDING, Settings};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -239,12 +239,10 @@ fn mirror(authority: &Authority, certificates: &[CertificateDer<'_>]) -> Spec {
 fn unminted(error: &MintError) -> &'static str {
     match error {
         MintError::Forbidden(_) => {
-            "the rule intercepts, but the authority's name constraints do not let it sign for this name"
+            "the authority's name constraints do not let it sign for this name"
         }
         MintError::Busy => "too many certificates are being made",
-        MintError::AuthorityExpired => {
-            "the rule intercepts, but the authority's certificate is not valid now"
-        }
+        MintError::AuthorityExpired => "the authority's certificate is not valid now",
         MintError::Failed(_) | MintError::Ended => "no certificate could be made for this name",
     }
 }
