@@ -437,3 +437,29 @@ fn an_operator_can_end_an_intercepted_tunnel() {
     assert!(output.status.success(), "{}", crate::support::said(&output));
     assert!(met.wire.read_to_end().is_empty());
 }
+
+#[test]
+fn a_tunnel_that_is_spliced_after_all_counts_against_the_rate() {
+    let origin = Origin::echo();
+    let config = Config::closed()
+        .rule("name = \"seen\"\nallow = { intercept = { not-http = \"splice\" }, rate = \"2/h\" }\naddress = \"127.0.0.0/8\"")
+        .more(INTERCEPT);
+    let egret = Egret::start_with(&Interception::init().files(), &config);
+    for passes in [true, true, false] {
+        let mut wire = tunnel(&egret, &origin.address.to_string());
+        wire.send(b"not TLS");
+        if passes {
+            assert_eq!(wire.exact(7), b"not TLS");
+        } else {
+            assert!(wire.read_to_end().is_empty());
+        }
+    }
+    let record = egret.wait_record("the refusal", |r| r["verdict"] == "deny");
+    assert!(
+        record["reason"]
+            .as_str()
+            .unwrap()
+            .contains("more requests than"),
+        "{record}"
+    );
+}

@@ -89,7 +89,7 @@ impl Session {
     pub(super) async fn carry(self, client: Stream) -> Option<(Tunnel, Stream)> {
         match self.obstacle() {
             None => {}
-            Some((Otherwise::Splice, _)) => return Some((self.tunnel, client)),
+            Some((Otherwise::Splice, _)) => return self.splice(client).await,
             Some((Otherwise::Deny, why)) => {
                 let refusal = Refusal::Unmet(self.permit.rule().name.clone(), why);
                 deny(self.tunnel, client, &refusal, self.hello.is_some()).await;
@@ -97,6 +97,20 @@ impl Session {
             }
         }
         self.decrypt(client).await
+    }
+
+    /// Relays the tunnel untouched. It counts against the rule's rate now, as no request inside will.
+    async fn splice(self, client: Stream) -> Option<(Tunnel, Stream)> {
+        let gate = &self.tunnel.service.gate;
+        let intent = self.tunnel.recording.intent()?;
+        match gate.charge(&self.permit, intent) {
+            Ok(()) => Some((self.tunnel, client)),
+            Err(denial) => {
+                let tls = self.hello.is_some();
+                deny(self.tunnel, client, &Refusal::Denied(denial), tls).await;
+                None
+            }
+        }
     }
 
     /// Why the tunnel can not be decrypted, and what the rule says of that.
@@ -197,7 +211,7 @@ impl Session {
             Ok((origin, peer)) => {
                 self.tunnel.recording.origin(peer);
                 self.tunnel.origin = origin;
-                Some((self.tunnel, client))
+                self.splice(client).await
             }
             Err(failure) => {
                 deny(self.tunnel, client, &Refusal::Failed(failure), true).await;
@@ -215,8 +229,11 @@ impl Session {
     }
 
     fn who(&self, hello: &Hello) -> Who {
+        let intent = self.tunnel.recording.intent();
+        let principal = intent.and_then(|intent| intent.principal.as_ref());
         Who {
             client: self.tunnel.client.ip(),
+            principal: principal.map(|principal| principal.name.clone()),
             fingerprint: hello.fingerprint.clone(),
             host: self.authority.host.clone(),
         }

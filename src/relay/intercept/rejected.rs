@@ -5,7 +5,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -18,10 +18,12 @@ use crate::addr::Host;
 #[derive(Debug)]
 pub(super) struct Rejected(Mutex<LruCache<Who, Instant>>);
 
-/// A client and a name. What one program does at an address says nothing of another, so the fingerprint of its hello counts.
+/// A client and a name. What one program does at an address says nothing of another, so the fingerprint of its hello counts,
+/// and who it is where that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Who {
     pub(super) client: IpAddr,
+    pub(super) principal: Option<Arc<str>>,
     pub(super) fingerprint: Box<str>,
     pub(super) host: Host,
 }
