@@ -270,12 +270,18 @@ impl FromValue for Secret {
         let file: Option<PathBuf> = table.take("file", faults);
         table.finish(faults);
         let read = match (env, file) {
-            (Some(name), None) => std::env::var(&name)
-                .map(String::into_bytes)
-                .map_err(|_| format!("the environment has no \"{name}\"")),
-            (None, Some(path)) => std::fs::read(&path)
-                .map_err(|error| format!("cannot read {}: {error}", path.display())),
-            _ => Err("a secret names either env or file".to_owned()),
+            (Some(name), None) => std::env::var(&name).map(String::into_bytes).map_err(|_| {
+                let problem = format!("the environment has no \"{name}\"");
+                (problem, "set it for the process, or check the name")
+            }),
+            (None, Some(path)) => std::fs::read(&path).map_err(|error| {
+                let problem = format!("cannot read {}: {error}", path.display());
+                (problem, "check the path and its permissions")
+            }),
+            _ => Err((
+                "a secret names either env or file".to_owned(),
+                "write { env = \"NAME\" } or { file = \"path\" }",
+            )),
         };
         match read {
             Ok(mut bytes) => {
@@ -284,12 +290,8 @@ impl FromValue for Secret {
                 }
                 Some(Self(bytes))
             }
-            Err(problem) => {
-                faults.push(Fault::at(
-                    &at,
-                    problem,
-                    "write { env = \"NAME\" } or { file = \"path\" }",
-                ));
+            Err((problem, remedy)) => {
+                faults.push(Fault::at(&at, problem, remedy));
                 None
             }
         }
