@@ -2,7 +2,9 @@
 //! Not the reading of a hello (tls) and not the judging of it (gate).
 //! Start at [`look`].
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::gate::Seen;
 use crate::policy::Hello;
@@ -20,17 +22,26 @@ pub(super) enum First {
 }
 
 /// Looks at what the client says first, or finds that the origin spoke first: then it is not TLS. Waits as long as both are
-/// silent. Cancel-safe.
-pub(super) async fn look(client: &mut Stream, origin: &Stream) -> First {
-    tokio::select! {
+/// silent; a hello that has begun must be whole within `limit`. Cancel-safe.
+pub(super) async fn look(client: &mut Stream, origin: &Stream, limit: Duration) -> First {
+    let spoke_first = tokio::select! {
         biased;
-        looked = peek::look(client) => match looked {
-            Ok(Looked::Hello(hello)) => First::Seen(Seen::Hello(Arc::new(facts(*hello)))),
-            Ok(Looked::Bad(problem)) => First::Unreadable(problem.to_string()),
-            // A connection that breaks here ends the tunnel when it is carried.
-            Ok(Looked::NotTls | Looked::Closed) | Err(_) => First::Seen(Seen::Nothing),
-        },
-        () = speaks(origin) => First::Seen(Seen::Nothing),
+        looked = peek::look(client, limit) => return first(looked),
+        () = speaks(origin) => client.unread_len() == 0,
+    };
+    if spoke_first {
+        return First::Seen(Seen::Nothing);
+    }
+    // A client that has begun a hello goes on with it, whatever the origin says meanwhile.
+    first(peek::look(client, limit).await)
+}
+
+fn first(looked: io::Result<Looked>) -> First {
+    match looked {
+        Ok(Looked::Hello(hello)) => First::Seen(Seen::Hello(Arc::new(facts(*hello)))),
+        Ok(Looked::Bad(problem)) => First::Unreadable(problem.to_string()),
+        // A connection that breaks here ends the tunnel when it is carried.
+        Ok(Looked::NotTls | Looked::Closed) | Err(_) => First::Seen(Seen::Nothing),
     }
 }
 

@@ -119,12 +119,13 @@ async fn first(tunnel: &Tunnel, client: &mut Stream) -> Result<First, String> {
     if let Some(flow) = tunnel.recording.flow() {
         flow.state.set("looking");
     }
-    let idle = tunnel.service.limits.tunnel_idle;
+    let limits = &tunnel.service.limits;
+    let (idle, begun) = (limits.tunnel_idle, limits.header_time);
     tokio::select! {
         biased;
         reason = ended(tunnel) => Err(reason),
         // Dropped, it has left what it read in the stream.
-        first = tokio::time::timeout(idle, look(client, &tunnel.origin)) => {
+        first = tokio::time::timeout(idle, look(client, &tunnel.origin, begun)) => {
             first.map_err(|_| "no byte moved within the idle limit".to_owned())
         }
     }

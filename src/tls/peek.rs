@@ -1,8 +1,9 @@
 //! Looking at what a client says first without taking it away: the bytes stay in front of the stream.
-//! Sets no time limit and does not know what follows from what is seen.
+//! Does not know what follows from what is seen.
 //! Start at [`look`].
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncReadExt;
@@ -27,31 +28,59 @@ pub enum Looked {
 /// Reads until it is known what the client speaks, and puts everything back: whatever the outcome, the next read yields
 /// the first byte again.
 ///
-/// Waits for the client as long as it takes, which for a protocol where the server speaks first is for ever: the caller
-/// sets a limit. Memory: a page, or as much as the hello has, at most [`LIMIT`]. Errors: those of the stream.
+/// Waits for the client's first byte as long as it takes, which for a protocol where the server speaks first is for ever: the
+/// caller sets a limit. A hello that has begun must be whole within `limit`. Memory: a page, or as much as the hello has, at most
+/// [`LIMIT`]. Errors: those of the stream.
 /// Cancel-safe: what was read is put back when the future is dropped, so that a later look or read begins at the first byte.
-pub async fn look(stream: &mut Stream) -> io::Result<Looked> {
+pub async fn look(stream: &mut Stream, limit: Duration) -> io::Result<Looked> {
     let mut held = Held {
         stream,
         bytes: BytesMut::with_capacity(PAGE),
     };
-    let mut wanted = 1;
-    loop {
-        let seen = held.bytes.len();
-        held.bytes.reserve(wanted - seen);
-        let mut room = (&mut held.bytes).limit(LIMIT - seen);
-        if held.stream.read_buf(&mut room).await? == 0 {
-            return Ok(Looked::Closed);
+    let wanted = match held.read(1).await? {
+        Step::Known(looked) => return Ok(looked),
+        Step::Need(wanted) => wanted,
+    };
+    match tokio::time::timeout(limit, held.rest(wanted)).await {
+        Ok(looked) => looked,
+        Err(_) => Ok(Looked::Bad(HelloError::Slow)),
+    }
+}
+
+/// What a read led to.
+enum Step {
+    Known(Looked),
+    /// So many bytes, from the first one on, are wanted at least.
+    Need(usize),
+}
+
+impl Held<'_> {
+    async fn rest(&mut self, mut wanted: usize) -> io::Result<Looked> {
+        loop {
+            match self.read(wanted).await? {
+                Step::Known(looked) => return Ok(looked),
+                Step::Need(more) => wanted = more,
+            }
         }
-        if held.bytes.len() < wanted {
-            continue;
+    }
+
+    /// One read, and a look at what there is where that may be enough.
+    async fn read(&mut self, wanted: usize) -> io::Result<Step> {
+        let seen = self.bytes.len();
+        self.bytes.reserve(wanted.saturating_sub(seen));
+        let mut room = (&mut self.bytes).limit(LIMIT - seen);
+        if self.stream.read_buf(&mut room).await? == 0 {
+            return Ok(Step::Known(Looked::Closed));
         }
-        match hello::parse(&held.bytes) {
-            Parse::Need(more) => wanted = held.bytes.len() + more,
-            Parse::Hello(hello) => return Ok(Looked::Hello(hello)),
-            Parse::NotTls => return Ok(Looked::NotTls),
-            Parse::Bad(error) => return Ok(Looked::Bad(error)),
+        if self.bytes.len() < wanted {
+            return Ok(Step::Need(wanted));
         }
+        Ok(match hello::parse(&self.bytes) {
+            Parse::Need(more) => Step::Need(self.bytes.len() + more),
+            Parse::Hello(hello) => Step::Known(Looked::Hello(hello)),
+            Parse::NotTls => Step::Known(Looked::NotTls),
+            Parse::Bad(error) => Step::Known(Looked::Bad(error)),
+        })
     }
 }
 
@@ -96,6 +125,21 @@ mod tests {
         .concat()
     }
 
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hello_that_has_begun_must_be_whole_in_time_and_silence_may_last() {
+        let (mut client, mut stream) = pair();
+        client.write_all(&hello()[..20]).await.unwrap();
+        let looked = look(&mut stream, LONG).await.unwrap();
+        assert_eq!(looked, Looked::Bad(HelloError::Slow));
+        assert_eq!(stream.unread_len(), 20);
+        let (client, mut stream) = pair();
+        let silent = tokio::time::timeout(LONG * 10, look(&mut stream, LONG)).await;
+        assert!(silent.is_err());
+        drop(client);
+    }
+
     fn pair() -> (DuplexStream, Stream) {
         let (client, ours) = duplex(1 << 17);
         (client, Stream::boxed(ours))
@@ -116,7 +160,7 @@ mod tests {
             client.write_all(&bytes).await.unwrap();
             drop(client);
             for _ in 0..2 {
-                let looked = format!("{:?}", look(&mut stream).await.unwrap());
+                let looked = format!("{:?}", look(&mut stream, LONG).await.unwrap());
                 assert!(looked.starts_with(expected), "{looked} of {bytes:02x?}");
                 assert!(stream.unread_len() <= LIMIT);
             }
@@ -133,12 +177,15 @@ mod tests {
         for byte in &bytes[..bytes.len() - 1] {
             client.write_all(&[*byte]).await.unwrap();
             let mut context = Context::from_waker(Waker::noop());
-            let polled = pin!(look(&mut stream)).poll(&mut context);
+            let polled = pin!(look(&mut stream, LONG)).poll(&mut context);
             assert!(matches!(polled, Poll::Pending), "{polled:?}");
         }
         assert_eq!(stream.unread_len(), bytes.len() - 1);
         client.write_all(&bytes[bytes.len() - 1..]).await.unwrap();
-        assert!(matches!(look(&mut stream).await.unwrap(), Looked::Hello(_)));
+        assert!(matches!(
+            look(&mut stream, LONG).await.unwrap(),
+            Looked::Hello(_)
+        ));
         drop(client);
         let mut read = Vec::new();
         stream.read_to_end(&mut read).await.unwrap();

@@ -227,6 +227,39 @@ fn a_silent_tunnel_ends_by_its_idle_limit_and_a_closed_one_at_once() {
     assert!(wire.read_to_end().is_empty());
 }
 
+#[test]
+fn a_hello_that_has_begun_is_waited_for_whatever_the_origin_says() {
+    let origin = Origin::scripted(|wire| {
+        wire.send(b"hurry");
+        wire.read_to_end();
+    });
+    let dns = Dns::start(&[("front.test", "127.0.0.1")]);
+    let egret = Egret::start(&Config::loopback().dns(&dns).limits("header-time = \"1s\""));
+    let place = format!("front.test:{}", origin.port());
+    // The first bytes come with the request, before the origin can have spoken.
+    let hello = hello("origin.test");
+    let mut wire = egret.connect();
+    let mut sent = connect(&place, "").into_bytes();
+    sent.extend(&hello[..10]);
+    wire.send(&sent);
+    assert_eq!(wire.response("CONNECT").status, 200);
+    wire.send(&hello[10..]);
+    assert!(wire.read_to_end().ends_with(&[21, 3, 3, 0, 2, 2, 49]));
+    let record = egret.wait_record("the refusal", |r| r["verdict"] == "deny");
+    assert!(
+        record["reason"]
+            .as_str()
+            .unwrap()
+            .contains("domain fronting"),
+        "{record}"
+    );
+    // One that never ends is not waited for longer than a header section.
+    let mut wire = egret.connect();
+    wire.send(&sent);
+    assert_eq!(wire.response("CONNECT").status, 200);
+    assert!(wire.read_to_end().ends_with(&[21, 3, 3, 0, 2, 2, 49]));
+}
+
 /// The ClientHello of a real client.
 fn hello(name: &str) -> Vec<u8> {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -71,6 +71,9 @@ pub enum HelloError {
     /// More than [`LIMIT`] bytes, records and all.
     #[error("the hello is larger than 64 KiB")]
     TooLarge,
+    /// It began, and was not whole in time.
+    #[error("the hello did not arrive in time")]
+    Slow,
     /// A record is wrong (RFC 8446 §5.1).
     #[error("a record of the hello is malformed: {why}")]
     Record {
