@@ -172,7 +172,7 @@ impl Relay {
         }
         recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
         recording.edit(|record| record.dns = vetted.dns);
-        let intercepts = self.parts.interception().is_some();
+        let intercepts = self.parts.intercepts();
         check_obligations(&vetted.permit, (scheme, method), intercepts)?;
         Ok(vetted.permit)
     }

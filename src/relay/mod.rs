@@ -111,8 +111,7 @@ impl Relay {
 
     /// The page that the proxy itself has at a destination; `None` where that is not its own host.
     pub fn own_page(&self, to: &Destination) -> Option<Response<Body>> {
-        let own = |means: &Arc<Interception>| means.is_own(&to.authority.host);
-        let means = self.parts.interception().filter(own)?;
+        let means = self.parts.own_host(&to.authority.host)?;
         Some(means.page(&to.path))
     }
 

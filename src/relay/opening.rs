@@ -89,8 +89,8 @@ async fn begin(
         }
     };
     // Another rule may hold now, with obligations of its own.
-    let means = tunnel.parts.interception();
-    let unmet = check_obligations(&permit, (Scheme::Tunnel, None), means.is_some());
+    let intercepts = tunnel.parts.intercepts();
+    let unmet = check_obligations(&permit, (Scheme::Tunnel, None), intercepts);
     if let Err(refusal) = unmet {
         deny(tunnel, client, &refusal, hello.is_some()).await;
         return None;
@@ -98,10 +98,11 @@ async fn begin(
     tunnel.bandwidth = permit.obligations().bandwidth;
     let rule = permit.rule().name.clone();
     tunnel.recording.allowed(&rule, permit.would_deny());
-    let intercept = permit.obligations().intercept.clone();
-    let (Some(intercept), Some(means)) = (intercept, means) else {
+    let Some(intercept) = permit.obligations().intercept.clone() else {
         return Some((tunnel, client));
     };
+    // There: the obligations were just checked. What a rule intercepts is never relayed unseen for want of it.
+    let means = tunnel.parts.interception()?;
     let session = Session {
         tunnel,
         permit,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Interception;
+use crate::addr::Host;
 use crate::gate::{Gate, Intent};
 use crate::lifeline::Lifeline;
 use crate::listener::{Accepted, Limits};
@@ -109,6 +110,20 @@ impl Parts {
     /// Interception, where it is set up.
     pub fn interception(&self) -> Option<Arc<Interception>> {
         self.interception.borrow().clone()
+    }
+
+    /// Whether interception is set up. What the workers share is not touched: this is asked for every request.
+    pub(super) fn intercepts(&self) -> bool {
+        self.interception.borrow().is_some()
+    }
+
+    /// Interception, where it is set up and this is the proxy's own host.
+    pub(super) fn own_host(&self, host: &Host) -> Option<Arc<Interception>> {
+        let interception = self.interception.borrow();
+        interception
+            .as_ref()
+            .filter(|means| means.is_own(host))
+            .cloned()
     }
 
     /// Puts other services in force; open tunnels are told to ask again.

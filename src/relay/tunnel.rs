@@ -71,7 +71,10 @@ impl Relay {
             headers,
             credentials,
         } = offer;
-        let opened = match self.own(&authority) {
+        let own = Some(&authority)
+            .filter(|authority| authority.port == 443)
+            .and_then(|authority| self.parts.own_host(&authority.host));
+        let opened = match own {
             Some(means) => {
                 let who = (headers.as_ref(), credentials);
                 let known = self.open_own(caller, &authority, who, &mut recording);
@@ -118,13 +121,6 @@ impl Relay {
                 Opening { local, way }
             }
         })
-    }
-
-    /// Interception, where a tunnel is for the proxy's own host.
-    fn own(&self, authority: &Authority) -> Option<Arc<Interception>> {
-        let own =
-            |means: &Arc<Interception>| means.is_own(&authority.host) && authority.port == 443;
-        self.parts.interception().filter(own)
     }
 
     /// Policy is not asked: nothing leaves the process. Who is known here is, as for any other tunnel.
