@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -417,8 +416,10 @@ fn what_is_ambiguous_is_refused_and_reaches_nobody() {
 fn the_end_of_the_process_lets_streams_finish() {
     let (go, went) = std::sync::mpsc::channel::<()>();
     let went = std::sync::Mutex::new(went);
+    let (arrived, mut came) = tokio::sync::mpsc::unbounded_channel();
     let origin = Origin::scripted(move |wire| {
         wire.head();
+        arrived.send(()).unwrap();
         went.lock().unwrap().recv().unwrap();
         wire.send(&ok(b"finished"));
         wire.drain();
@@ -427,9 +428,7 @@ fn the_end_of_the_process_lets_streams_finish() {
     run(async {
         let mut peer = Peer::connect(egret.address("egress")).await;
         let (answer, _) = peer.ask(request("GET", &origin.url("/")), true).await;
-        while origin.connections() == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        came.recv().await.unwrap();
         egret.signal(rustix::process::Signal::TERM);
         egret.wait_line("the drain", |line| line.contains("draining"));
         go.send(()).unwrap();

@@ -39,20 +39,8 @@ impl Outcome {
 /// Runs a program to its end, for a minute at most. `None` where it is not installed, which is said and, with
 /// `EGRET_TEST_REQUIRE_CLIENTS` set, is a failure.
 pub(crate) fn run(command: &mut Command) -> Option<Outcome> {
-    on_its_own(command);
-    let name = command.get_program().to_string_lossy().into_owned();
-    let spawned = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(error) => {
-            skipped(&format!("{name} does not start: {error}"));
-            return None;
-        }
-    };
+    let name = name_of(command);
+    let mut child = spawn(command)?;
     let stdout = reader(child.stdout.take());
     let stderr = reader(child.stderr.take());
     let until = Instant::now() + Duration::from_secs(60);
@@ -76,6 +64,27 @@ pub(crate) fn run(command: &mut Command) -> Option<Outcome> {
     })
 }
 
+fn name_of(command: &Command) -> String {
+    command.get_program().to_string_lossy().into_owned()
+}
+
+/// Starts a program that says nothing to us but what it is asked. `None` where it is not installed, which is said.
+fn spawn(command: &mut Command) -> Option<Child> {
+    on_its_own(command);
+    let spawned = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    match spawned {
+        Ok(child) => Some(child),
+        Err(error) => {
+            skipped(&format!("{} does not start: {error}", name_of(command)));
+            None
+        }
+    }
+}
+
 /// An origin that is a program of its own. Killed when dropped.
 pub(crate) struct Served {
     pub(crate) port: u16,
@@ -87,20 +96,8 @@ impl Served {
     /// Starts a program, and reads the port that it chose from the end of the first line in which there is one. `None` where
     /// it is not installed, as with [`run`].
     pub(crate) fn start(command: &mut Command) -> Option<Self> {
-        on_its_own(command);
-        let name = command.get_program().to_string_lossy().into_owned();
-        let spawned = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = match spawned {
-            Ok(child) => child,
-            Err(error) => {
-                skipped(&format!("{name} does not start: {error}"));
-                return None;
-            }
-        };
+        let name = name_of(command);
+        let mut child = spawn(command)?;
         let stderr = Some(reader(child.stderr.take()));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
