@@ -137,6 +137,7 @@ fn an_answer_is_asked_for_again_only_when_its_time_is_over() {
         began.elapsed()
     );
     assert_eq!(second.connections(), 1);
+    until("the records", || egret.records().len() >= 2);
     let hits = egret.records();
     assert!(
         hits[0]["dns_ms"].is_number() && hits[1]["dns_ms"].is_null(),
