@@ -88,6 +88,7 @@
 
 pub mod addr;
 pub mod auth;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod engine;

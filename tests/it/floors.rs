@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("auth", 2),
     ("resolve", 2),
     ("report", 2),
+    ("cache", 2),
     ("filter", 2),
     ("policy", 3),
     ("upstream", 3),

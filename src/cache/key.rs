@@ -1,0 +1,56 @@
+//! What a stored response is found by: the effective URI, and what a rule adds to it (RFC 9111 §2).
+//! Not the fields that `Vary` names, which depend on the response (vary).
+//! Start at [`Key`].
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+/// The primary key. Cheap to clone. The method is not part of it: what is stored answers GET and HEAD.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    uri: Arc<str>,
+    extras: Arc<str>,
+}
+
+/// A short name of a key or of some values, the same in every process. Never made of a secret that could be guessed.
+pub type Digest = [u8; 16];
+
+impl Key {
+    /// A key of an absolute URI; `extras` is what a rule or a partition adds, empty for most.
+    pub fn new(uri: impl Into<Arc<str>>, extras: impl Into<Arc<str>>) -> Self {
+        Self {
+            uri: uri.into(),
+            extras: extras.into(),
+        }
+    }
+
+    /// The absolute URI, as it is purged and inspected by.
+    pub fn uri(&self) -> &Arc<str> {
+        &self.uri
+    }
+
+    /// What was added to it.
+    pub fn extras(&self) -> &Arc<str> {
+        &self.extras
+    }
+
+    /// The name of the URI alone: all that is stored of it stands together, so that it is purged together.
+    pub fn digest(&self) -> Digest {
+        digest(&[self.uri.as_bytes()])
+    }
+}
+
+/// A digest of parts, each with its length, so that no two lists of parts look alike.
+pub fn digest(parts: &[&[u8]]) -> Digest {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let mut short = Digest::default();
+    for (short, byte) in short.iter_mut().zip(hash.finalize()) {
+        *short = byte;
+    }
+    short
+}
