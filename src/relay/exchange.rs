@@ -4,18 +4,17 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http::{HeaderMap, Request, StatusCode, Version};
 use tokio::sync::watch;
 
 use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, filtered, retry, throttle};
-use crate::filter::Channel;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
-use crate::policy::{Permit, Scheme};
+use crate::policy::{Allowance, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
 
@@ -133,48 +132,10 @@ impl Relay {
             received,
             secure: to.secure,
             asked,
-            permit,
+            allowance: permit.allowance().clone(),
             as_judged,
             generation,
         })
-    }
-
-    /// Both moments of the decision, for an exchange or a tunnel whose intent is noted.
-    pub(super) async fn permit(
-        &self,
-        caller: &Caller,
-        recording: &mut Recording,
-        headers: Option<&HeaderMap>,
-    ) -> Result<Permit, Refusal> {
-        let gate = &caller.service.gate;
-        let Some(intent) = recording.intent() else {
-            return Err(Refusal::Misdirected("nothing was asked for"));
-        };
-        let grant = gate.admit(intent, headers).map_err(Refusal::Denied)?;
-        if let Some(flow) = recording.flow() {
-            flow.state.set("resolving");
-        }
-        let vetted = gate
-            .vet(&grant, intent, headers, &self.parts.resolver())
-            .await;
-        let vetted = match vetted {
-            Ok(vetted) => vetted,
-            Err(barred) => {
-                recording.allowed(&grant.rule().name, grant.would_deny());
-                return Err(barred.into());
-            }
-        };
-        let (scheme, method) = (intent.scheme, intent.method.clone());
-        // Of a tunnel that is decrypted, each request inside counts.
-        if scheme != Scheme::Tunnel || vetted.permit.obligations().intercept.is_none() {
-            gate.charge(&vetted.permit, intent)
-                .map_err(Refusal::Denied)?;
-        }
-        recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
-        recording.edit(|record| record.dns = vetted.dns);
-        let intercepts = self.parts.intercepts();
-        check_obligations(&vetted.permit, (scheme, method), intercepts)?;
-        Ok(vetted.permit)
     }
 
     fn pass_back(&self, mut sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
@@ -189,7 +150,7 @@ impl Relay {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
         let version = response.version();
-        let obligations = sent.permit.obligations();
+        let obligations = &sent.allowance.obligations;
         hop::strip(response.headers_mut());
         let filters = &obligations.filters;
         filters.on_response(response.headers_mut(), sent.secure);
@@ -230,7 +191,7 @@ impl Relay {
         if let Err(refusal) = asked.accept(&mut response) {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
-        let filters = &sent.permit.obligations().filters;
+        let filters = &sent.allowance.obligations.filters;
         filters.on_response(response.headers_mut(), sent.secure);
         caller
             .service
@@ -243,7 +204,7 @@ impl Relay {
             client: caller.client,
             recording,
             origin,
-            bandwidth: sent.permit.obligations().bandwidth,
+            bandwidth: sent.allowance.obligations.bandwidth,
             headers: sent.as_judged.map(tunnel::to_keep),
             generation: sent.generation,
         };
@@ -261,33 +222,10 @@ struct Sent {
     /// Whether it came over TLS.
     secure: bool,
     asked: Option<Asked>,
-    permit: Permit,
+    allowance: Allowance,
     /// The fields that policy saw, where a tunnel may follow that has to be judged again.
     as_judged: Option<HeaderMap>,
     generation: watch::Receiver<u64>,
-}
-
-/// What can not be done must not be left out: then the rule does not allow.
-pub(super) fn check_obligations(
-    permit: &Permit,
-    (scheme, method): (Scheme, Option<Method>),
-    intercepts: bool,
-) -> Result<(), Refusal> {
-    let obligations = permit.obligations();
-    let unmet = |what| Err(Refusal::Unmet(permit.rule().name.clone(), what));
-    if scheme != Scheme::Tunnel {
-        let secure = scheme == Scheme::Https;
-        let checked = obligations.filters.check(&Channel { secure, method });
-        return checked.or_else(unmet);
-    }
-    match (&obligations.intercept, obligations.filters.is_empty()) {
-        (Some(_), _) if !intercepts => {
-            unmet("the rule asks for interception, but [intercept] names no authority")
-        }
-        (None, false) => unmet("the rule changes fields, which are not seen in a tunnel"),
-        // Each request inside is checked by itself.
-        (Some(_), _) | (None, true) => Ok(()),
-    }
 }
 
 fn accept_of(headers: &HeaderMap) -> HeaderMap {

@@ -9,6 +9,7 @@ mod intercept;
 mod look;
 mod opening;
 mod parts;
+mod permission;
 mod recording;
 mod refusal;
 mod retry;

@@ -18,7 +18,7 @@ use super::{Caller, Refusal};
 use crate::addr::Authority;
 use crate::gate::{Intent, Seen};
 use crate::message::Body;
-use crate::policy::{Denial, Scheme};
+use crate::policy::{Allowance, Scheme};
 use crate::report::{Flow, FlowFacts, FlowGuard, FlowKind, Record, RequestId, Verdict, text_of};
 use crate::tls::acceptor::ClientTls;
 
@@ -167,7 +167,9 @@ impl Recording {
     }
 
     /// The rule that allows, and whether only report mode made it so.
-    pub(super) fn allowed(&mut self, rule: &Arc<str>, would_deny: Option<&Arc<Denial>>) {
+    pub(super) fn allowed(&mut self, allowance: &Allowance) {
+        let rule = &allowance.rule.name;
+        let would_deny = allowance.would_deny.as_ref();
         if let Some(flow) = self.flow() {
             flow.set_rule(rule.clone());
         }

@@ -160,7 +160,7 @@ pub(super) fn decided(policy: &Policy, ask: &Ask) -> String {
     match policy.decide(&ask.facts()) {
         Verdict::Allow(grant) => {
             let open = if grant.is_settled() { "" } else { " ?" };
-            format!("allow {}{open}", grant.rule().name)
+            format!("allow {}{open}", grant.allowance().rule.name)
         }
         Verdict::Deny(denial) => format!("deny {}", denial.rule.name),
     }
@@ -269,7 +269,7 @@ allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s" }
         panic!("denied");
     };
     assert_eq!(
-        **grant.obligations(),
+        *grant.allowance().obligations,
         Obligations {
             intercept: Some(Intercept::default()),
             tls: Demands::default(),
