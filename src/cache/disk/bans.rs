@@ -49,7 +49,8 @@ struct Held {
     ban: Ban,
     at: Timestamp,
     number: u64,
-    swept: bool,
+    /// When all objects had been looked through.
+    swept: Option<Timestamp>,
 }
 
 impl Bans {
@@ -68,7 +69,7 @@ impl Bans {
             ban,
             at,
             number: self.last,
-            swept: false,
+            swept: None,
         });
         self.dirty = true;
         true
@@ -93,20 +94,22 @@ impl Bans {
 
     /// Whether there is something to sweep for.
     pub(super) fn unswept(&self) -> bool {
-        self.list.iter().any(|held| !held.swept)
+        self.list.iter().any(|held| held.swept.is_none())
     }
 
     /// All objects were looked through since the ban of this number.
-    pub(super) fn swept(&mut self, number: u64) {
+    pub(super) fn swept(&mut self, number: u64, now: Timestamp) {
         for held in self.list.iter_mut().filter(|held| held.number <= number) {
-            held.swept = true;
+            held.swept.get_or_insert(now);
         }
     }
 
     /// Forgets what is swept and old.
     pub(super) fn forget(&mut self, now: Timestamp) {
-        let old =
-            |held: &Held| held.swept && held.at.saturating_add(WHILE).is_ok_and(|end| end < now);
+        let old = |held: &Held| {
+            let end = held.swept.and_then(|swept| swept.checked_add(WHILE).ok());
+            end.is_some_and(|end| end < now)
+        };
         let Some(last) = self
             .list
             .iter()

@@ -76,7 +76,7 @@ fn sweep(shared: &Arc<Shared>) -> bool {
         std::thread::park_timeout(PAUSE);
     }
     if all {
-        lock(&shared.bans).swept(last);
+        lock(&shared.bans).swept(last, Timestamp::now());
     }
     all
 }

@@ -25,6 +25,7 @@ mod house;
 mod index;
 mod layout;
 mod name;
+mod object;
 mod place;
 mod queue;
 mod read;
@@ -57,7 +58,7 @@ use self::queue::lock;
 use self::read::{Loaded, Read};
 use self::shared::{Shared, WAITING};
 use self::write::Change;
-use super::{Digest, Key, Stored, Vary};
+use super::{Digest, Key, Vary};
 use crate::fault::Fault;
 
 /// A cache directory in use. Clones share it; it is given back when the last of them is dropped, and the last [`OnDisk`] and
@@ -204,12 +205,12 @@ impl Disk {
         found.collect()
     }
 
-    /// Stores a response with its whole content, in place of the one that is stored for the same key and variant. Never waits: it is
+    /// Stores a response (its head is made of a `&Stored`) with its whole content, in place of the one that is stored for the same key and variant. Never waits: it is
     /// written later, or dropped if too much waits (32 MiB), and then the one before is dropped too. Whether it will be tried.
-    pub fn save(&self, stored: &Stored, pieces: Vec<Bytes>) -> bool {
+    pub fn save(&self, head: impl Into<Head>, pieces: Vec<Bytes>) -> bool {
         let shared = self.shared();
         let length = pieces.iter().map(Bytes::len).sum::<usize>();
-        let head = Head::from(stored);
+        let head = head.into();
         let name = head.name();
         let fits = length <= WAITING && length as u64 <= shared.bound() / 2;
         let save = Change::Save {
@@ -235,9 +236,9 @@ impl Disk {
 
     /// Stores an updated head (RFC 9111 §3.2) of a response that is stored, whose content stays. If what is there is not what the
     /// head is of (its validators or its length differ), or there is no room for it, the object is removed. Never waits.
-    pub fn update(&self, stored: &Stored) {
+    pub fn update(&self, head: impl Into<Head>) {
         let shared = self.shared();
-        let head = Head::from(stored);
+        let head = head.into();
         let name = head.name();
         if shared.may_have(&name.uri) && !shared.change(Change::Update(head)) {
             shared.discard(name);

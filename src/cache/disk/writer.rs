@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::Disk;
 use super::content::OnDisk;
 use super::head::Head;
 use super::layout::{Layout, PAYLOAD};
 use super::queue::lock;
 use super::shared::Held;
 use super::write::Change;
-use super::{Disk, Stored};
 
 /// An object being written. Dropped before it is finished, it leaves nothing.
 #[derive(Debug)]
@@ -134,9 +134,9 @@ impl Writer {
 
     /// Gives the object its head and its name. Errors: as for `write`; `InvalidData`: the content is not as long as was expected, and
     /// is not stored; `QuotaExceeded` too if it was purged meanwhile. If the future is dropped, it may be stored or not.
-    pub async fn finish(mut self, stored: &Stored) -> io::Result<OnDisk> {
+    pub async fn finish(mut self, head: impl Into<Head>) -> io::Result<OnDisk> {
         let length = self.stream.given();
-        let head = Head::from(stored);
+        let head = head.into();
         let same = head.name() == self.stream.layout.name;
         if self.broken || !same || self.expected.is_some_and(|expected| expected != length) {
             return Err(io::ErrorKind::InvalidData.into());
