@@ -2,14 +2,20 @@
 //! Not who may have them: policy is asked first (gate, relay). Opens no connection.
 //! Start at [`Cache`]; the law stands in `storable`, `reuse` and `validate`, the stores in `memory` and `disk`.
 
+pub mod conditional;
 pub mod contents;
 pub mod control;
 pub mod disk;
 pub mod flight;
 pub mod freshness;
+pub mod invalidate;
 pub mod key;
 pub mod memory;
+pub mod range;
+pub mod status;
 pub mod stored;
+pub mod validate;
+pub mod validator;
 pub mod vary;
 
 pub use contents::Contents;
