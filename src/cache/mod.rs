@@ -2,6 +2,7 @@
 //! Not who may have them: policy is asked first (gate, relay). Opens no connection.
 //! Start at [`Cache`]; the law stands in `storable`, `reuse` and `validate`, the stores in `memory` and `disk`.
 
+pub mod conditional;
 pub mod contents;
 pub mod control;
 pub mod disk;
@@ -9,12 +10,17 @@ pub mod flight;
 pub mod freshness;
 pub mod front;
 pub mod inspect;
+pub mod invalidate;
 pub mod key;
 pub mod memory;
 pub mod purge;
+pub mod range;
 pub mod settings;
 pub mod stats;
+pub mod status;
 pub mod stored;
+pub mod validate;
+pub mod validator;
 pub mod vary;
 
 pub use contents::Contents;
@@ -26,5 +32,9 @@ pub use key::{Digest, Key};
 pub use purge::{Purge, Purged, Swept};
 pub use settings::{PurgeRight, Settings};
 pub use stats::Stats;
+pub use status::CacheStatus;
 pub use stored::Stored;
 pub use vary::Vary;
+
+#[cfg(test)]
+mod tests;
