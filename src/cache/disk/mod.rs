@@ -160,9 +160,7 @@ impl Disk {
     /// Whether there may be something of a URI ([`Key::digest`]). Looks in memory alone.
     pub fn may_hold(&self, uri: &Digest) -> bool {
         let shared = self.shared();
-        !shared.is_unreadable()
-            && (shared.is_warming() || lock(&shared.index).holds(uri))
-            && !shared.is_removed(uri)
+        !shared.is_unreadable() && shared.may_be_indexed(uri) && !shared.is_removed(uri)
     }
 
     /// All that is stored of a URI, the newest first: its variants, and those of other extras. Nothing if the disk fails or takes

@@ -100,6 +100,10 @@ fn load_one(shared: &Arc<Shared>, uri: &str, name: Name) -> Option<Loaded> {
             return None;
         }
         Err(Miss::Failed(error)) => {
+            // A bad spot of the disk stays bad; a lack of descriptors, say, does not.
+            if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+                shared.discard(name);
+            }
             shared.read_failed(&error);
             return None;
         }

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -218,9 +218,21 @@ impl Shared {
         count.map_or(0, |count| count.load(Ordering::Acquire))
     }
 
+    /// Whether there may be something of a URI in the index. A worker does not wait for the index, which is locked for long when
+    /// its table grows: there may be, then.
+    pub(super) fn may_be_indexed(&self, uri: &Digest) -> bool {
+        match self.index.try_lock() {
+            Ok(index) => self.is_warming() || index.holds(uri),
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Poisoned(index)) => {
+                self.is_warming() || index.into_inner().holds(uri)
+            }
+        }
+    }
+
     /// Whether there may be something of a URI, on the disk or on the way to it.
     pub(super) fn may_have(&self, uri: &Digest) -> bool {
-        self.is_warming() || self.saves.load(Ordering::Acquire) > 0 || lock(&self.index).holds(uri)
+        self.saves.load(Ordering::Acquire) > 0 || self.may_be_indexed(uri)
     }
 
     pub(super) fn is_removed(&self, uri: &Digest) -> bool {

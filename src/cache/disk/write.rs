@@ -79,7 +79,7 @@ fn scan(shared: &Arc<Shared>) {
     if let Err(error) = shared.place.clear_writing() {
         shared.degrade(&error);
     }
-    let mut number = 0;
+    let (mut number, mut order) = (0, Vec::new());
     while shared.is_warming() && !shared.changes.is_closed() {
         let Some(found) = shared.place.scan(number) else {
             break;
@@ -87,8 +87,9 @@ fn scan(shared: &Arc<Shared>) {
         number += 1;
         match found {
             Ok(found) => {
-                for (name, length) in found {
-                    insert(shared, name, pages(length));
+                for seen in found {
+                    insert(shared, seen.name, pages(seen.length));
+                    order.push((seen.written, seen.name));
                 }
             }
             Err(error) => shared.degrade(&error),
@@ -96,6 +97,12 @@ fn scan(shared: &Arc<Shared>) {
     }
     if shared.changes.is_closed() {
         return;
+    }
+    // What was written last goes last: who used what is not known any more.
+    order.sort_unstable_by_key(|(written, _)| *written);
+    let names: Vec<Name> = order.into_iter().map(|(_, name)| name).collect();
+    for part in names.chunks(256) {
+        lock(&shared.index).settle(part);
     }
     shared.warming.store(false, Ordering::Release);
     trim(shared);
