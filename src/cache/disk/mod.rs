@@ -111,6 +111,9 @@ pub struct Stats {
     pub warnings: u64,
 }
 
+/// What a thread does until the store is closed.
+type Job = fn(&Arc<Shared>);
+
 const READERS: usize = 4;
 /// Look-ups that wait at a time; more are misses.
 const MOST_LOADS: usize = 4096;
@@ -130,7 +133,7 @@ impl Disk {
             shared: Arc::new(Shared::open(path, size, probe)?),
             threads: Mutex::default(),
         }));
-        let jobs: [(&str, usize, fn(&Arc<Shared>)); 3] = [
+        let jobs: [(&str, usize, Job); 3] = [
             ("disk-write", 1, write::run),
             ("disk-read", READERS, read::run),
             ("disk-house", 1, house::run),

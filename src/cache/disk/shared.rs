@@ -46,6 +46,8 @@ pub(super) struct Shared {
     removed: Mutex<HashMap<Digest, Removal>>,
     pub(super) bound: AtomicU64,
     pub(super) warming: AtomicBool,
+    /// All heads that were there at the start have been looked at.
+    pub(super) verified: AtomicBool,
     pub(super) health: Health,
     pub(super) counters: Counters,
     pub(super) changes: Queue<Change>,
@@ -113,6 +115,7 @@ impl Shared {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(65_536) / 4;
         Ok(Self {
             warming: AtomicBool::new(!place.is_new()),
+            verified: AtomicBool::new(false),
             place,
             index: Mutex::new(Index::new((size >> 16).clamp(1 << 10, 1 << 18) as usize)),
             bans: Mutex::new(bans),
