@@ -154,6 +154,11 @@ impl Shared {
         self.secret.hash_one(self.number())
     }
 
+    /// How many files of objects are open to be read.
+    pub(super) fn open_files(&self) -> usize {
+        self.open_files.load(Ordering::Relaxed)
+    }
+
     pub(super) fn bound(&self) -> u64 {
         self.bound.load(Ordering::Relaxed)
     }
@@ -346,7 +351,7 @@ impl Held {
 
     /// Keeps a file open if there are not too many.
     pub(super) fn unless_many(file: File, shared: &Arc<Shared>) -> Option<Arc<Self>> {
-        let few = shared.open_files.load(Ordering::Relaxed) < shared.most_open_files;
+        let few = shared.open_files() < shared.most_open_files;
         few.then(|| Self::new(file, shared))
     }
 }

@@ -254,7 +254,7 @@ fn the_index_counts_what_it_holds() {
         variant: key::digest(&[&n.to_le_bytes()]),
     };
     let (mut held, mut state) = (std::collections::HashMap::new(), 1u64);
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);

@@ -242,6 +242,30 @@ async fn parts_are_read_from_any_offset() {
 }
 
 #[tokio::test]
+async fn what_was_put_aside_holds_no_file_and_is_a_miss_when_it_is_replaced() {
+    let directory = directory();
+    let disk = open(directory.path(), 8 * MIB);
+    let open_files = |disk: &Disk| disk.shared().open_files();
+    let uri = "https://a.example/";
+    store(&disk, uri, &content(1, 200_000)).await;
+    let found = disk.load(uri).await.remove(0).content;
+    let kept = found.aside();
+    assert_eq!(open_files(&disk), 1);
+    drop(found);
+    assert_eq!(open_files(&disk), 0);
+    let reading = kept.clone();
+    let begun = reading.read(0, 10).await.unwrap();
+    assert_eq!((begun, open_files(&disk)), (content(1, 10), 1));
+    store(&disk, uri, &content(2, 200_000)).await;
+    assert_eq!(read_all(&reading).await.unwrap(), content(1, 200_000));
+    drop(reading);
+    assert_eq!(open_files(&disk), 0);
+    let error = kept.clone().read(0, 10).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert_eq!(fetch(&disk, uri).await.unwrap(), content(2, 200_000));
+}
+
+#[tokio::test]
 async fn variants_stand_side_by_side_and_the_newest_comes_first() {
     let directory = directory();
     let disk = open(directory.path(), 8 * MIB);
