@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -34,7 +35,7 @@ impl World {
     /// With registries that answer so. What they answer is told their port, for the links in it.
     fn new(answer: impl Fn(u16, &Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let ca = Ca::mint();
-        let port = Arc::new(std::sync::OnceLock::new());
+        let port = Arc::new(OnceLock::new());
         let known = port.clone();
         let origin = Origin::https(&ca, &HOSTS, move |request| answer(*known.wait(), request));
         let port = *port.get_or_init(|| origin.port());
@@ -135,15 +136,13 @@ impl World {
 }
 
 #[test]
+#[ignore = "the relay does not ask the cache yet"]
 fn pip_installs_again_and_the_file_is_not_fetched_again() {
     let Some(world) = python_registry() else {
         return;
     };
     world.pip_installs();
     world.pip_installs();
-    if !caching() {
-        return;
-    }
     assert_eq!(world.asked(FILE_PATH), 1, "the file");
     // pip wants an index that has just been asked about: it is, and has not changed.
     let index = world.requests("/simple/tiny/");
@@ -155,50 +154,42 @@ fn pip_installs_again_and_the_file_is_not_fetched_again() {
 }
 
 #[test]
+#[ignore = "the relay does not ask the cache yet"]
 fn pip_installs_again_while_the_registry_is_gone() {
     let Some(mut world) = python_registry() else {
         return;
     };
     world.pip_installs();
-    if !caching() {
-        return;
-    }
     world.lose_the_registries();
     world.pip_installs();
 }
 
 #[test]
+#[ignore = "the relay does not ask the cache yet"]
 fn npm_installs_again_and_nothing_is_fetched_again() {
     let Some(world) = npm_registry() else {
         return;
     };
     world.npm_installs();
     world.npm_installs();
-    if !caching() {
-        return;
-    }
     assert_eq!(world.asked("/tiny/-/tiny-1.0.0.tgz"), 1, "the file");
     assert_eq!(world.asked("/tiny"), 1, "the index");
 }
 
 #[test]
+#[ignore = "the relay does not ask the cache yet"]
 fn npm_installs_again_while_the_registry_is_gone() {
     let Some(mut world) = npm_registry() else {
         return;
     };
     world.npm_installs();
-    if !caching() {
-        return;
-    }
     world.lose_the_registries();
     world.npm_installs();
 }
 
 #[test]
+#[ignore = "the relay does not ask the cache yet"]
 fn many_builds_at_once_fetch_a_file_once() {
-    if !caching() {
-        return;
-    }
     let world = World::new(|_, _| answer(FILE, b"a file"));
     let url = world.url("npm.example", "/many/-/many-1.0.0.tgz");
     let bodies = std::thread::scope(|scope| {
@@ -217,10 +208,8 @@ fn many_builds_at_once_fetch_a_file_once() {
 
 /// Some registries choose the form by `Accept` and do not say so with `Vary`, or only sometimes.
 #[test]
+#[ignore = "the relay does not ask the cache yet"]
 fn two_forms_of_an_index_are_kept_apart_even_where_the_registry_does_not_say_that_they_differ() {
-    if !caching() {
-        return;
-    }
     let world = World::new(|_, request| {
         let form = request.header("accept").unwrap_or_default();
         answer(INDEX, form.as_bytes())
@@ -243,10 +232,8 @@ fn two_forms_of_an_index_are_kept_apart_even_where_the_registry_does_not_say_tha
 }
 
 #[test]
+#[ignore = "the relay does not ask the cache yet"]
 fn a_registrys_cookie_goes_to_nobody_who_did_not_fetch() {
-    if !caching() {
-        return;
-    }
     let world = World::new(|_, _| answer(&format!("{FILE}Set-Cookie: id=first\r\n"), b"a file"));
     let url = world.url("npm.example", "/tiny/-/tiny-1.0.0.tgz");
     let (Some(first), Some(second)) = (world.curl(&url, &[]), world.curl(&url, &[])) else {
@@ -269,16 +256,11 @@ fn a_registrys_cookie_goes_to_nobody_who_did_not_fetch() {
 }
 
 #[test]
+#[ignore = "the relay does not ask the cache yet"]
 fn a_registry_that_fails_is_stood_in_for() {
-    if !caching() {
-        return;
-    }
     let world = World::new(|_, request| match request.header("if-none-match") {
         None => answer("Cache-Control: max-age=0\r\nETag: \"1\"\r\n", b"an index"),
-        Some(_) => {
-            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                .to_vec()
-        }
+        Some(_) => status("503 Service Unavailable", "", b""),
     });
     let url = world.url("index.python.example", "/simple/tiny/");
     for _ in 0..2 {
@@ -287,17 +269,51 @@ fn a_registry_that_fails_is_stood_in_for() {
         };
         assert!(outcome.succeeded().text().ends_with("an index"));
     }
-    assert_eq!(world.asked("/simple/tiny/"), 2);
+    let asked = world.requests("/simple/tiny/");
+    let known: Vec<_> = asked
+        .iter()
+        .map(|one| one.header("if-none-match"))
+        .collect();
+    assert_eq!(known, [None, Some("\"1\"")]);
+}
+
+/// What is kept for a month is the file, not a word that it is not there yet or lies elsewhere for some minutes.
+#[test]
+fn only_the_file_itself_is_kept_for_long() {
+    let refusals = [
+        "404 Not Found",
+        "302 Found",
+        "403 Forbidden",
+        "500 Internal Server Error",
+    ];
+    for refusal in refusals {
+        let first = AtomicBool::new(true);
+        let world = World::new(move |_, _| match first.swap(false, Ordering::SeqCst) {
+            true => status(refusal, "Location: /elsewhere\r\n", b""),
+            false => answer(FILE, b"a file"),
+        });
+        let url = world.url("npm.example", "/tiny/-/tiny-1.0.0.tgz");
+        let (Some(first), Some(second)) = (world.curl(&url, &[]), world.curl(&url, &[])) else {
+            return;
+        };
+        assert!(first.succeeded().text().contains(&refusal[..3]));
+        let second = second.succeeded().text();
+        assert!(second.ends_with("a file"), "{refusal}: {second}");
+    }
 }
 
 #[test]
 fn what_is_read_with_a_password_is_given_to_nobody_else() {
     let world = World::new(|_, request| {
         match request.header("authorization") {
-        None => b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
-        // Fresh for long, and not said to be for everybody.
-        Some(who) => answer("Cache-Control: max-age=600\r\n", who.as_bytes()),
-    }
+            None => status(
+                "401 Unauthorized",
+                "WWW-Authenticate: Basic realm=x\r\n",
+                b"",
+            ),
+            // Fresh for long, and not said to be for everybody.
+            Some(who) => answer("Cache-Control: max-age=600\r\n", who.as_bytes()),
+        }
     });
     // An index, and a file: the rule's `ttl` for files makes them no more public.
     for path in ["/simple/tiny/", "/packages/tiny-1.0-py3-none-any.whl"] {
@@ -433,17 +449,23 @@ fn pack(folder: &TempDir) -> Option<(Vec<u8>, String)> {
     Some((fs::read(at("tiny-1.0.0.tgz")).unwrap(), integrity))
 }
 
-/// `200 OK` with these fields. Each answer is its connection's last, so that a registry can go away.
+/// `200 OK` with these fields.
 fn answer(fields: &str, body: &[u8]) -> Vec<u8> {
+    status("200 OK", fields, body)
+}
+
+/// Each answer is its connection's last, so that a registry can go away.
+fn status(status: &str, fields: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let head =
-        format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n{fields}\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{fields}\r\n"
+    );
     [head.as_bytes(), body].concat()
 }
 
 fn not_modified() -> Vec<u8> {
-    format!("HTTP/1.1 304 Not Modified\r\nConnection: close\r\n{INDEX}Vary: Accept\r\n\r\n")
-        .into_bytes()
+    let head = "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n";
+    format!("{head}{INDEX}Vary: Accept\r\n\r\n").into_bytes()
 }
 
 /// The policy as it is shipped, for registries at this port of a loopback address.
@@ -472,11 +494,6 @@ fn configuration(dns: &Dns) -> String {
     format!(
         "workers = 2\n{text}\n[dns]\nservers = [\"{servers}\"]\n[tls]\nroots = [\"{{dir}}/origins.pem\"]\n"
     )
-}
-
-/// Whether the shipped configuration has a cache.
-fn caching() -> bool {
-    shipped("registries.egret.toml").contains("\n[cache]\n")
 }
 
 fn shipped(name: &str) -> String {
