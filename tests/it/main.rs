@@ -48,6 +48,7 @@ mod policy_files;
 mod policy_spellings;
 mod proxy_protocol;
 mod records;
+mod registries;
 mod reload;
 mod rules;
 mod socks;
