@@ -319,6 +319,12 @@ fn parts(total: u64, pieces: &[Range<u64>]) -> Parts {
     parts
 }
 
+/// `2..5` as a range.
+fn span(text: &str) -> Range<u64> {
+    let (start, end) = text.split_once("..").unwrap();
+    start.parse().unwrap()..end.parse().unwrap()
+}
+
 #[test]
 fn what_is_missing_is_asked_for_in_one_range_with_if_range_9111_3_4() {
     let strong: Lines<'_> = &[
@@ -327,18 +333,17 @@ fn what_is_missing_is_asked_for_in_one_range_with_if_range_9111_3_4() {
         ("date", LATER),
     ];
     let dated: Lines<'_> = &[("last-modified", MOMENT), ("date", LATER)];
-    type Asked = Option<(&'static str, &'static str)>;
-    let cases: &[(&[Range<u64>], Range<u64>, Lines<'_>, Asked)] = &[
-        (&[0..5], 0..10, strong, Some(("bytes=5-", "\"a\""))),
-        (&[0..5], 0..10, dated, Some(("bytes=5-", MOMENT))),
-        (&[5..10], 0..10, strong, Some(("bytes=0-4", "\"a\""))),
-        (&[0..2, 8..10], 0..10, strong, Some(("bytes=2-7", "\"a\""))),
-        (&[0..5], 2..7, strong, Some(("bytes=5-6", "\"a\""))),
-        (&[0..5], 1..4, strong, None),
-        (&[2..4], 0..10, strong, None),
-        (&[0..5], 0..11, strong, None),
+    for (pieces, wanted, stored, expected) in [
+        ("0..5", 0..10, strong, Some(("bytes=5-", "\"a\""))),
+        ("0..5", 0..10, dated, Some(("bytes=5-", MOMENT))),
+        ("5..10", 0..10, strong, Some(("bytes=0-4", "\"a\""))),
+        ("0..2 8..10", 0..10, strong, Some(("bytes=2-7", "\"a\""))),
+        ("0..5", 2..7, strong, Some(("bytes=5-6", "\"a\""))),
+        ("0..5", 1..4, strong, None),
+        ("2..4", 0..10, strong, None),
+        ("0..5", 0..11, strong, None),
         (
-            &[0..5],
+            "0..5",
             0..10,
             &[
                 ("etag", "W/\"a\""),
@@ -347,11 +352,11 @@ fn what_is_missing_is_asked_for_in_one_range_with_if_range_9111_3_4() {
             ],
             None,
         ),
-        (&[0..5], 0..10, &[("last-modified", MOMENT)], None),
-        (&[0..5], 0..10, &[], None),
-    ];
-    for (pieces, wanted, stored, expected) in cases {
-        let ask = Ask::of(&parts(10, pieces), wanted, &fields(stored), received());
+        ("0..5", 0..10, &[("last-modified", MOMENT)], None),
+        ("0..5", 0..10, &[], None),
+    ] {
+        let pieces: Vec<_> = pieces.split(' ').map(span).collect();
+        let ask = Ask::of(&parts(10, &pieces), &wanted, &fields(stored), received());
         let mut request = fields(&[("range", "bytes=0-0"), ("if-range", "\"x\"")]);
         if let Some(ask) = &ask {
             ask.apply(&mut request);
@@ -362,7 +367,7 @@ fn what_is_missing_is_asked_for_in_one_range_with_if_range_9111_3_4() {
                 request[IF_RANGE].to_str().unwrap(),
             )
         });
-        assert_eq!(asked, *expected, "{pieces:?} {wanted:?}");
+        assert_eq!(asked, expected, "{pieces:?} {wanted:?}");
     }
 }
 

@@ -32,6 +32,15 @@ fn a_member_says_what_the_cache_did_9211_2() {
             },
             "egret; fwd=miss; collapsed",
         ),
+    ] {
+        assert_eq!(status.render("egret").unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_member_tells_the_key_and_details_only_if_they_are_given_9211_2_7() {
+    let forwarded = CacheStatus::forwarded;
+    for (status, expected) in [
         (
             CacheStatus {
                 key: Some("http://a/\"b\"\n".into()),
