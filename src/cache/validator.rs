@@ -144,3 +144,7 @@ const FORMS: [&str; 3] = [
     "%A, %d-%b-%y %H:%M:%S GMT",
     "%a %b %e %H:%M:%S %Y",
 ];
+
+#[cfg(test)]
+#[path = "tests/validator.rs"]
+mod tests;
