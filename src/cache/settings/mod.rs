@@ -63,7 +63,7 @@ impl Default for Settings {
             largest: LARGEST,
             collapse: true,
             name: None,
-            targeted: Box::default(),
+            targeted: targeted(),
             purge: PurgeRight::default(),
         }
     }
@@ -232,7 +232,10 @@ fn read_name(table: &Table, faults: &Faults) -> Option<Box<str>> {
 }
 
 fn read_targeted(table: &Table, faults: &Faults) -> Box<[HeaderName]> {
-    let names: Vec<Located<String>> = table.take("targeted", faults).unwrap_or_default();
+    let names: Option<Vec<Located<String>>> = table.take("targeted", faults);
+    let Some(names) = names else {
+        return targeted();
+    };
     let mut targeted: Vec<HeaderName> = Vec::new();
     for name in names {
         let remedy = "write targeted = [\"CDN-Cache-Control\"], the nearest to this cache first";
@@ -253,6 +256,12 @@ fn read_targeted(table: &Table, faults: &Faults) -> Box<[HeaderName]> {
         }
     }
     targeted.into()
+}
+
+/// The field of RFC 9213 §3.1: what its origin lets the caches of a content delivery network keep, it gives to everybody who asks
+/// these. A cache that must keep to what is said to all sets `targeted = []`.
+fn targeted() -> Box<[HeaderName]> {
+    [HeaderName::from_static("cdn-cache-control")].into()
 }
 
 const MEMORY: ByteSize = ByteSize::mib(256);

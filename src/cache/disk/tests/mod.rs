@@ -38,15 +38,16 @@ fn reopen(disk: Disk, directory: &Path, size: u64) -> Disk {
 }
 
 fn at(second: i64) -> Timestamp {
-    Timestamp::new(1_700_000_000 + second, 5).unwrap()
+    Timestamp::new(1_700_000_000 + second, 5_000_000).unwrap()
 }
 
 fn freshness(received: Timestamp) -> Freshness {
+    let (age, lifetime) = (Duration::from_millis(1500), Duration::from_secs(60));
     Freshness {
         requested: at(-1),
-        received,
-        initial_age: Duration::from_millis(1500),
-        lifetime: Duration::from_secs(60),
+        stale_if_error: Duration::from_secs(5),
+        must_revalidate: true,
+        ..Freshness::plain(received, age, lifetime)
     }
 }
 
@@ -57,6 +58,7 @@ fn head(uri: &str) -> Head {
         status: StatusCode::OK,
         headers: headers(&[("etag", "\"1\""), ("x-twice", "a"), ("x-twice", "b")]),
         freshness: freshness(at(0)),
+        guarded: true,
     }
 }
 
