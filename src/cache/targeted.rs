@@ -26,9 +26,10 @@ pub fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<(String, Optio
         members.retain(|(known, _)| *known != key);
         match value {
             Value::Flag(true) => members.push((key, None)),
-            Value::Integer(text) | Value::String(text) => members.push((key, Some(text))),
-            // What is no argument of a directive is left out (RFC 9213 §2.1).
-            Value::Flag(false) | Value::Other => {}
+            Value::Integer(text) if !names_fields(&key) => members.push((key, Some(text))),
+            Value::String(text) if names_fields(&key) => members.push((key, Some(text))),
+            // A value of another type than the directive's makes it one that is not there (RFC 9213 §2.1).
+            Value::Flag(false) | Value::Integer(_) | Value::String(_) | Value::Other => {}
         }
         if members.len() > MOST {
             return None;
@@ -43,6 +44,11 @@ pub fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<(String, Optio
         (!input.0.is_empty()).then_some(())?;
     }
     (!members.is_empty()).then_some(members)
+}
+
+/// Whether its argument is a list of fields, and not a number.
+fn names_fields(directive: &str) -> bool {
+    directive == "no-cache" || directive == "private"
 }
 
 enum Value {

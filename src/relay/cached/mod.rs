@@ -5,6 +5,7 @@
 mod answer;
 mod errand;
 mod fill;
+mod partial;
 mod question;
 mod refresh;
 mod storing;

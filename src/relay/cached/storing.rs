@@ -13,7 +13,6 @@ use super::fill::{Fill, fill};
 use crate::cache::directives::RequestDirectives;
 use crate::cache::flight::Lead;
 use crate::cache::freshness::Came;
-use crate::cache::range::{self, Parts};
 use crate::cache::status::Fwd;
 use crate::cache::storable::{self, Storable, storable};
 use crate::cache::validate::{self, Conditions, HeadUpdate};
@@ -130,7 +129,7 @@ impl Storing {
         }
     }
 
-    fn came<'a>(&'a self, headers: &'a HeaderMap, status: StatusCode) -> Came<'a> {
+    pub(super) fn came<'a>(&'a self, headers: &'a HeaderMap, status: StatusCode) -> Came<'a> {
         Came {
             request: &self.headers,
             requested: self.requested,
@@ -141,7 +140,7 @@ impl Storing {
     }
 
     /// Whether a response with these fields may be stored, and what of it.
-    fn storable(&self, came: Came<'_>) -> Result<Storable, &'static str> {
+    pub(super) fn storable(&self, came: Came<'_>) -> Result<Storable, &'static str> {
         let targets = &self.cache.settings().targeted;
         storable(&Method::GET, came, (&self.control, targets)).map_err(|why| why.as_str())
     }
@@ -303,73 +302,7 @@ impl Storing {
         Settled::Answer(answer.unwrap_or(passing))
     }
 
-    /// A part of a representation: it is stored as such once all of it has come, together with the parts that are there
-    /// (RFC 9111 §3.3, §3.4).
-    fn part(
-        self: Box<Self>,
-        received: Received,
-        status: CacheStatus,
-        guarded: bool,
-        life: &Lifeline,
-    ) -> Settled {
-        let code = received.response.status();
-        let fields = received.response.headers();
-        let Some(part) = range::part_of(code, fields) else {
-            return self.not_stored(received, status, "the part is not stored");
-        };
-        let before = self.candidates.selected().filter(|stored| {
-            let parts = stored.contents.as_parts();
-            parts.is_some_and(|parts| parts.total() == part.total)
-                && range::may_combine(&stored.headers, fields, stored.freshness.received)
-        });
-        let known = before.map(|stored| &stored.headers);
-        let whole = range::whole_fields(known, fields, part.total);
-        let came = self.came(&whole, StatusCode::OK);
-        let length = part.range.end - part.range.start;
-        let storable = self.storable(came).and_then(|storable| {
-            self.fits(&received, Some(length))?;
-            (length <= self.cache.limits(None).in_memory)
-                .then_some(storable)
-                .ok_or("the part is too large")
-        });
-        let storable = match storable {
-            Ok(storable) => storable,
-            Err(why) => return self.not_stored(received, status, why),
-        };
-        let parts = before.and_then(|stored| stored.contents.as_parts().cloned());
-        let parts = parts.unwrap_or_else(|| Parts::new(part.total));
-        let limits = self.cache.limits(self.control.largest);
-        let (contents, filler) = Contents::filling(Some(length), limits);
-        let stored = self.stored(storable, StatusCode::OK, guarded, contents.clone());
-        let Some(reader) = contents.reader(None) else {
-            return self.not_stored(received, status, "the part is not stored");
-        };
-        let (head, body) = received.response.into_parts();
-        let fill_it = Fill {
-            cache: self.cache.clone(),
-            worker: self.worker,
-            stored: Arc::new(stored),
-            filler,
-            part: Some((parts, part, self.epoch)),
-        };
-        fill(life, fill_it, body);
-        let body = super::answer::reading(reader);
-        let response = http::Response::from_parts(head, body);
-        let received = Received {
-            response,
-            upgraded: None,
-            delimited: true,
-        };
-        passing(
-            received,
-            CacheStatus {
-                stored: true,
-                ..status
-            },
-        )
-    }
-
-    fn stored(
+    pub(super) fn stored(
         &self,
         storable: Storable,
         status: StatusCode,
@@ -395,7 +328,11 @@ impl Storing {
     }
 
     /// Whether the content may be stored, as far as can be told before it has come.
-    fn fits(&self, received: &Received, length: Option<u64>) -> Result<(), &'static str> {
+    pub(super) fn fits(
+        &self,
+        received: &Received,
+        length: Option<u64>,
+    ) -> Result<(), &'static str> {
         let limits = self.cache.limits(self.control.largest);
         if !received.delimited {
             return Err("the response does not say where it ends");
@@ -410,7 +347,7 @@ impl Storing {
     }
 
     /// What is not stored is for this client alone. What is stored and was asked about is another thing by now.
-    fn not_stored(
+    pub(super) fn not_stored(
         mut self: Box<Self>,
         received: Received,
         status: CacheStatus,
@@ -437,7 +374,7 @@ impl Storing {
     }
 }
 
-fn passing(received: Received, status: CacheStatus) -> Settled {
+pub(super) fn passing(received: Received, status: CacheStatus) -> Settled {
     Settled::Answer(Answer {
         received,
         status: Some(status),
