@@ -1,20 +1,19 @@
 //! One request on its way for many that wait for the same (collapsed forwarding, RFC 9111 §4).
-//! Not what it brings, which is found in the cache by those who waited.
+//! Not what it brings, which those who waited find in the cache.
 //! Start at [`Flights::join`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Key;
 
-/// All that is on its way, shared by the workers.
+/// All that is on its way, shared by the workers. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Flights(Arc<Inner>);
 
@@ -27,14 +26,18 @@ struct Inner {
 #[derive(Debug)]
 struct Shard {
     flights: HashMap<Key, Flight>,
-    /// Keys of which the last response was nobody else's, and until when that is remembered.
-    alone: LruCache<Key, Instant>,
+    /// Numbers those who wait, never the same twice.
+    tickets: u64,
+    /// Keys whose last response was for one request alone, by a keyed hash, and until when that is remembered. Two keys of one
+    /// hash do no harm: a request goes by itself that could have waited.
+    alone: LruCache<u64, Instant>,
 }
 
 /// What is on its way.
 #[derive(Debug, Default)]
 struct Flight {
-    waiting: VecDeque<oneshot::Sender<Outcome>>,
+    /// Those who wait, in the order they came.
+    waiting: BTreeMap<u64, oneshot::Sender<Outcome>>,
     /// Leaders that failed one after the other.
     failures: u32,
 }
@@ -46,14 +49,14 @@ pub enum Joined {
     Lead(Lead),
     /// One is on its way.
     Wait(Wait),
-    /// It goes by itself: what comes back is for it alone, as it was the last time.
+    /// It goes by itself, and nobody waits for it: what comes back is for it alone, as it was the last time, or too many wait.
     Alone,
 }
 
 /// What waiting came to.
 #[derive(Debug)]
 pub enum Outcome {
-    /// There is something in the cache.
+    /// There is something in the cache: look again.
     Look,
     /// The one before it failed, and it goes in its place.
     Lead(Lead),
@@ -61,17 +64,37 @@ pub enum Outcome {
     Alone,
 }
 
-/// The one on its way. Dropped, it has failed, and one of those who wait takes its place.
+/// The one on its way. Dropped, it has failed, and one of those who wait takes its place; after the second failure in a row all go by
+/// themselves.
+#[must_use = "dropped, it has failed"]
 #[derive(Debug)]
 pub struct Lead {
     flights: Flights,
     key: Key,
+    /// Whether someone has taken it, or it is still on its way to one of those who wait.
+    taken: bool,
     over: bool,
 }
 
 /// A place among those who wait. Dropping it gives it up.
 #[derive(Debug)]
-pub struct Wait(oneshot::Receiver<Outcome>);
+pub struct Wait {
+    flights: Flights,
+    key: Key,
+    ticket: u64,
+    answer: oneshot::Receiver<Outcome>,
+}
+
+/// A power of two.
+const SHARDS: usize = 64;
+/// Those who wait for one; more go by themselves.
+const MOST_WAITING: usize = 10_000;
+/// After so many in a row, it is not the leader's fault.
+const MOST_FAILURES: u32 = 2;
+/// How long it is remembered that a response was for one request alone.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// Of each shard.
+const MOST_REMEMBERED: usize = 1024;
 
 impl Flights {
     /// Nothing is on its way.
@@ -82,82 +105,96 @@ impl Flights {
         }))
     }
 
-    /// Goes with those who ask for the same, ahead or behind.
+    /// Goes with those who ask for the same, ahead of them or behind.
     pub fn join(&self, key: &Key) -> Joined {
-        let mut shard = self.shard(key);
-        if let Some(flight) = shard.flights.get_mut(key) {
-            if flight.waiting.len() >= MOST_WAITING {
-                return Joined::Alone;
-            }
-            let (sender, receiver) = oneshot::channel();
-            flight.waiting.push_back(sender);
-            return Joined::Wait(Wait(receiver));
+        let (hash, mut shard) = self.shard(key);
+        if shard.is_alone(hash) {
+            return Joined::Alone;
         }
-        if let Some(until) = shard.alone.get(key) {
-            if Instant::now() < *until {
-                return Joined::Alone;
-            }
-            shard.alone.pop(key);
+        let ticket = shard.ticket();
+        let Some(flight) = shard.flights.get_mut(key) else {
+            shard.flights.insert(key.clone(), Flight::default());
+            return Joined::Lead(self.lead(key, true));
+        };
+        if flight.waiting.len() >= MOST_WAITING {
+            return Joined::Alone;
         }
-        shard.flights.insert(key.clone(), Flight::default());
-        Joined::Lead(self.lead(key))
+        let (sender, answer) = oneshot::channel();
+        flight.waiting.insert(ticket, sender);
+        Joined::Wait(Wait {
+            flights: self.clone(),
+            key: key.clone(),
+            ticket,
+            answer,
+        })
     }
 
-    fn lead(&self, key: &Key) -> Lead {
+    /// A request that went by itself has brought what others may use: from now on they wait for one another again.
+    pub fn shared(&self, key: &Key) {
+        let (hash, mut shard) = self.shard(key);
+        shard.alone.pop(&hash);
+    }
+
+    /// How many are on their way.
+    pub fn len(&self) -> usize {
+        let shards = self.0.shards.iter();
+        shards.map(|shard| lock(shard).flights.len()).sum()
+    }
+
+    /// Whether nothing is on its way.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lead(&self, key: &Key, taken: bool) -> Lead {
         Lead {
             flights: self.clone(),
             key: key.clone(),
+            taken,
             over: false,
         }
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
-        let inner = &*self.0;
-        let at = inner.hasher.hash_one(key) as usize % SHARDS;
-        let [first, ..] = &inner.shards;
-        let shard = inner.shards.get(at).unwrap_or(first);
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, key: &Key) -> (u64, MutexGuard<'_, Shard>) {
+        let hash = self.0.hasher.hash_one(key);
+        let at = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        let [first, ..] = &self.0.shards;
+        (hash, lock(self.0.shards.get(at).unwrap_or(first)))
     }
 
-    /// Ends a flight: all who wait are told.
+    /// Ends a flight: all who wait are told, outside of the lock.
     fn land(&self, key: &Key, alone: bool) {
-        let mut shard = self.shard(key);
+        let (hash, mut shard) = self.shard(key);
         let flight = shard.flights.remove(key);
         if alone {
-            shard.alone.put(key.clone(), Instant::now() + REMEMBERED);
+            shard.remember(hash);
         } else {
-            shard.alone.pop(key);
+            shard.alone.pop(&hash);
         }
         drop(shard);
-        for waiting in flight.into_iter().flat_map(|flight| flight.waiting) {
-            let outcome = if alone { Outcome::Alone } else { Outcome::Look };
-            // Who does not wait any more needs no answer.
-            let _ = waiting.send(outcome);
-        }
+        let outcome = || if alone { Outcome::Alone } else { Outcome::Look };
+        tell(flight, outcome);
     }
 
-    /// A leader failed: the next one that still waits goes in its place; after the second failure, each by itself.
-    fn hand_over(&self, key: &Key) {
-        let mut shard = self.shard(key);
+    /// A leader failed, or was chosen and had gone before it knew (`failed` is false): the next one that still waits goes in its place;
+    /// after too many failures, each by itself.
+    fn hand_over(&self, key: &Key, failed: bool) {
+        let (_, mut shard) = self.shard(key);
         let Some(flight) = shard.flights.get_mut(key) else {
             return;
         };
-        flight.failures += 1;
-        let heir = (flight.failures < MOST_FAILURES).then(|| {
-            let waiting = &mut flight.waiting;
-            std::iter::from_fn(|| waiting.pop_front()).find(|waiting| !waiting.is_closed())
-        });
-        if let Some(Some(heir)) = heir {
+        flight.failures += u32::from(failed);
+        if flight.failures < MOST_FAILURES
+            && let Some((_, heir)) = flight.waiting.pop_first()
+        {
             drop(shard);
-            // If it has gone just now, its lead is dropped with the message, and fails in its turn.
-            let _ = heir.send(Outcome::Lead(self.lead(key)));
+            // If it has gone just now, this comes back, and is dropped: the next one is chosen.
+            let _ = heir.send(Outcome::Lead(self.lead(key, false)));
             return;
         }
         let flight = shard.flights.remove(key);
         drop(shard);
-        for waiting in flight.into_iter().flat_map(|flight| flight.waiting) {
-            let _ = waiting.send(Outcome::Alone);
-        }
+        tell(flight, || Outcome::Alone);
     }
 }
 
@@ -171,19 +208,44 @@ impl Shard {
     fn new() -> Self {
         Self {
             flights: HashMap::new(),
-            alone: LruCache::new(MOST_REMEMBERED),
+            tickets: 0,
+            // Bounded by hand: a bound would be allocated at once.
+            alone: LruCache::unbounded(),
+        }
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    fn is_alone(&mut self, hash: u64) -> bool {
+        let Some(until) = self.alone.peek(&hash) else {
+            return false;
+        };
+        let holds = Instant::now() < *until;
+        if !holds {
+            self.alone.pop(&hash);
+        }
+        holds
+    }
+
+    fn remember(&mut self, hash: u64) {
+        self.alone.put(hash, Instant::now() + REMEMBERED);
+        if self.alone.len() > MOST_REMEMBERED {
+            self.alone.pop_lru();
         }
     }
 }
 
 impl Lead {
-    /// What it brings is in the cache, and may be used for others.
+    /// What it brings is in the cache, and may be used for others: all who wait look there.
     pub fn shared(mut self) {
         self.over = true;
         self.flights.land(&self.key, false);
     }
 
-    /// What it brings is for it alone; those who ask for the same soon do not wait for one another.
+    /// What it brings is for it alone: all who wait go by themselves, and who asks for the same in the next minute does so at once.
     pub fn alone(mut self) {
         self.over = true;
         self.flights.land(&self.key, true);
@@ -193,115 +255,59 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         if !self.over {
-            self.flights.hand_over(&self.key);
+            self.flights.hand_over(&self.key, self.taken);
         }
     }
 }
 
 impl Wait {
-    /// Waits at most so long; then it goes by itself. Cancel-safe: a lead that comes too late is handed on.
-    pub async fn outcome(self, patience: Duration) -> Outcome {
-        match tokio::time::timeout(patience, self.0).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => Outcome::Alone,
+    /// Waits at most so long; then it goes by itself. Cancel-safe: dropped, it gives up its place, and a lead that was on its way to it
+    /// is handed on.
+    pub async fn outcome(mut self, patience: Duration) -> Outcome {
+        let answer = match timeout(patience, &mut self.answer).await {
+            Ok(answer) => answer.ok(),
+            Err(_) => {
+                self.leave();
+                // It may have come this moment.
+                self.answer.try_recv().ok()
+            }
+        };
+        match answer {
+            Some(Outcome::Lead(mut lead)) => {
+                lead.taken = true;
+                Outcome::Lead(lead)
+            }
+            Some(outcome @ (Outcome::Look | Outcome::Alone)) => outcome,
+            None => Outcome::Alone,
         }
+    }
+
+    fn leave(&self) {
+        let (_, mut shard) = self.flights.shard(&self.key);
+        let flight = shard.flights.get_mut(&self.key);
+        let sender = flight.and_then(|flight| flight.waiting.remove(&self.ticket));
+        drop(shard);
+        drop(sender);
     }
 }
 
-const SHARDS: usize = 64;
-/// Those who wait for one; more go by themselves.
-const MOST_WAITING: usize = 10_000;
-/// After so many, it is not the leader's fault.
-const MOST_FAILURES: u32 = 2;
-/// How long it is remembered that a response was nobody else's.
-const REMEMBERED: Duration = Duration::from_secs(60);
-/// Of each shard.
-const MOST_REMEMBERED: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key() -> Key {
-        Key::new("http://a.example/", "")
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.leave();
     }
+}
 
-    fn lead(flights: &Flights) -> Lead {
-        match flights.join(&key()) {
-            Joined::Lead(lead) => lead,
-            other => panic!("{other:?}"),
-        }
-    }
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // No code of others runs under it, so nothing in it is ever half done.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    fn wait(flights: &Flights) -> Wait {
-        match flights.join(&key()) {
-            Joined::Wait(wait) => wait,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    #[tokio::test(start_paused = true)]
-    async fn all_who_wait_look_when_the_leader_has_something_to_share() {
-        let flights = Flights::new();
-        let lead = lead(&flights);
-        let waits: Vec<Wait> = (0..1000).map(|_| wait(&flights)).collect();
-        lead.shared();
-        for wait in waits {
-            assert!(matches!(wait.outcome(LONG).await, Outcome::Look));
-        }
-        assert!(matches!(flights.join(&key()), Joined::Lead(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_nobody_else_s_is_not_waited_for_a_while() {
-        let flights = Flights::new();
-        let lead_once = lead(&flights);
-        let waiting = wait(&flights);
-        lead_once.alone();
-        assert!(matches!(waiting.outcome(LONG).await, Outcome::Alone));
-        assert!(matches!(flights.join(&key()), Joined::Alone));
-        tokio::time::advance(REMEMBERED + Duration::from_secs(1)).await;
-        lead(&flights).shared();
-        assert!(matches!(flights.join(&key()), Joined::Lead(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_leader_that_fails_is_replaced_once_by_one_that_still_waits() {
-        let flights = Flights::new();
-        let first = lead(&flights);
-        let (gone, heir, third) = (wait(&flights), wait(&flights), wait(&flights));
-        drop(gone);
-        drop(first);
-        let Outcome::Lead(second) = heir.outcome(LONG).await else {
-            panic!("it does not lead");
-        };
-        drop(second);
-        assert!(matches!(third.outcome(LONG).await, Outcome::Alone));
-        assert!(matches!(flights.join(&key()), Joined::Lead(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lead_that_reaches_nobody_is_handed_on() {
-        let flights = Flights::new();
-        let first = lead(&flights);
-        let (chosen, other) = (wait(&flights), wait(&flights));
-        drop(first);
-        // It was chosen, and goes before it has noticed.
-        drop(chosen);
-        assert!(matches!(other.outcome(LONG).await, Outcome::Alone));
-        drop(lead(&flights));
-        assert!(matches!(flights.join(&key()), Joined::Lead(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn patience_ends() {
-        let flights = Flights::new();
-        let lead = lead(&flights);
-        let outcome = wait(&flights).outcome(Duration::from_secs(1)).await;
-        assert!(matches!(outcome, Outcome::Alone));
-        drop(lead);
-        assert!(matches!(flights.join(&key()), Joined::Lead(_)));
+fn tell(flight: Option<Flight>, outcome: impl Fn() -> Outcome) {
+    for waiting in flight
+        .into_iter()
+        .flat_map(|flight| flight.waiting.into_values())
+    {
+        // Who does not wait any more needs no answer.
+        let _ = waiting.send(outcome());
     }
 }

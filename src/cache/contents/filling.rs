@@ -1,421 +1,332 @@
-//! A content while it arrives: who brings it goes at the origin's pace, who reads it at its own.
+//! A content while it arrives, as its filler and its readers share it, over all workers.
+//! Not when it goes to disk (filler). Start at [`Filling::next`].
 //!
 //! Up to a limit all of it is in memory. What is longer is written to disk as it comes, and only a window of it stays in
-//! memory; without a disk it is not stored: then whoever reads it already goes on, and who brings it waits for the slowest.
+//! memory; without a disk it is passing: not stored, and whoever reads it already goes on. The lock is held for as long as it takes
+//! to look at a few numbers, and nothing is woken under it.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use tokio::time::Instant;
 
-use super::{Contents, Limits, PIECE_COST, Pieces, Whole};
-use crate::cache::Stored;
-use crate::cache::disk::{OnDisk, Writer};
+use super::pieces::Pieces;
+use super::places::{Behind, Places, WINDOW};
+use crate::cache::disk::OnDisk;
 
 /// What is there so far.
 #[derive(Debug)]
-pub(super) struct Filling(Mutex<State>, Option<u64>);
-
-#[derive(Debug, Default)]
-pub(super) struct State {
-    pieces: VecDeque<Bytes>,
-    /// Where the first of them begins.
-    base: u64,
-    end: u64,
-    failed: bool,
-    /// All of it came, and is not stored.
-    ended: bool,
-    /// Readers, each with where it is.
-    readers: Vec<Option<Place>>,
-    /// Who brings it, if they wait for a reader.
-    filler: Option<Waker>,
-    /// It is not stored: nobody new can read it.
-    passing: bool,
-    disk: Option<OnDisk>,
+pub(super) struct Filling {
+    expected: Option<u64>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Place {
-    at: u64,
-    waker: Option<Waker>,
+pub(super) struct State {
+    pub(super) pieces: Pieces,
+    places: Places,
+    passing: bool,
+    /// What has been written to disk, and how much of it that is.
+    disk: Option<OnDisk>,
+    on_disk: u64,
+    over: Option<Over>,
+    trailers: Option<HeaderMap>,
+    /// The filler, if it waits for the slowest reader.
+    room: Option<Waker>,
+    /// The filler, if it waits for all readers to be gone.
+    deserted: Option<Waker>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// All of it came, and is in memory for good: not here.
+    Kept,
+    /// All of it came, and those who read it find it here.
+    Ended,
+    /// It broke off.
+    Failed,
 }
 
 /// What a reader finds.
 pub(super) enum Next {
-    /// These bytes.
     Bytes(Bytes),
     /// They lie on disk.
     OnDisk(OnDisk),
-    /// They are still to come.
+    /// They are still to come; the waker was noted.
     Wait,
-    /// There are no more.
-    End,
+    /// There are no more, but perhaps trailers.
+    End(Option<HeaderMap>),
+    /// All of it is whole now.
+    Kept,
     /// They do not come.
     Cut,
 }
 
+/// What is brought to its end although nobody reads it any more, if no more than that is missing, in bytes.
+const LITTLE: u64 = 1 << 20;
+
 impl Filling {
     pub(super) fn new(expected: Option<u64>) -> Self {
-        Self(Mutex::default(), expected)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in it can be half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Self {
+            expected,
+            state: Mutex::default(),
+        }
     }
 
     pub(super) fn expected(&self) -> Option<u64> {
-        self.1
+        self.expected
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.lock().failed
+        self.lock().over == Some(Over::Failed)
+    }
+
+    pub(super) fn is_passing(&self) -> bool {
+        self.lock().passing
     }
 
     pub(super) fn is_spilled(&self) -> bool {
-        self.lock().disk.is_some()
+        let state = self.lock();
+        state.disk.is_some() && !state.passing
     }
 
     pub(super) fn memory(&self) -> u64 {
-        let state = self.lock();
-        state.held() + (state.pieces.len() * PIECE_COST) as u64
+        self.lock().pieces.memory()
     }
 
-    /// A place for a reader that begins at an offset. `None` where it can not have that any more.
+    pub(super) fn readers(&self) -> usize {
+        self.lock().places.taken()
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.lock().pieces.end()
+    }
+
+    /// A place for a reader that begins at an offset. `None` where nobody new is let in: it is passing, or over.
     pub(super) fn attach(&self, at: u64) -> Option<usize> {
         let mut state = self.lock();
-        if state.failed || state.passing {
-            return None;
-        }
-        let place = Place { at, waker: None };
-        match state.readers.iter().position(Option::is_none) {
-            Some(free) => {
-                *state.readers.get_mut(free)? = Some(place);
-                Some(free)
-            }
-            None => {
-                state.readers.push(Some(place));
-                Some(state.readers.len() - 1)
-            }
-        }
+        let is_open = !state.passing && state.over.is_none();
+        is_open.then(|| state.places.take(at))
     }
 
-    pub(super) fn detach(&self, reader: usize) {
+    /// A reader goes.
+    pub(super) fn detach(&self, place: usize) {
         let mut state = self.lock();
-        if let Some(place) = state.readers.get_mut(reader) {
-            *place = None;
-        }
-        state.let_go();
-        let waker = state.filler.take();
+        state.places.leave(place);
+        let woken = state.after_change();
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(woken);
     }
 
-    /// What stands at an offset; the reader has taken all before it.
-    pub(super) fn next(&self, reader: usize, at: u64, waker: &Waker) -> Next {
+    /// What stands at an offset; the reader has taken all before it. Notes the waker only where it must wait.
+    pub(super) fn next(&self, place: usize, at: u64, cx: &Context<'_>) -> Next {
         let mut state = self.lock();
-        if let Some(Some(place)) = state.readers.get_mut(reader) {
-            place.at = at;
-            place.waker = None;
-        }
-        if state.passing {
-            state.let_go();
-        }
-        let filler = state.filler.take();
+        let Some(before) = state.places.advance(place, at) else {
+            return Next::Cut;
+        };
+        let woken = state.moved(before, at);
         let next = state.at(at);
-        if matches!(next, Next::Wait)
-            && let Some(Some(place)) = state.readers.get_mut(reader)
-        {
-            place.waker = Some(waker.clone());
+        if matches!(next, Next::Wait) {
+            state.places.wait(place, cx.waker());
         }
         drop(state);
-        if let Some(filler) = filler {
-            filler.wake();
-        }
+        wake(woken);
         next
     }
-}
 
-impl Filling {
-    /// Room for more, in what is not stored: the slowest reader is not too far behind.
-    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+    /// More has come.
+    pub(super) fn add(&self, bytes: Bytes) {
+        self.change(|state| {
+            state.pieces.add(bytes);
+            state.let_go();
+        });
+    }
+
+    /// All that is in memory now, in order.
+    pub(super) fn all(&self) -> Vec<Bytes> {
+        self.lock().pieces.all()
+    }
+
+    /// So much of it can be read from disk.
+    pub(super) fn written(&self, reader: Option<OnDisk>, more: u64) {
         let mut state = self.lock();
-        let behind = state.slowest().map_or(0, |at| state.end.saturating_sub(at));
-        if !state.passing || behind <= WINDOW {
+        state.disk = reader.or_else(|| state.disk.take());
+        state.on_disk += more;
+        state.let_go();
+    }
+
+    /// It is not stored from now on.
+    pub(super) fn pass(&self) {
+        let mut state = self.lock();
+        state.passing = true;
+        state.let_go();
+    }
+
+    /// It is over. `take` has what is in memory; what it leaves there stays for those who read it.
+    pub(super) fn over(
+        &self,
+        how: Over,
+        trailers: Option<HeaderMap>,
+        take: impl FnOnce(&mut Pieces),
+    ) {
+        self.change(|state| {
+            take(&mut state.pieces);
+            state.over = Some(how);
+            state.trailers = trailers;
+            state.clear_if_deserted();
+        });
+    }
+
+    /// Whether it is worth going on.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.lock().is_wanted(self.expected)
+    }
+
+    /// Completes when it is not worth going on. Only readers that go can bring that about between two pushes.
+    pub(super) fn poll_unwanted(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if !state.is_wanted(self.expected) {
             return Poll::Ready(());
         }
-        state.filler = Some(cx.waker().clone());
+        state.deserted = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    fn poll_abandoned(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Whether the filler must wait for a reader, and when to look again even if that one does nothing.
+    pub(super) fn held_back(&self, now: Instant, patience: Duration) -> Option<Instant> {
         let mut state = self.lock();
-        let worth = !state.passing && state.is_nearly_whole(self.1);
-        if state.attached() == 0 && !worth {
+        if !state.passing {
+            return None;
+        }
+        let end = state.pieces.end();
+        let (behind, cut) = state.places.judge(end, now, patience);
+        state.let_go();
+        drop(state);
+        wake(cut);
+        match behind {
+            Behind::Nobody => None,
+            Behind::Someone(look) => Some(look),
+        }
+    }
+
+    /// Completes when no reader is further behind than the window.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if !state.is_full() {
             return Poll::Ready(());
         }
-        state.filler = Some(cx.waker().clone());
+        state.room = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Changes the state for the last time, and tells all readers.
-    fn end(&self, change: impl FnOnce(&mut State)) {
+    /// Changes the state, and wakes all who wait for that.
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         change(&mut state);
-        let wakers = state.wake_readers();
+        let woken = state.places.waiting();
         drop(state);
-        for waker in wakers {
-            waker.wake();
-        }
+        wake(woken);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under it, so nothing in it is ever half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn held(&self) -> u64 {
-        self.end - self.base
-    }
-
-    fn attached(&self) -> usize {
-        self.readers.iter().flatten().count()
-    }
-
     fn at(&self, at: u64) -> Next {
-        if at < self.base {
-            return self.disk.clone().map_or(Next::Cut, Next::OnDisk);
+        if at < self.pieces.begin() {
+            let disk = self.disk.clone().filter(|_| at < self.on_disk);
+            return disk.map_or(Next::Cut, Next::OnDisk);
         }
-        let mut begins = self.base;
-        for piece in &self.pieces {
-            let ends = begins + piece.len() as u64;
-            if at < ends {
-                let skip = usize::try_from(at - begins).unwrap_or(usize::MAX);
-                return Next::Bytes(piece.slice(skip..));
-            }
-            begins = ends;
+        if let Some(bytes) = self.pieces.at(at) {
+            return Next::Bytes(bytes);
         }
-        match (self.failed, self.ended) {
-            (true, _) => Next::Cut,
-            (false, true) => Next::End,
-            (false, false) => Next::Wait,
+        match self.over {
+            None => Next::Wait,
+            Some(Over::Kept) => Next::Kept,
+            Some(Over::Ended) => Next::End(self.trailers.clone()),
+            Some(Over::Failed) => Next::Cut,
         }
     }
 
-    /// Lets go of what is on disk beyond the window, or of what all who read it have taken.
+    /// A reader went on: what only it still needed is let go of, and who waits for it is told.
+    fn moved(&mut self, before: u64, at: u64) -> Vec<Waker> {
+        if !self.passing || before == at {
+            return Vec::new();
+        }
+        let first = self.pieces.first_end().unwrap_or(0);
+        if before < first && at >= first && !self.places.any_before(first) {
+            self.let_go();
+        }
+        let bound = self.bound();
+        let was_behind = before < bound && at >= bound;
+        let room = self
+            .room
+            .take_if(|_| was_behind && !self.places.any_before(bound));
+        room.into_iter().collect()
+    }
+
+    /// A reader went.
+    fn after_change(&mut self) -> Vec<Waker> {
+        if self.passing {
+            self.let_go();
+        }
+        if self.over.is_some() {
+            self.clear_if_deserted();
+        }
+        let full = self.is_full();
+        let room = self.room.take_if(|_| !full);
+        let deserted = self.places.is_deserted();
+        let deserted = self.deserted.take_if(|_| deserted);
+        room.into_iter().chain(deserted).collect()
+    }
+
+    /// Lets go of what is on disk and beyond the window, or of what all who read it have taken.
     fn let_go(&mut self) {
-        let keep_from = match (self.passing, &self.disk) {
-            (true, _) => self.slowest().unwrap_or(self.end),
-            (false, Some(_)) => self.end.saturating_sub(WINDOW),
-            (false, None) => return,
+        let end = self.pieces.end();
+        let from = if self.passing {
+            self.places.slowest().unwrap_or(end)
+        } else {
+            self.on_disk.min(end.saturating_sub(WINDOW))
         };
-        while let Some(first) = self.pieces.front() {
-            let ends = self.base + first.len() as u64;
-            if ends > keep_from {
-                break;
-            }
-            self.base = ends;
-            self.pieces.pop_front();
+        self.pieces.let_go(from);
+    }
+
+    fn clear_if_deserted(&mut self) {
+        if self.places.taken() == 0 {
+            let end = self.pieces.end();
+            self.pieces.let_go(end);
+            self.disk = None;
         }
     }
 
-    fn slowest(&self) -> Option<u64> {
-        self.readers.iter().flatten().map(|place| place.at).min()
+    fn bound(&self) -> u64 {
+        self.pieces.end().saturating_sub(WINDOW)
     }
 
-    fn wake_readers(&mut self) -> Vec<Waker> {
-        let readers = self.readers.iter_mut().flatten();
-        readers.filter_map(|place| place.waker.take()).collect()
+    fn is_full(&self) -> bool {
+        self.passing && self.places.any_before(self.bound())
     }
 
-    /// Whether it is worth going on although nobody reads: little is missing, or more than half is there.
-    fn is_nearly_whole(&self, expected: Option<u64>) -> bool {
-        match expected {
-            Some(expected) => {
-                expected - self.end.min(expected) <= ENOUGH || self.end * 2 >= expected
-            }
-            None => self.end <= ENOUGH,
+    /// Someone reads it, or it is stored and nobody ever did, or it is stored and most of it is there.
+    fn is_wanted(&self, expected: Option<u64>) -> bool {
+        if self.passing || self.places.is_deserted() {
+            let rest = expected.map(|expected| expected.saturating_sub(self.pieces.end()));
+            let most_is_there = |rest| rest <= LITTLE || rest < self.pieces.end();
+            return self.places.taken() > 0 || (!self.passing && rest.is_some_and(most_is_there));
         }
+        true
     }
 }
 
-/// Brings a content. Dropped before it is finished, it leaves readers with a content that breaks off.
-#[derive(Debug)]
-pub struct Filler {
-    contents: Contents,
-    limits: Limits,
-    writer: Option<Writer>,
-    finished: bool,
-}
-
-/// Nobody reads it, or it could not be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the content is not wanted any more")]
-pub struct Abandoned;
-
-impl Filler {
-    pub(super) fn new(contents: Contents, limits: Limits) -> Self {
-        Self {
-            contents,
-            limits,
-            writer: None,
-            finished: false,
-        }
-    }
-
-    /// Writes what is longer than the memory's limit to disk.
-    pub fn spill_to(&mut self, writer: Writer) {
-        self.writer = Some(writer);
-    }
-
-    fn filling(&self) -> Option<&Filling> {
-        self.contents.0.filling.as_ref()
-    }
-
-    /// Whether what has come is not stored: it is longer than it may be.
-    pub fn is_passing(&self) -> bool {
-        self.filling().is_some_and(|filling| filling.lock().passing)
-    }
-
-    /// Whether it is being written to disk.
-    pub fn is_spilling(&self) -> bool {
-        self.filling().is_some_and(Filling::is_spilled)
-    }
-
-    /// Adds bytes, and wakes who waits for them. Waits for the disk where they go there, and for the slowest reader where they are
-    /// not stored. Errors: nobody reads it any more, and it is not worth going on. Not cancel-safe.
-    pub async fn push(&mut self, bytes: Bytes) -> Result<(), Abandoned> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        // A copy: what is kept for long must not hold a large buffer that it is a small part of.
-        let bytes = Bytes::copy_from_slice(&bytes);
-        self.make_way(bytes.len() as u64).await;
-        if self.is_spilling()
-            && let Some(writer) = &mut self.writer
-            && writer.write(bytes.clone()).await.is_err()
-        {
-            // Those who read what is in memory go on; who is further back is cut.
-            self.give_up_disk();
-        }
-        let expected = self.contents.length();
-        let filling = self.filling().ok_or(Abandoned)?;
-        let mut state = filling.lock();
-        state.end += bytes.len() as u64;
-        state.pieces.push_back(bytes);
-        state.let_go();
-        let wanted = state.attached() > 0 || (!state.passing && state.is_nearly_whole(expected));
-        let wakers = state.wake_readers();
-        drop(state);
-        for waker in wakers {
-            waker.wake();
-        }
-        if !wanted {
-            return Err(Abandoned);
-        }
-        std::future::poll_fn(|cx| filling.poll_room(cx)).await;
-        Ok(())
-    }
-
-    /// Decides where more bytes go, once they are too many for memory.
-    async fn make_way(&mut self, more: u64) {
-        let Some(filling) = self.contents.0.filling.as_ref() else {
-            return;
-        };
-        let (end, settled) = {
-            let state = filling.lock();
-            (state.end + more, state.passing || state.disk.is_some())
-        };
-        if settled && end <= self.limits.largest || end <= self.limits.in_memory {
-            return;
-        }
-        let fits = end <= self.limits.largest;
-        if let Some(writer) = self.writer.as_mut().filter(|_| fits) {
-            let so_far: Vec<Bytes> = filling.lock().pieces.iter().cloned().collect();
-            let mut written = Ok(());
-            for piece in so_far {
-                written = written.and(writer.write(piece).await);
-            }
-            if written.is_ok() {
-                filling.lock().disk = Some(writer.reader());
-                return;
-            }
-        }
-        self.give_up_disk();
-    }
-
-    fn give_up_disk(&mut self) {
-        self.writer = None;
-        if let Some(filling) = self.filling() {
-            let mut state = filling.lock();
-            state.passing = true;
-            state.let_go();
-        }
-    }
-
-    /// Completes when nobody reads it and it is not worth going on. Cancel-safe.
-    pub async fn abandoned(&self) {
-        let Some(filling) = self.filling() else {
-            return;
-        };
-        std::future::poll_fn(|cx| filling.poll_abandoned(cx)).await;
-    }
-
-    /// All of it has come: who comes from now on finds it whole. `head` is written with it where it went to disk. Errors: it is not as
-    /// long as it was to be, or it is not stored; those who read it have had all the same.
-    pub async fn finish(
-        mut self,
-        trailers: Option<HeaderMap>,
-        head: &Stored,
-    ) -> Result<(), Abandoned> {
-        let filling = self.contents.0.filling.as_ref().ok_or(Abandoned)?;
-        let end = filling.lock().end;
-        if filling.expected().is_some_and(|expected| expected != end) {
-            return Err(Abandoned);
-        }
-        let (spilled, passing) = {
-            let state = filling.lock();
-            (state.disk.is_some(), state.passing)
-        };
-        let mut kept = !passing;
-        let whole = match self.writer.take().filter(|_| spilled) {
-            Some(writer) => {
-                let on_disk = writer.reader();
-                kept &= writer.finish(head).await.is_ok();
-                Whole::Disk(on_disk)
-            }
-            None => {
-                let pieces: Vec<Bytes> = filling.lock().pieces.iter().cloned().collect();
-                Whole::Memory(Pieces::new(pieces, trailers))
-            }
-        };
-        self.finished = true;
-        // What is passing is whole for those who read it, and only the end of it is at hand.
-        if passing {
-            filling.end(|state| state.ended = true);
-            return Err(Abandoned);
-        }
-        // Only a filler sets it, and there is one.
-        let _ = self.contents.0.whole.set(whole);
-        // Whoever reads goes on from what is whole.
-        filling.end(|state| {
-            state.pieces = VecDeque::new();
-            state.base = state.end;
-        });
-        if kept { Ok(()) } else { Err(Abandoned) }
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
     }
 }
-
-impl Drop for Filler {
-    fn drop(&mut self) {
-        if let Some(filling) = self.filling().filter(|_| !self.finished) {
-            filling.end(|state| state.failed = true);
-        }
-    }
-}
-
-/// So much stays in memory of what is on disk too, and so far may the slowest reader be behind in what is not stored.
-const WINDOW: u64 = 1 << 20;
-/// What is brought to its end although nobody reads it.
-const ENOUGH: u64 = 1 << 20;
