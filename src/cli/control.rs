@@ -166,7 +166,7 @@ impl Control {
     }
 
     /// Asks and reads the answer; tells what went wrong and gives `None`.
-    fn ask(&self, request: &Value) -> Option<Value> {
+    pub(super) fn ask(&self, request: &Value) -> Option<Value> {
         let path = match &self.socket {
             Ok(path) => path,
             Err(why) => {

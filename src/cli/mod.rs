@@ -4,6 +4,7 @@
 
 mod args;
 mod ca;
+mod cache;
 mod check;
 mod control;
 mod explain;
@@ -57,6 +58,10 @@ pub fn run() -> ExitCode {
         }
         Command::Flows(flows) => {
             control::Control::new(config.as_deref(), cli.socket.as_deref()).flows(&flows)
+        }
+        Command::Cache { action } => {
+            let control = control::Control::new(config.as_deref(), cli.socket.as_deref());
+            cache::cache(&control, &action)
         }
         Command::Ca { action } => ca::ca(config.as_deref(), &action),
         Command::Conditions => explain::conditions(),

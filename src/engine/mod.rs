@@ -3,6 +3,7 @@
 //! Start at [`run`].
 
 mod admin;
+mod cache;
 mod certificates;
 mod desk;
 mod listeners;

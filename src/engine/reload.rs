@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::fault::Fault;
 
 impl Engine {
-    /// Builds everything anew and swaps it in, and gives back what needs a restart; or keeps what is running and tells every
-    /// fault.
+    /// Builds everything anew and swaps it in, and gives back what needs a restart or is most likely not meant; or keeps what
+    /// is running and tells every fault.
     pub(super) fn reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
         let reloaded = self.try_reload(ignore_expect);
         match &reloaded {
@@ -75,7 +75,8 @@ impl Engine {
             }
             worker.line().tell(Command::Open(sockets));
         }
-        let warnings = self.lags_behind(&config);
+        let mut warnings = self.lags_behind(&config);
+        warnings.extend(config.warnings());
         self.config = config.into();
         Ok(warnings)
     }

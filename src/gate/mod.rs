@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::addr::Host;
 use crate::auth::{Authenticator, Credentials, Outcome, Principal};
 use crate::policy::{
-    Denial, DenyAction, Explanation, Facts, Grant, Permit, Policy, Reason, Verdict,
+    Allowance, Denial, DenyAction, Explanation, Facts, Grant, Permit, Policy, Reason, Verdict,
 };
 use crate::resolve::{CachedResolver, ResolveError, Resolver};
 use crate::tls::acceptor::{ClientTls, Server};
@@ -180,14 +180,14 @@ impl Gate {
         self.auth.as_ref()?.recall(principal, client)
     }
 
-    /// Takes a request out of the rate of the rule that permits it, if it has one.
-    pub fn charge(&self, permit: &Permit, intent: &Intent) -> Result<(), Denial> {
-        let Some(rate) = permit.obligations().rate else {
+    /// Takes a request out of the rate of the rule that allows it, if it has one.
+    pub fn charge(&self, allowance: &Allowance, intent: &Intent) -> Result<(), Denial> {
+        let Some(rate) = allowance.obligations.rate else {
             return Ok(());
         };
         let taken = self
             .rates
-            .take(self.policy.name(), permit.rule(), intent, rate);
+            .take(self.policy.name(), &allowance.rule, intent, rate);
         let Err(wait) = taken else {
             return Ok(());
         };
@@ -197,7 +197,7 @@ impl Gate {
             redirect: None,
         };
         Err(Denial {
-            rule: permit.rule().clone(),
+            rule: allowance.rule.clone(),
             reason: Reason::Rate(wait),
             action: Arc::new(action),
         })

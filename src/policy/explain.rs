@@ -11,7 +11,8 @@ use super::condition::Truth;
 use super::render::in_words;
 use super::rule::{Clause, Rule};
 use super::walk::{Held, Moment, Observer};
-use super::{Demands, Denial, Facts, Obligations, Policy, RuleRef, Verdict};
+use super::{Allowance, Demands, Denial, Facts, Obligations, Policy, RuleRef, Verdict};
+use crate::cache::Control;
 
 /// How a verdict came about; for people by `Display`, for programs by `serde`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -121,7 +122,7 @@ impl Policy {
             Verdict::Deny(denial) => explanation.deny(&denial),
             Verdict::Allow(grant) => match addresses {
                 None => {
-                    explanation.allow(&grant.rule, &grant.obligations, grant.would_deny.as_deref());
+                    explanation.allow(grant.allowance());
                     if !grant.settled {
                         explanation.reason += ", unless the address decides otherwise";
                     }
@@ -129,8 +130,7 @@ impl Policy {
                 Some(addresses) => {
                     match self.confirm_observed(&grant, facts, addresses, own, &mut watch) {
                         Ok(permit) => {
-                            let noted = permit.would_deny.as_deref();
-                            explanation.allow(&permit.rule, &permit.obligations, noted);
+                            explanation.allow(permit.allowance());
                             explanation.permitted = permit.addresses;
                         }
                         Err(denial) => explanation.deny(&denial),
@@ -268,7 +268,9 @@ fn show_rule(rule: &Rule, traced: &Traced, facts: &Facts<'_>) -> Tried {
 }
 
 impl Explanation {
-    fn allow(&mut self, rule: &RuleRef, obligations: &Obligations, noted: Option<&Denial>) {
+    fn allow(&mut self, allowance: &Allowance) {
+        let rule = &allowance.rule;
+        let noted = allowance.would_deny.as_deref();
         self.verdict = "allow";
         self.decided_by(rule);
         self.reason = match (noted, rule.index) {
@@ -286,7 +288,8 @@ impl Explanation {
             rate,
             bandwidth,
             filters,
-        } = obligations;
+            cache,
+        } = allowance.obligations.as_ref();
         let intercept = intercept.as_ref().map(|_| "intercept".to_owned());
         let tls = (*tls != Demands::default()).then(|| "tls".to_owned());
         let rate = rate.map(|rate| {
@@ -299,7 +302,8 @@ impl Explanation {
         });
         let bandwidth = bandwidth.map(|size| format!("bandwidth = {size} each second"));
         let filters = filters.names().map(str::to_owned);
-        self.obligations = [intercept, tls, rate, bandwidth]
+        let cache = (**cache != Control::default()).then(|| format!("cache = {cache}"));
+        self.obligations = [intercept, tls, rate, bandwidth, cache]
             .into_iter()
             .flatten()
             .chain(filters)

@@ -52,8 +52,8 @@ pub use explain::{Asked, Explanation, Tested, Tried, Walked};
 pub use facts::{Facts, Hello, Look, Scheme};
 pub use lookup::{ListLookup, Lists};
 pub use verdict::{
-    ClientCertificate, Demands, Denial, DenyAction, Grant, HelloProblem, Intercept, Obligations,
-    Otherwise, Permit, Rate, Reason, RuleRef, Sni, Verdict,
+    Allowance, ClientCertificate, Demands, Denial, DenyAction, Grant, HelloProblem, Intercept,
+    Obligations, Otherwise, Permit, Rate, Reason, RuleRef, Sni, Verdict,
 };
 
 use std::net::SocketAddr;
@@ -100,6 +100,12 @@ impl Policy {
     pub fn asks_hello(&self) -> bool {
         let mut clauses = self.rules.iter().flat_map(|rule| &rule.clauses);
         clauses.any(|clause| clause.condition.waits().hello)
+    }
+
+    /// The rules that say what the cache is to do; not those that keep it off.
+    pub fn caches(&self) -> impl Iterator<Item = &RuleRef> {
+        let rules = self.rules.iter();
+        rules.filter(|rule| rule.caches()).map(|rule| &rule.id)
     }
 
     /// The first rule that intercepts.
@@ -155,10 +161,12 @@ impl Policy {
         let outcome = Walk::new(self, facts, moment, None).run(observer);
         match outcome.ruling {
             Ruling::Allow(rule, obligations) => Verdict::Allow(Grant {
-                rule,
-                obligations,
+                allowance: Allowance {
+                    rule,
+                    obligations,
+                    would_deny: outcome.would_deny,
+                },
                 settled: outcome.settled,
-                would_deny: outcome.would_deny,
             }),
             Ruling::Deny(denial) => Verdict::Deny(denial),
         }
@@ -187,13 +195,16 @@ impl Policy {
                 Ruling::Allow(rule, obligations) => {
                     let permit = permit.get_or_insert_with(|| Permit {
                         addresses: Vec::with_capacity(addresses.len()),
-                        rule: rule.clone(),
-                        obligations,
-                        would_deny: None,
+                        allowance: Allowance {
+                            rule: rule.clone(),
+                            obligations,
+                            would_deny: None,
+                        },
                     });
-                    if permit.rule.index == rule.index {
+                    let allowance = &mut permit.allowance;
+                    if allowance.rule.index == rule.index {
                         permit.addresses.push(address);
-                        permit.would_deny = permit.would_deny.take().or(outcome.would_deny);
+                        allowance.would_deny = allowance.would_deny.take().or(outcome.would_deny);
                     }
                 }
                 Ruling::Deny(denial) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::addr::{AddrClass, Host};
+use crate::cache::Control;
 use crate::fault::Location;
 use crate::filter::Filters;
 use crate::settings::ByteSize;
@@ -43,6 +44,8 @@ pub struct Obligations {
     pub bandwidth: Option<ByteSize>,
     /// Changes to requests and responses.
     pub filters: Filters,
+    /// What the cache does with responses, where there is one.
+    pub cache: Arc<Control>,
 }
 
 /// How a tunnel is intercepted, and what becomes of one that can not be.
@@ -103,14 +106,23 @@ pub enum Sni {
     Any,
 }
 
+/// What allows, and on what terms. No permission: a [`Grant`] or a [`Permit`] is. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Allowance {
+    /// The rule that allows.
+    pub rule: RuleRef,
+    /// What must be done.
+    pub obligations: Arc<Obligations>,
+    /// The denial that only the report mode kept from being one.
+    pub would_deny: Option<Arc<Denial>>,
+}
+
 /// Allowed by name: may be resolved; may be answered from cache if settled.
 #[must_use]
 #[derive(Debug)]
 pub struct Grant {
-    pub(super) rule: RuleRef,
-    pub(super) obligations: Arc<Obligations>,
+    pub(super) allowance: Allowance,
     pub(super) settled: bool,
-    pub(super) would_deny: Option<Arc<Denial>>,
 }
 
 /// Allowed by address: exactly these socket addresses may be dialled.
@@ -124,9 +136,7 @@ pub struct Grant {
 #[derive(Debug)]
 pub struct Permit {
     pub(super) addresses: Vec<SocketAddr>,
-    pub(super) rule: RuleRef,
-    pub(super) obligations: Arc<Obligations>,
-    pub(super) would_deny: Option<Arc<Denial>>,
+    pub(super) allowance: Allowance,
 }
 
 /// The answer of the first moment.
@@ -219,24 +229,14 @@ impl Default for DenyAction {
 }
 
 impl Grant {
-    /// The rule that allows, as far as is known yet.
-    pub fn rule(&self) -> &RuleRef {
-        &self.rule
-    }
-
-    /// What must be done.
-    pub fn obligations(&self) -> &Arc<Obligations> {
-        &self.obligations
+    /// The rule that allows, as far as is known yet, and its terms.
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// Whether no condition was left open: the second moment can not change the rule.
     pub fn is_settled(&self) -> bool {
         self.settled
-    }
-
-    /// The denial that only the report mode kept from being one.
-    pub fn would_deny(&self) -> Option<&Arc<Denial>> {
-        self.would_deny.as_ref()
     }
 }
 
@@ -246,18 +246,23 @@ impl Permit {
         &self.addresses
     }
 
+    /// The rule that allows, and its terms.
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
+    }
+
     /// The rule that allows.
     pub fn rule(&self) -> &RuleRef {
-        &self.rule
+        &self.allowance.rule
     }
 
     /// What must be done.
     pub fn obligations(&self) -> &Arc<Obligations> {
-        &self.obligations
+        &self.allowance.obligations
     }
 
     /// The denial that only the report mode kept from being one.
     pub fn would_deny(&self) -> Option<&Arc<Denial>> {
-        self.would_deny.as_ref()
+        self.allowance.would_deny.as_ref()
     }
 }

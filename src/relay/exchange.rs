@@ -4,18 +4,19 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http::{HeaderMap, Request, StatusCode, Version};
 use tokio::sync::watch;
 
+use super::cached::{Answer, Consulted, Errand, Purpose, Settled};
 use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, filtered, retry, throttle};
-use crate::filter::Channel;
+use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
-use crate::policy::{Permit, Scheme};
+use crate::policy::{Allowance, Permit, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
 
@@ -29,12 +30,24 @@ impl Relay {
         caller: &Caller,
         to: &Destination,
     ) -> Reply {
+        self.carry(request, caller, to, Purpose::Client).await
+    }
+
+    /// The same, for a client or for the cache.
+    pub(super) async fn carry(
+        &self,
+        request: Request<Body>,
+        caller: &Caller,
+        to: &Destination,
+        purpose: Purpose,
+    ) -> Reply {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(&to.path));
         recording.edit(|record| record.authority = Some(to.authority.clone()));
         // What a refusal needs of the request: the client's preferences for the form of the answer.
         let asked = accept_of(request.headers());
-        match self.attempt(request, caller, to, &mut recording).await {
+        let attempt = self.attempt(request, (caller, to, purpose), &mut recording);
+        match attempt.await {
             Ok(sent) => self.pass_back(sent, caller, recording),
             Err(refusal) => {
                 let close = matches!(refusal, Refusal::Trouble(_) | Refusal::Ended(_));
@@ -51,8 +64,7 @@ impl Relay {
     async fn attempt(
         &self,
         request: Request<Body>,
-        caller: &Caller,
-        to: &Destination,
+        (caller, to, purpose): (&Caller, &Destination, Purpose),
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let (head, body) = request.into_parts();
@@ -86,7 +98,7 @@ impl Relay {
             biased;
             // Whichever loses is dropped: a request under way closes its connection.
             reason = flow.killed() => Err(Refusal::Ended(reason.to_string())),
-            sent = self.decide_and_send(head, body, caller, to, recording) => sent,
+            sent = self.decide_and_send(head, body, (caller, to, purpose), recording) => sent,
         }
     }
 
@@ -94,87 +106,92 @@ impl Relay {
         &self,
         mut head: http::request::Parts,
         body: Body,
-        caller: &Caller,
-        to: &Destination,
+        (caller, to, purpose): (&Caller, &Destination, Purpose),
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let generation = self.parts.generation();
-        let permit = self.permit(caller, recording, Some(&head.headers)).await?;
+        let consulted = self
+            .consult(&head, &body, (caller, to, purpose), recording)
+            .await?;
+        let (permit, errand) = match consulted {
+            Consulted::Permitted(permit, errand) => (permit, errand),
+            Consulted::Answered(allowance, answer) => {
+                return Ok(Sent {
+                    received: answer.received,
+                    cache: answer.status,
+                    secure: to.secure,
+                    asked: None,
+                    allowance,
+                    as_judged: None,
+                    generation,
+                });
+            }
+        };
         let as_judged = hop::read(&head.headers)
             .upgrade
             .then(|| head.headers.clone());
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
         let filters = &permit.obligations().filters;
         filters.on_request(&mut head.headers);
+        errand.prepare(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
         if let Some(asked) = &asked {
             asked.restore(&mut head.headers);
         }
-        let host = to
-            .authority
-            .without_default_port(default_port(to.secure))
-            .to_string();
-        let body = filtered::request_body(filters, body);
-        let body = match permit.obligations().bandwidth {
-            Some(rate) => throttle::body(recording.counted(body), rate),
-            None => recording.counted(body),
-        };
-        let sending = retry::Sending {
-            pool: &self.parts.pool,
-            permit: &permit,
-            to,
-            host: &host,
-            interim: &filtered::interim(filters, &caller.interim),
-        };
-        let received = sending
-            .send(&head.method, &head.headers, body, recording)
+        let answer = self
+            .send((head, body), errand, &permit, (caller, to), recording)
             .await?;
         Ok(Sent {
-            received,
+            received: answer.received,
+            cache: answer.status,
             secure: to.secure,
             asked,
-            permit,
+            allowance: permit.allowance().clone(),
             as_judged,
             generation,
         })
     }
 
-    /// Both moments of the decision, for an exchange or a tunnel whose intent is noted.
-    pub(super) async fn permit(
+    /// Sends what was prepared, and tells the cache what came of it.
+    async fn send(
         &self,
-        caller: &Caller,
+        (mut head, body): (http::request::Parts, Body),
+        mut errand: Errand,
+        permit: &Permit,
+        (caller, to): (&Caller, &Destination),
         recording: &mut Recording,
-        headers: Option<&HeaderMap>,
-    ) -> Result<Permit, Refusal> {
-        let gate = &caller.service.gate;
-        let Some(intent) = recording.intent() else {
-            return Err(Refusal::Misdirected("nothing was asked for"));
+    ) -> Result<Answer, Refusal> {
+        let host = to
+            .authority
+            .without_default_port(default_port(to.secure))
+            .to_string();
+        let obligations = permit.obligations();
+        let filters = &obligations.filters;
+        let sending = retry::Sending {
+            pool: &self.parts.pool,
+            permit,
+            to,
+            host: &host,
+            interim: &filtered::interim(filters, &caller.interim),
         };
-        let grant = gate.admit(intent, headers).map_err(Refusal::Denied)?;
-        if let Some(flow) = recording.flow() {
-            flow.state.set("resolving");
-        }
-        let vetted = gate
-            .vet(&grant, intent, headers, &self.parts.resolver())
-            .await;
-        let vetted = match vetted {
-            Ok(vetted) => vetted,
-            Err(barred) => {
-                recording.allowed(&grant.rule().name, grant.would_deny());
-                return Err(barred.into());
+        let body = filtered::request_body(filters, body);
+        let mut body = match obligations.bandwidth {
+            Some(rate) => throttle::body(recording.counted(body), rate),
+            None => recording.counted(body),
+        };
+        loop {
+            let received = sending
+                .send(&head.method, &head.headers, body, recording)
+                .await;
+            let guarded = recording.is_guarded();
+            match errand.settle(received, guarded, &self.parts.life)? {
+                Settled::Answer(answer) => return Ok(answer),
+                Settled::Again(other) => errand = *other,
             }
-        };
-        let (scheme, method) = (intent.scheme, intent.method.clone());
-        // Of a tunnel that is decrypted, each request inside counts.
-        if scheme != Scheme::Tunnel || vetted.permit.obligations().intercept.is_none() {
-            gate.charge(&vetted.permit, intent)
-                .map_err(Refusal::Denied)?;
+            // Only what has no content is asked twice.
+            errand.prepare(&mut head.headers);
+            body = Body::Empty;
         }
-        recording.allowed(&vetted.permit.rule().name, vetted.permit.would_deny());
-        recording.edit(|record| record.dns = vetted.dns);
-        let intercepts = self.parts.intercepts();
-        check_obligations(&vetted.permit, (scheme, method), intercepts)?;
-        Ok(vetted.permit)
     }
 
     fn pass_back(&self, mut sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
@@ -189,7 +206,7 @@ impl Relay {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
         let version = response.version();
-        let obligations = sent.permit.obligations();
+        let obligations = &sent.allowance.obligations;
         hop::strip(response.headers_mut());
         let filters = &obligations.filters;
         filters.on_response(response.headers_mut(), sent.secure);
@@ -202,6 +219,15 @@ impl Relay {
             recording.edit(|record| record.content_type = kind);
         }
         caller.service.via.append(response.headers_mut(), version);
+        if let Some(status) = &sent.cache {
+            recording.edit(|record| record.cache = Some(status.word()));
+            let cache = self.parts.cache();
+            let own = cache
+                .as_ref()
+                .and_then(|cache| cache.settings().name.as_deref());
+            let name = own.unwrap_or(caller.service.via.name());
+            status.append(response.headers_mut(), name);
+        }
         let response = match obligations.bandwidth {
             Some(rate) => sent
                 .received
@@ -217,6 +243,7 @@ impl Relay {
         let Received {
             mut response,
             upgraded,
+            ..
         } = sent.received;
         let unasked = || {
             Refusal::Failed(Failure::new(
@@ -230,7 +257,7 @@ impl Relay {
         if let Err(refusal) = asked.accept(&mut response) {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
-        let filters = &sent.permit.obligations().filters;
+        let filters = &sent.allowance.obligations.filters;
         filters.on_response(response.headers_mut(), sent.secure);
         caller
             .service
@@ -243,7 +270,7 @@ impl Relay {
             client: caller.client,
             recording,
             origin,
-            bandwidth: sent.permit.obligations().bandwidth,
+            bandwidth: sent.allowance.obligations.bandwidth,
             headers: sent.as_judged.map(tunnel::to_keep),
             generation: sent.generation,
         };
@@ -258,36 +285,15 @@ impl Relay {
 /// A response, and what was asked for it.
 struct Sent {
     received: Received,
+    /// What the cache had to do with it; `None` where there is none.
+    cache: Option<CacheStatus>,
     /// Whether it came over TLS.
     secure: bool,
     asked: Option<Asked>,
-    permit: Permit,
+    allowance: Allowance,
     /// The fields that policy saw, where a tunnel may follow that has to be judged again.
     as_judged: Option<HeaderMap>,
     generation: watch::Receiver<u64>,
-}
-
-/// What can not be done must not be left out: then the rule does not allow.
-pub(super) fn check_obligations(
-    permit: &Permit,
-    (scheme, method): (Scheme, Option<Method>),
-    intercepts: bool,
-) -> Result<(), Refusal> {
-    let obligations = permit.obligations();
-    let unmet = |what| Err(Refusal::Unmet(permit.rule().name.clone(), what));
-    if scheme != Scheme::Tunnel {
-        let secure = scheme == Scheme::Https;
-        let checked = obligations.filters.check(&Channel { secure, method });
-        return checked.or_else(unmet);
-    }
-    match (&obligations.intercept, obligations.filters.is_empty()) {
-        (Some(_), _) if !intercepts => {
-            unmet("the rule asks for interception, but [intercept] names no authority")
-        }
-        (None, false) => unmet("the rule changes fields, which are not seen in a tunnel"),
-        // Each request inside is checked by itself.
-        (Some(_), _) | (None, true) => Ok(()),
-    }
 }
 
 fn accept_of(headers: &HeaderMap) -> HeaderMap {

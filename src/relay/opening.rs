@@ -8,13 +8,13 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::io::AsyncWriteExt;
 
-use super::exchange::check_obligations;
 use super::intercept::{self, Session};
 use super::look::{First, look};
+use super::permission::check_obligations;
 use super::tunnel::{Tunnel, ended};
 use super::{Interception, Refusal};
 use crate::gate::Seen;
-use crate::policy::{Permit, Scheme};
+use crate::policy::Permit;
 use crate::stream::Stream;
 
 /// A tunnel whose origin side is ready.
@@ -90,14 +90,13 @@ async fn begin(
     };
     // Another rule may hold now, with obligations of its own.
     let intercepts = tunnel.parts.intercepts();
-    let unmet = check_obligations(&permit, (Scheme::Tunnel, None), intercepts);
+    let unmet = check_obligations(permit.allowance(), None, intercepts);
     if let Err(refusal) = unmet {
         deny(tunnel, client, &refusal, hello.is_some()).await;
         return None;
     }
     tunnel.bandwidth = permit.obligations().bandwidth;
-    let rule = permit.rule().name.clone();
-    tunnel.recording.allowed(&rule, permit.would_deny());
+    tunnel.recording.allowed(permit.allowance());
     let Some(intercept) = permit.obligations().intercept.clone() else {
         return Some((tunnel, client));
     };

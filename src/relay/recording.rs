@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use super::followed::{Counted, Followed};
 use super::parts::{Decided, Parts, Service};
 use super::{Caller, Refusal};
-use crate::addr::Authority;
+use crate::addr::{AddrClass, Authority};
 use crate::gate::{Intent, Seen};
 use crate::message::Body;
-use crate::policy::{Denial, Scheme};
+use crate::policy::{Allowance, Scheme};
 use crate::report::{Flow, FlowFacts, FlowGuard, FlowKind, Record, RequestId, Verdict, text_of};
 use crate::tls::acceptor::ClientTls;
 
@@ -167,7 +167,9 @@ impl Recording {
     }
 
     /// The rule that allows, and whether only report mode made it so.
-    pub(super) fn allowed(&mut self, rule: &Arc<str>, would_deny: Option<&Arc<Denial>>) {
+    pub(super) fn allowed(&mut self, allowance: &Allowance) {
+        let rule = &allowance.rule.name;
+        let would_deny = allowance.would_deny.as_ref();
         if let Some(flow) = self.flow() {
             flow.set_rule(rule.clone());
         }
@@ -197,6 +199,12 @@ impl Recording {
         if let Some(flow) = self.flow() {
             flow.origin.set(Some(peer));
         }
+    }
+
+    /// Whether the origin has an address that policy guards, as far as is known; what is not known is taken for one.
+    pub(super) fn is_guarded(&self) -> bool {
+        let origin = self.record.as_ref().and_then(|record| record.origin);
+        origin.is_none_or(|peer| AddrClass::of(peer.ip().to_canonical()) != AddrClass::Public)
     }
 
     /// The whole answer is at hand: writes the record and gives the response back.
@@ -235,7 +243,7 @@ impl Recording {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(denial.rule.name.clone());
                 }
-                Refusal::Challenge(_) => record.verdict = Verdict::Deny,
+                Refusal::Challenge(_) | Refusal::NotYours(_) => record.verdict = Verdict::Deny,
                 Refusal::Unmet(rule, _) => {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(rule.clone());
@@ -246,7 +254,8 @@ impl Recording {
                 | Refusal::Target(_)
                 | Refusal::Misdirected(_)
                 | Refusal::OtherOrigin { .. }
-                | Refusal::Ended(_) => {}
+                | Refusal::Ended(_)
+                | Refusal::NotStored => {}
             }
         });
     }

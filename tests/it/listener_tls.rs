@@ -510,7 +510,7 @@ fn files_that_change_are_taken_by_the_running_process_and_bad_ones_are_not() {
     assert!(fault.to_string().contains("not the one"), "{fault}");
     assert_eq!(shown(&client, &egret, &url).0, "next");
     authority.copy("other", "proxy");
-    crate::support::until("the third certificate", || {
+    until("the third certificate", || {
         shown(&client, &egret, &url).0 == "other"
     });
     assert_eq!(

@@ -181,8 +181,9 @@ impl Said {
             })
         };
         let Some(addresses) = addresses else {
-            let allow = !unmet(grant.obligations());
-            return said(allow, grant.rule(), grant.would_deny());
+            let allowed = grant.allowance();
+            let allow = !unmet(&allowed.obligations);
+            return said(allow, &allowed.rule, allowed.would_deny.as_ref());
         };
         match policy.confirm(&grant, facts, addresses, own) {
             Ok(permit) => said(

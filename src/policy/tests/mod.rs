@@ -160,7 +160,7 @@ pub(super) fn decided(policy: &Policy, ask: &Ask) -> String {
     match policy.decide(&ask.facts()) {
         Verdict::Allow(grant) => {
             let open = if grant.is_settled() { "" } else { " ?" };
-            format!("allow {}{open}", grant.rule().name)
+            format!("allow {}{open}", grant.allowance().rule.name)
         }
         Verdict::Deny(denial) => format!("deny {}", denial.rule.name),
     }
@@ -262,14 +262,14 @@ deny = { status = 451, message = "ask", redirect = "https://help.example/" }
 port = 1
 [[rule]]
 name = "yes"
-allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s" }
+allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s", cache = { min-uses = 2 } }
 "#,
     );
     let Verdict::Allow(grant) = policy.decide(&get("a.example").facts()) else {
         panic!("denied");
     };
     assert_eq!(
-        **grant.obligations(),
+        *grant.allowance().obligations,
         Obligations {
             intercept: Some(Intercept::default()),
             tls: Demands::default(),
@@ -279,6 +279,10 @@ allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s" }
             }),
             bandwidth: Some(crate::settings::ByteSize::mib(10)),
             filters: crate::filter::Filters::default(),
+            cache: Arc::new(crate::cache::Control {
+                min_uses: 2,
+                ..crate::cache::Control::default()
+            }),
         }
     );
     let Verdict::Deny(denial) = policy.decide(&get("a.example:1").facts()) else {

@@ -114,7 +114,7 @@ proptest! {
             (Verdict::Allow(grant), Ruling::Allow(rule, _)) if grant.is_settled() => {
                 // An address that is guarded may pass on to a later rule that names it.
                 let guarded = crate::addr::AddrClass::of(address) != crate::addr::AddrClass::Public;
-                prop_assert!(guarded || grant.rule().index == rule.index);
+                prop_assert!(guarded || grant.allowance().rule.index == rule.index);
             }
             (Verdict::Allow(_) | Verdict::Deny(_), Ruling::Allow(..) | Ruling::Deny(_)) => {}
         }
@@ -157,7 +157,7 @@ fn ten_thousand_names_are_found_without_asking_ten_thousand_rules() {
         let mut count = Count(0);
         let ask = get(host);
         let verdict = policy.decide_observed(&ask.facts(), Moment::Name, &mut count);
-        assert!(matches!(verdict, Verdict::Allow(grant) if *grant.rule().name == *rule));
+        assert!(matches!(verdict, Verdict::Allow(grant) if *grant.allowance().rule.name == *rule));
         assert_eq!(count.0, 1, "{host}");
     }
 }

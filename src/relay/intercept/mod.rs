@@ -103,7 +103,7 @@ impl Session {
     async fn splice(self, client: Stream) -> Option<(Tunnel, Stream)> {
         let gate = &self.tunnel.service.gate;
         let intent = self.tunnel.recording.intent()?;
-        match gate.charge(&self.permit, intent) {
+        match gate.charge(self.permit.allowance(), intent) {
             Ok(()) => Some((self.tunnel, client)),
             Err(denial) => {
                 let tls = self.hello.is_some();
