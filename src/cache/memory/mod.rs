@@ -19,11 +19,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use http::HeaderMap;
 use smallvec::SmallVec;
 
 use self::queues::{Mark, Queues};
 use self::shard::{Shard, Taken};
-use super::Stored;
+use super::{Candidates, Key, Stored};
 
 pub use self::weight::{compact, weight};
 
@@ -40,21 +41,6 @@ pub struct Memory {
 #[repr(align(128))]
 #[derive(Default)]
 struct Padded(RwLock<Shard>);
-
-/// Where a response stands: for who brings its content, to say how much of it has arrived. Stays good when the head is
-/// [replaced](Memory::replace), not when another response is inserted in its place. Keeps nothing alive.
-#[derive(Debug, Clone)]
-pub struct Place(Arc<Mark>);
-
-/// What became of an insertion.
-#[derive(Debug)]
-pub struct Inserted {
-    /// Where it stands; `None` if it was not taken, because it is too large.
-    pub place: Option<Place>,
-    /// What it took the place of, also if it was not taken itself: stored for the same key and the same Vary; or the oldest
-    /// variant, if there were too many.
-    pub displaced: SmallVec<[Arc<Stored>; 1]>,
-}
 
 /// How the memory tier is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,62 +105,46 @@ impl Memory {
         })
     }
 
-    /// Stores a response in the place of what is stored for the same key and the same Vary; `content` is how many bytes of its
-    /// content lie in memory now. Others are evicted to make room.
-    pub fn insert(&self, stored: Arc<Stored>, content: u64) -> Inserted {
-        let uri = self.hasher.hash_one(&**stored.key.uri());
-        let all = (uri, stored.key.extras(), &stored.vary);
-        let names = (uri, self.hasher.hash_one(all));
-        let head = weight(&stored, 0);
-        let whole = head.saturating_add(content);
-        if whole > self.largest() {
-            return self.reject(uri, &stored);
+    /// What is stored for a key, newest first; that the request's fields select one is a use of it.
+    pub fn candidates(&self, key: &Key, headers: &HeaderMap) -> Candidates {
+        let hash = self.hasher.hash_one(&**key.uri());
+        let shard = self.read(hash);
+        let group = shard.group(hash, key.uri());
+        let variants = group.map(|group| group.variants.iter().cloned());
+        let found = Candidates::of(key, headers, variants.into_iter().flatten());
+        let selected = group.zip(found.selected());
+        if let Some(mark) = selected.and_then(|(group, selected)| group.mark_of(selected)) {
+            mark.touch();
         }
-        self.make_room(whole);
-        let (mark, alike, taken, is_over) = self.change(uri, |shard| {
-            let alike = shard.take_alike(uri, &stored);
-            let mut queues = self.queues();
-            queues.reserved = queues.reserved.saturating_sub(whole);
-            let first = alike.first();
-            let mark = first
-                .and_then(|(_, old)| queues.supersede(old, names, head, content))
-                .or_else(|| queues.admit(names, head, content));
-            let mut taken = Taken::new();
-            if let Some(mark) = mark.clone() {
-                taken = shard.put(stored, mark);
-            }
-            // What has been superseded is no longer known by its mark.
-            for (_, old) in alike.iter().chain(&taken) {
-                queues.release(old);
-            }
-            (mark, alike, taken, queues.is_over())
-        });
-        if is_over {
-            self.make_room(0);
-        }
-        let displaced = alike.into_iter().chain(taken);
-        Inserted {
-            place: mark.map(Place),
-            displaced: displaced.map(|(stored, _)| stored).collect(),
-        }
+        found
     }
 
-    /// Puts another head in the place of one, with the same content (RFC 9111 §3.2); it is the newest variant then. Whether the
-    /// old one was still there.
+    /// Stores a response in the place of what is stored for the same key and the same Vary. Others are evicted to make room.
+    /// Whether it was taken: not if it is too large; what it would have taken the place of is gone all the same.
+    pub fn insert(&self, stored: Arc<Stored>) -> bool {
+        self.put(stored, true)
+    }
+
+    /// Stores a response, unless there is one for the same key and the same Vary. Whether it was taken.
+    pub fn insert_if_absent(&self, stored: Arc<Stored>) -> bool {
+        self.put(stored, false)
+    }
+
+    /// Puts an updated response in the place of one (RFC 9111 §3.2); it is the newest variant then. Whether the old one was
+    /// still there.
     pub fn replace(&self, old: &Arc<Stored>, new: Arc<Stored>) -> bool {
         let uri = old.key.uri();
         if new.key.uri() != uri {
             return false;
         }
         let hash = self.hasher.hash_one(&**uri);
-        let head = weight(&new, 0);
+        let weight = weight(&new);
         let alike = self.change(hash, |shard| {
             let mark = shard.group_mut(hash, uri)?.replace(old, new.clone())?;
-            self.queues().reweigh(&mark, |node| node.head = head);
+            self.queues().reweigh(&mark, weight);
             // The update may have changed what it varies by, to what another one has.
             Some(shard.take_where(hash, uri, |other, mark_of_other| {
-                let same = other.key.extras() == new.key.extras() && other.vary == new.vary;
-                same && !Arc::ptr_eq(mark_of_other, &mark)
+                is_alike(other, &new) && !Arc::ptr_eq(mark_of_other, &mark)
             }))
         });
         let there = alike.is_some();
@@ -183,24 +153,34 @@ impl Memory {
         there
     }
 
-    /// Where a response stands, if it is there.
-    pub fn place(&self, stored: &Arc<Stored>) -> Option<Place> {
+    /// Weighs a response again, of whose content more has arrived, or has left for the disk. Whether it is still there: not if it
+    /// was evicted or taken out, or has become too large, which takes it out.
+    pub fn grow(&self, stored: &Arc<Stored>) -> bool {
         let uri = stored.key.uri();
         let hash = self.hasher.hash_one(&**uri);
-        let shard = self.read(hash);
-        let mark = shard.group(hash, uri)?.mark_of(stored)?;
-        Some(Place(mark.clone()))
+        let mark = self.read(hash).mark_of(hash, stored).cloned();
+        let Some(mark) = mark else { return false };
+        let weight = weight(stored);
+        if weight > self.largest() {
+            self.remove(stored);
+            self.queues().rejected += 1;
+            return false;
+        }
+        let (there, is_over) = {
+            let mut queues = self.queues();
+            (queues.reweigh(&mark, weight), queues.is_over())
+        };
+        if !there || !is_over {
+            return there;
+        }
+        self.make_room(0);
+        self.queues().holds(&mark)
     }
 
-    /// So many more bytes of its content have arrived in memory. Whether it is still there: not if it was evicted or taken out,
-    /// or has become too large, which takes it out.
-    pub fn grow(&self, place: &Place, more: u64) -> bool {
-        self.recharge(place, |content| content.saturating_add(more))
-    }
-
-    /// So many bytes of its content lie in memory now. Whether it is still there, as with [`Memory::grow`].
-    pub fn settle(&self, place: &Place, content: u64) -> bool {
-        self.recharge(place, |_| content)
+    /// Whether this very response is there.
+    pub fn holds(&self, stored: &Arc<Stored>) -> bool {
+        let hash = self.hasher.hash_one(&**stored.key.uri());
+        self.read(hash).mark_of(hash, stored).is_some()
     }
 
     /// Takes out a response. Whether it was there.
@@ -216,7 +196,7 @@ impl Memory {
     }
 
     /// Takes out what it holds for, as [`Memory::each`] goes through it. How many they were.
-    pub fn remove_where(&self, mut holds: impl FnMut(&Stored) -> bool) -> usize {
+    pub fn remove_where(&self, holds: impl Fn(&Stored) -> bool) -> usize {
         let mut removed = 0;
         self.each_marked(|mark, stored| {
             if holds(&stored) {
@@ -246,39 +226,49 @@ impl Memory {
         }
     }
 
-    /// It is too large; what it would have taken the place of is out of date all the same.
-    fn reject(&self, hash: u64, stored: &Stored) -> Inserted {
-        let alike = self.change(hash, |shard| shard.take_alike(hash, stored));
-        self.release(&alike);
-        self.queues().rejected += 1;
-        Inserted {
-            place: None,
-            displaced: alike.into_iter().map(|(stored, _)| stored).collect(),
-        }
-    }
-
-    fn recharge(&self, place: &Place, content: impl FnOnce(u64) -> u64) -> bool {
-        let Place(mark) = place;
-        let (weight, is_over) = {
-            let mut queues = self.queues();
-            let weight = queues.reweigh(mark, |node| node.content = content(node.content));
-            (weight, queues.is_over())
-        };
-        let Some(weight) = weight else { return false };
+    fn put(&self, stored: Arc<Stored>, in_place: bool) -> bool {
+        let uri = self.hasher.hash_one(&**stored.key.uri());
+        let weight = weight(&stored);
         if weight > self.largest() {
-            let taken = self.change(mark.uri, |shard| shard.take_marked(mark));
-            let mut queues = self.queues();
-            queues.release(mark);
-            queues.rejected += 1;
-            drop(queues);
-            drop(taken);
+            self.queues().rejected += 1;
+            if in_place {
+                // What is stored is out of date.
+                self.remove_some(uri, stored.key.uri(), |other, _| is_alike(other, &stored));
+            }
             return false;
         }
-        if !is_over {
-            return true;
+        if !in_place && self.read(uri).has_alike(uri, &stored) {
+            return false;
         }
+        self.make_room(weight);
+        let name = (uri, stored.key.extras(), &stored.vary);
+        let name = self.hasher.hash_one(name);
+        let (is_taken, alike, taken) = self.change(uri, |shard| {
+            let is_wanted = in_place || !shard.has_alike(uri, &stored);
+            let mut queues = self.queues();
+            queues.reserved = queues.reserved.saturating_sub(weight);
+            if !is_wanted {
+                return (false, Taken::new(), Taken::new());
+            }
+            let alike =
+                shard.take_where(uri, stored.key.uri(), |other, _| is_alike(other, &stored));
+            let first = alike.first();
+            let mark = first
+                .and_then(|(_, old)| queues.supersede(old, weight))
+                .or_else(|| queues.admit((uri, name), weight));
+            let is_taken = mark.is_some();
+            let taken = mark.map(|mark| shard.put(stored, mark));
+            let taken = taken.unwrap_or_default();
+            // One that was superseded is not known by its mark any more.
+            for (_, old) in alike.iter().chain(&taken) {
+                queues.release(old);
+            }
+            (is_taken, alike, taken)
+        });
+        drop((alike, taken));
+        // Tables may have grown.
         self.make_room(0);
-        self.queues().holds(mark)
+        is_taken
     }
 
     fn remove_some(
@@ -369,6 +359,11 @@ impl Memory {
     fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether they are stored for the same key and the same Vary.
+fn is_alike(one: &Stored, other: &Stored) -> bool {
+    one.key == other.key && one.vary == other.vary
 }
 
 impl std::fmt::Debug for Memory {

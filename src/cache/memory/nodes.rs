@@ -18,10 +18,7 @@ pub(super) struct Nodes {
 pub(super) struct Node {
     /// `None` while it is free.
     pub(super) mark: Option<Arc<Mark>>,
-    /// What it weighs without its content.
-    pub(super) head: u64,
-    /// What of its content lies in memory.
-    pub(super) content: u64,
+    pub(super) weight: u64,
     pub(super) in_main: bool,
     newer: u32,
     older: u32,
@@ -37,12 +34,6 @@ pub(super) struct List {
 
 /// No node.
 pub(super) const NONE: u32 = u32::MAX;
-
-impl Node {
-    pub(super) fn weight(&self) -> u64 {
-        self.head.saturating_add(self.content)
-    }
-}
 
 impl List {
     pub(super) fn new() -> Self {
@@ -73,11 +64,10 @@ impl Nodes {
     }
 
     /// A node in no list yet. `None`: there are as many as there can be.
-    pub(super) fn take(&mut self, head: u64, content: u64) -> Option<u32> {
+    pub(super) fn take(&mut self, weight: u64) -> Option<u32> {
         let node = Node {
             mark: None,
-            head,
-            content,
+            weight,
             in_main: false,
             newer: NONE,
             older: NONE,
@@ -115,7 +105,7 @@ impl Nodes {
         let Some(node) = self.get_mut(at) else { return };
         node.newer = NONE;
         node.older = newest;
-        list.bytes += node.weight();
+        list.bytes += node.weight;
         list.length += 1;
         list.newest = at;
         match self.get_mut(newest) {
@@ -127,7 +117,7 @@ impl Nodes {
     /// Takes a node out of the list that it is in.
     pub(super) fn unlink(&mut self, list: &mut List, at: u32) {
         let Some(node) = self.get(at) else { return };
-        let (newer, older, weight) = (node.newer, node.older, node.weight());
+        let (newer, older, weight) = (node.newer, node.older, node.weight);
         list.bytes = list.bytes.saturating_sub(weight);
         list.length -= 1;
         match self.get_mut(newer) {

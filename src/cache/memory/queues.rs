@@ -79,16 +79,16 @@ impl Queues {
         self.bytes() > self.bound
     }
 
-    /// Takes an entry in. `None`: there are more than can be counted.
-    pub(super) fn admit(
-        &mut self,
-        (uri, name): (u64, u64),
-        head: u64,
-        content: u64,
-    ) -> Option<Arc<Mark>> {
+    /// Takes an entry in, by the hash of its URI and that of all that it is known by. `None`: there are more than can be counted.
+    pub(super) fn admit(&mut self, (uri, name): (u64, u64), weight: u64) -> Option<Arc<Mark>> {
         let in_main = self.ghosts.forget(name);
-        let at = self.nodes.take(head, content)?;
-        let mark = mark(at, (uri, name));
+        let at = self.nodes.take(weight)?;
+        let mark = Arc::new(Mark {
+            hits: AtomicU8::new(0),
+            node: at,
+            uri,
+            name,
+        });
         let node = self.nodes.get_mut(at)?;
         node.mark = Some(mark.clone());
         self.push(at, in_main);
@@ -96,33 +96,36 @@ impl Queues {
         Some(mark)
     }
 
-    /// Takes an entry in, in the place of another, which it has the use of. `None`: that one is no longer there.
-    pub(super) fn supersede(
-        &mut self,
-        old: &Mark,
-        (uri, name): (u64, u64),
-        head: u64,
-        content: u64,
-    ) -> Option<Arc<Mark>> {
+    /// Takes an entry in, in the place of another of the same name, of which it inherits the use. `None`: that one is no longer
+    /// there.
+    pub(super) fn supersede(&mut self, old: &Mark, weight: u64) -> Option<Arc<Mark>> {
+        let new = Arc::new(Mark {
+            hits: AtomicU8::new(old.hits.load(Ordering::Relaxed)),
+            ..*old
+        });
         let node = self.node_mut(old)?;
-        let new = mark(old.node, (uri, name));
-        let hits = old.hits.load(Ordering::Relaxed);
-        new.hits.store(hits, Ordering::Relaxed);
         node.mark = Some(new.clone());
-        self.reweigh(&new, |node| (node.head, node.content) = (head, content));
+        self.reweigh(&new, weight);
         self.inserted += 1;
         Some(new)
     }
 
-    /// Changes what an entry weighs. What it weighs then; `None`: it is no longer there.
-    pub(super) fn reweigh(&mut self, mark: &Mark, change: impl FnOnce(&mut Node)) -> Option<u64> {
-        let node = self.node_mut(mark)?;
-        let before = node.weight();
-        change(node);
-        let (after, in_main) = (node.weight(), node.in_main);
+    /// Changes what an entry weighs. Whether it is there.
+    pub(super) fn reweigh(&mut self, mark: &Mark, weight: u64) -> bool {
+        let Some(node) = self.node_mut(mark) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut node.weight, weight);
+        let in_main = node.in_main;
         let list = self.list(in_main).1;
-        list.bytes = list.bytes.saturating_sub(before).saturating_add(after);
-        Some(after)
+        list.bytes = list.bytes.saturating_sub(before).saturating_add(weight);
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn weight(&self, mark: &Mark) -> Option<u64> {
+        let node = self.nodes.get(mark.node).filter(|_| self.holds(mark));
+        node.map(|node| node.weight)
     }
 
     /// Takes an entry out. Whether it was there.
@@ -241,15 +244,6 @@ impl Queues {
         let there = self.holds(mark);
         self.nodes.get_mut(mark.node).filter(|_| there)
     }
-}
-
-fn mark(node: u32, (uri, name): (u64, u64)) -> Arc<Mark> {
-    Arc::new(Mark {
-        hits: AtomicU8::new(0),
-        node,
-        uri,
-        name,
-    })
 }
 
 /// More uses than that are not counted.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::super::Stored;
+use super::is_alike;
 use super::queues::Mark;
 use super::weight::table;
 
@@ -62,11 +63,17 @@ impl Shard {
         taken
     }
 
-    /// Takes out what is stored for the same key and the same Vary.
-    pub(super) fn take_alike(&mut self, hash: u64, stored: &Stored) -> Taken {
-        self.take_where(hash, stored.key.uri(), |other, _| {
-            other.key.extras() == stored.key.extras() && other.vary == stored.vary
+    /// Whether something is stored for the same key and the same Vary.
+    pub(super) fn has_alike(&self, hash: u64, stored: &Stored) -> bool {
+        let group = self.group(hash, stored.key.uri());
+        group.is_some_and(|group| {
+            let mut variants = group.variants.iter();
+            variants.any(|other| is_alike(other, stored))
         })
+    }
+
+    pub(super) fn mark_of(&self, hash: u64, stored: &Arc<Stored>) -> Option<&Arc<Mark>> {
+        self.group(hash, stored.key.uri())?.mark_of(stored)
     }
 
     pub(super) fn take_marked(&mut self, mark: &Arc<Mark>) -> Taken {

@@ -1,5 +1,5 @@
 //! What a stored response takes of memory, and the form in which it takes the least.
-//! Not the content, of which only who holds it knows how much lies in memory.
+//! Of the content, what it says itself that it takes.
 //! Start at [`weight`] and [`compact`].
 
 use bytes::{Bytes, BytesMut};
@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::super::{Stored, Vary};
 use super::queues::Mark;
 
-/// Bytes that a stored response takes, heads, tables and the allocator's share counted; `content` is what of its content lies
-/// in memory. Its fields are taken to be [`compact`].
-pub fn weight(stored: &Stored, content: u64) -> u64 {
+/// Bytes that a stored response takes: its content as far as it has come, its key, its fields and their tables, with the
+/// allocator's share. Its fields are taken to be [`compact`].
+pub fn weight(stored: &Stored) -> u64 {
     let own = [
         shared(size_of::<Stored>()),
         shared(stored.key.uri().len()),
@@ -21,7 +21,9 @@ pub fn weight(stored: &Stored, content: u64) -> u64 {
         // Its place in the list of variants, where there is more than one.
         2 * size_of::<usize>() as u64,
     ];
-    own.iter().sum::<u64>().saturating_add(content)
+    own.iter()
+        .sum::<u64>()
+        .saturating_add(stored.contents.memory())
 }
 
 /// The same fields, in memory of their own and no more than they need. As they come from a connection, values are slices of
