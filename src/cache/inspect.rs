@@ -1,14 +1,12 @@
 //! What is known of a stored response, for people: facts, and no value that may be a secret.
 //! Not whether it may be used for a request (reuse). Start at [`Inspected`].
 
-use std::time::Duration;
-
 use http::header::{ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Freshness, Key, Vary};
+use super::{Freshness, Key, Vary, tags};
 
 /// One variant of what is stored of a URI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,45 +64,35 @@ impl Inspected {
         (tier, size): (Tier, u64),
         now: Timestamp,
     ) -> Self {
-        let resident = now.duration_since(freshness.received);
-        // A clock that was set back makes nothing younger than it was.
-        let resident = Duration::try_from(resident).unwrap_or_default();
-        let age = freshness.initial_age.saturating_add(resident);
-        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         Self {
             uri: key.uri().to_string(),
             key_extras: key.extras().to_string(),
             status: status.as_u16(),
             stored_at: freshness.received,
-            age: age.as_secs(),
+            age: freshness.age(now).as_secs(),
             lifetime: freshness.lifetime.as_secs(),
-            fresh: freshness.lifetime > age,
-            ttl: seconds(freshness.lifetime).saturating_sub(seconds(age)),
+            fresh: freshness.is_fresh(now),
+            ttl: freshness.ttl(now),
             vary: vary.names.iter().map(ToString::to_string).collect(),
             size,
             tier,
             hits: None,
-            tags: tags(headers),
+            tags: shown_tags(headers),
             etag: text(headers, &ETAG),
             last_modified: text(headers, &LAST_MODIFIED),
         }
     }
 }
 
-/// The tags that a response bears: words of `Surrogate-Key`, members of `Cache-Tag`.
-fn tags(headers: &HeaderMap) -> Vec<String> {
-    let mut tags: Vec<String> = Vec::new();
-    for (field, between) in [("surrogate-key", ' '), ("cache-tag", ',')] {
-        let values = headers.get_all(field).iter();
-        let texts = values.filter_map(|value| value.to_str().ok());
-        let found = texts.flat_map(|text| text.split(between)).map(str::trim);
-        for tag in found.filter(|tag| !tag.is_empty()).take(MOST_TAGS) {
-            if tags.len() < MOST_TAGS && !tags.iter().any(|known| known == tag) {
-                tags.push(tag.to_owned());
-            }
+/// Each tag once.
+fn shown_tags(headers: &HeaderMap) -> Vec<String> {
+    let mut shown: Vec<String> = Vec::new();
+    for tag in tags::of(headers) {
+        if shown.len() < MOST_TAGS && !shown.iter().any(|known| known == tag) {
+            shown.push(tag.to_owned());
         }
     }
-    tags
+    shown
 }
 
 fn text(headers: &HeaderMap, name: &http::HeaderName) -> Option<String> {
@@ -131,12 +119,8 @@ mod tests {
             headers.append(name, value.parse().expect("a value"));
         }
         let received: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let freshness = |lifetime| Freshness {
-            requested: received,
-            received,
-            initial_age: Duration::from_secs(5),
-            lifetime: Duration::from_secs(lifetime),
-        };
+        let seconds = std::time::Duration::from_secs;
+        let freshness = |lifetime| Freshness::plain(received, seconds(5), seconds(lifetime));
         let key = Key::new("https://example.com/", "accept-language=[2:de]");
         let vary = Vary {
             names: [http::header::COOKIE].into(),

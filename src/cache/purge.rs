@@ -87,10 +87,12 @@ pub fn uri(text: &str) -> Result<String, Fault> {
         return Err(wrong("a host is not a pattern here", remedy));
     }
     let authority = Authority::parse(authority, Some(default_port));
-    let authority = authority.map_err(|error| match error {
-        // Not shown: what stands before the `@` may be a password.
-        AddrError::UserInfo => Fault::new("a user or password is no part of a key", whole),
-        error => wrong(&error.to_string(), whole),
+    let authority = authority.map_err(|error| {
+        if error == AddrError::UserInfo {
+            // Not shown: what stands before the `@` may be a password.
+            return Fault::new("a user or password is no part of a key", whole);
+        }
+        wrong(&error.to_string(), whole)
     })?;
     let path = rest.split('#').next().unwrap_or_default();
     if text.len() > LONGEST || !path.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -83,6 +83,8 @@ impl Conditions {
         let mut asked = SmallVec::new();
         let mut list = Vec::new();
         let chosen = selected.and_then(|at| Some((at, set.get(at)?)));
+        // Preconditions are about what a success would send (RFC 9110 §13.2.1): no other response is confirmed by one.
+        let chosen = chosen.filter(|(_, stored)| stored.status.is_success());
         if let Some((at, stored)) = chosen
             && add_tag(&mut list, stored.headers)
         {
@@ -162,7 +164,7 @@ fn add_tag(list: &mut Vec<u8>, headers: &HeaderMap) -> bool {
 /// one that the client can read; and none that depends on who asks.
 fn is_spare(stored: &View<'_>, request: &HeaderMap) -> bool {
     if stored.vary.matches(request) {
-        return EntityTag::of(stored.headers).is_some();
+        return stored.status.is_success();
     }
     stored.status == StatusCode::OK
         && EntityTag::of(stored.headers).is_some_and(|tag| !tag.is_weak())
@@ -212,13 +214,17 @@ pub fn identify(
     });
     let is_only = candidates.len() == 1;
     let spoken = Spoken::of(not_modified);
-    let among = candidates.iter().copied().filter(|at| {
-        let stored = set.get(*at);
-        stored.is_some_and(|stored| spoken.speaks_of(stored, request, is_only))
-    });
+    let among = candidates
+        .iter()
+        .filter_map(|at| Some((*at, set.get(*at)?)));
+    let mut meant: Vec<(usize, bool)> = among
+        .filter_map(|(at, stored)| Some((at, spoken.of_stored(stored, request, is_only)?)))
+        .collect();
     // A weak validator may fit several, of which only the most recent is meant.
-    let most = if spoken.is_strong() { usize::MAX } else { 1 };
-    among.take(most).collect()
+    if meant.iter().any(|(_, strongly)| !strongly) {
+        meant.truncate(1);
+    }
+    meant.into_iter().map(|(at, _)| at).collect()
 }
 
 /// The validator by which a 304 says what it is about.
@@ -242,24 +248,29 @@ impl<'a> Spoken<'a> {
         }
     }
 
-    fn is_strong(&self) -> bool {
-        matches!(self, Self::Tag(tag) if !tag.is_weak())
-    }
-
-    fn speaks_of(&self, stored: &View<'_>, request: &HeaderMap, is_only: bool) -> bool {
+    /// Whether it fits a stored response; if so, whether strongly.
+    fn of_stored(&self, stored: &View<'_>, request: &HeaderMap, is_only: bool) -> Option<bool> {
+        let tag = EntityTag::of(stored.headers);
+        if let Self::Tag(spoken) = *self
+            && !spoken.is_weak()
+        {
+            return tag?.matches_strongly(spoken).then_some(true);
+        }
+        // Nothing but a strong entity-tag fits a variant that was stored for another request.
+        if !stored.vary.matches(request) {
+            return None;
+        }
         match *self {
-            Self::Tag(tag) => EntityTag::of(stored.headers).is_some_and(|of| {
-                let own = stored.vary.matches(request);
-                tag.matches_strongly(of) || (own && tag.is_weak() && tag.matches_weakly(of))
-            }),
-            Self::Malformed(value) => value.is_some() && single(stored.headers, &ETAG) == value,
+            Self::Tag(spoken) => tag?.matches_weakly(spoken).then_some(false),
+            Self::Malformed(value) => (value? == single(stored.headers, &ETAG)?).then_some(false),
             Self::Modified(headers) => {
-                let modified = last_modified(headers, stored.received);
-                modified.is_some() && last_modified(stored.headers, stored.received) == modified
+                let modified = last_modified(headers, stored.received)?;
+                let same = last_modified(stored.headers, stored.received)? == modified;
+                same.then(|| strong_last_modified(headers, stored.received).is_some())
             }
-            // SHOULD NOT be taken for a stored response that has a validator. But where one was asked about, and no other
-            // could be chosen, a 304 that leaves out what it must repeat (RFC 9110 §15.4.5) can mean nothing else.
-            Self::Nothing => is_only,
+            // The RFC takes it for the only stored response, if that lacks a validator. But where one was asked about, and no
+            // other could be chosen, a 304 that leaves out what it must repeat (RFC 9110 §15.4.5) can mean nothing else.
+            Self::Nothing => is_only.then_some(false),
         }
     }
 }
@@ -335,9 +346,13 @@ pub fn head_update(
     status: StatusCode,
     head: &HeaderMap,
 ) -> HeadUpdate {
-    if status != StatusCode::OK || stored.status != StatusCode::OK {
+    if status != StatusCode::OK {
         return HeadUpdate::Ignore;
     }
+    if stored.status != StatusCode::OK {
+        return HeadUpdate::Invalidate;
+    }
+    let length = length.or_else(|| single(stored.headers, &CONTENT_LENGTH).and_then(number));
     let same = |name: &HeaderName| {
         !head.contains_key(name) || single(head, name) == single(stored.headers, name)
     };

@@ -6,9 +6,9 @@ use std::iter;
 
 use http::header::{DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+
+use super::date;
 
 /// An entity-tag (RFC 9110 §8.8.3): `"…"` or `W/"…"`, and nothing that only resembles one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,7 +109,7 @@ pub(super) fn date_of(
     name: &HeaderName,
     near: Timestamp,
 ) -> Option<Timestamp> {
-    http_date(single(headers, name)?.as_bytes(), near)
+    date::parse(single(headers, name)?.as_bytes(), near)
 }
 
 /// The value of a field that is there once.
@@ -119,28 +119,6 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
     values.next().is_none().then_some(value)
 }
 
-/// A date in any of the three forms (RFC 9110 §5.6.7).
-fn http_date(text: &[u8], near: Timestamp) -> Option<Timestamp> {
-    let text = str::from_utf8(text).ok()?.trim_ascii();
-    if text.len() > LONGEST_DATE {
-        return None;
-    }
-    let mut forms = FORMS.iter();
-    let date = forms.find_map(|form| DateTime::strptime(form, text).ok())?;
-    let moment = |date: DateTime| Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp());
-    let read = moment(date)?;
-    let far = read.duration_since(near) > SignedDuration::from_hours(24 * 365 * 50);
-    // Two digits that seem to be more than fifty years ahead are of the past.
-    if far && text.contains('-') {
-        return moment(date.checked_sub(jiff::Span::new().years(100)).ok()?);
-    }
-    Some(read)
-}
-
-const LONGEST_DATE: usize = 64;
-
-const FORMS: [&str; 3] = [
-    "%a, %d %b %Y %H:%M:%S GMT",
-    "%A, %d-%b-%y %H:%M:%S GMT",
-    "%a %b %e %H:%M:%S %Y",
-];
+#[cfg(test)]
+#[path = "tests/validator.rs"]
+mod tests;

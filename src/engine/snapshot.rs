@@ -20,6 +20,7 @@ pub(super) struct Snapshot {
     pub(super) dns: Plan,
     pub(super) origin: Origin,
     pub(super) interception: Option<Arc<Interception>>,
+    pub(super) cache: Option<Arc<Cache>>,
 }
 
 /// What outlives a reload: counts that running connections hold.
@@ -95,6 +96,7 @@ impl Lasting {
             dns: config.dns.clone(),
             origin: config.origin.clone(),
             interception: self.interception.clone(),
+            cache: self.cache.clone(),
         })
     }
 }

@@ -150,6 +150,7 @@ async fn run(
     parts.replace(
         snapshot.services.clone(),
         snapshot.interception.clone(),
+        snapshot.cache.clone(),
         None,
     );
     let floor = Rc::new(Floor {
@@ -224,6 +225,7 @@ impl Floor {
         self.parts.replace(
             snapshot.services.clone(),
             snapshot.interception.clone(),
+            snapshot.cache.clone(),
             Some(snapshot.dns.build()),
         );
     }

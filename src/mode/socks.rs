@@ -269,6 +269,7 @@ fn reply_of(refusal: &Refusal) -> v5::Reply {
         | ProxyError::ResponseIncomplete
         | ProxyError::ResponseHeadSize
         | ProxyError::UpgradeFailed
-        | ProxyError::ProtocolError => v5::Reply::GeneralFailure,
+        | ProxyError::ProtocolError
+        | ProxyError::InternalResponse => v5::Reply::GeneralFailure,
     }
 }

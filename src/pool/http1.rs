@@ -188,6 +188,7 @@ impl Http1 {
             return Ok(Received {
                 response: response(head, Body::Empty),
                 upgraded: stream,
+                delimited: true,
             });
         }
         let hop = hop::read(&head.headers);
@@ -230,6 +231,7 @@ impl Http1 {
         Ok(Received {
             response: response(head, body),
             upgraded: None,
+            delimited: length != Length::UntilClose,
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use http::HeaderMap;
 
+use super::cached::Purpose;
 use super::recording::Recording;
 use super::{Caller, Refusal, Relay};
 use crate::filter::Channel;
@@ -19,7 +20,7 @@ impl Relay {
     ) -> Result<Permit, Refusal> {
         let grant = self.admit(caller, recording, headers)?;
         let permit = self.vet(&grant, caller, recording, headers).await?;
-        self.take_up(permit.allowance(), caller, recording)?;
+        self.take_up(permit.allowance(), caller, Purpose::Client, recording)?;
         Ok(permit)
     }
 
@@ -66,6 +67,7 @@ impl Relay {
         &self,
         allowance: &Allowance,
         caller: &Caller,
+        purpose: Purpose,
         recording: &mut Recording,
     ) -> Result<(), Refusal> {
         let intent = recording.intent().ok_or(NOTHING)?;
@@ -76,8 +78,9 @@ impl Relay {
                 method: intent.method.clone(),
             }),
         };
-        // Of a tunnel that is decrypted, each request inside counts.
-        if channel.is_some() || allowance.obligations.intercept.is_none() {
+        // Of a tunnel that is decrypted, each request inside counts; what the cache asks, its client has been charged for.
+        let counts = channel.is_some() || allowance.obligations.intercept.is_none();
+        if counts && purpose == Purpose::Client {
             let gate = &caller.service.gate;
             gate.charge(allowance, intent).map_err(Refusal::Denied)?;
         }

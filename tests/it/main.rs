@@ -15,6 +15,7 @@
 mod answers;
 mod authority;
 mod bypass;
+mod cache_control;
 mod client_side;
 mod clients;
 mod commands;
@@ -47,6 +48,7 @@ mod policy_files;
 mod policy_spellings;
 mod proxy_protocol;
 mod records;
+mod registries;
 mod reload;
 mod rules;
 mod socks;

@@ -71,85 +71,7 @@ fn what_is_written_is_read_and_told_again_in_the_same_words() {
 
 #[test]
 fn what_can_not_be_meant_is_a_fault_with_a_remedy() {
-    for (written, problem, remedy) in [
-        ("\"of\"", "\"of\" is not known here", "\"off\""),
-        ("7", "expected \"off\", or a table", ""),
-        ("{ ttl = \"0s\" }", "no time at all", "cache = false"),
-        ("{ ttl = 60 }", "expected a duration", ""),
-        ("{ tll = \"1d\" }", "unknown key \"tll\"", "\"ttl\""),
-        (
-            "{ off = true, ttl = \"1d\" }",
-            "\"off\" does not stand beside",
-            "cache = \"off\" alone",
-        ),
-        (
-            "{ enabled = false }",
-            "\"enabled\" does not stand beside",
-            "cache = \"off\" alone",
-        ),
-        (
-            "{ ignore-query = [] }",
-            "an empty array says nothing",
-            "true ignores",
-        ),
-        (
-            "{ ignore-query = \"*\" }",
-            "every parameter",
-            "ignore-query = true",
-        ),
-        (
-            "{ ignore-query = [\"a*b\"] }",
-            "not a parameter's name",
-            "utm_*",
-        ),
-        (
-            "{ ignore-query = [\"a=b\"] }",
-            "not a parameter's name",
-            "utm_*",
-        ),
-        (
-            "{ key = { headers = [\"a b\"] } }",
-            "not a field's name",
-            "Accept-Language",
-        ),
-        (
-            "{ key = { headers = [\"Host\"] } }",
-            "a part of each key",
-            "leave it out",
-        ),
-        (
-            "{ key = { headers = [\"Proxy-Authorization\"] } }",
-            "no origin sees it",
-            "leave it out",
-        ),
-        (
-            "{ key = { headers = [\"Range\"] } }",
-            "the cache answers this field itself",
-            "leave it out",
-        ),
-        (
-            "{ key = { cookies = [\"a;b\"] } }",
-            "not a cookie's name",
-            "session",
-        ),
-        (
-            "{ key = { cookie = \"a\" } }",
-            "unknown key \"cookie\"",
-            "\"cookies\"",
-        ),
-        ("{ largest = \"0\" }", "nothing is stored", "cache = false"),
-        (
-            "{ min-uses = 0 }",
-            "1st to 1000th",
-            "2 what is asked for twice",
-        ),
-        ("{ errors = \"0s\" }", "no time at all", "leave it out"),
-        (
-            "{ set-cookie = \"keep\" }",
-            "\"keep\" is not known",
-            "refuse, strip, store",
-        ),
-    ] {
+    for (written, problem, remedy) in WRONG {
         let (_, told) = read(written);
         let all = told.join("\n");
         assert!(all.contains("p.toml:1:"), "{written}: {all}");
@@ -261,3 +183,83 @@ fn a_key_shows_no_secret() {
     let long = fields(&[("accept", &[b'a'; 60_000])]);
     assert!(control.extras(&long).len() < 300);
 }
+
+const WRONG: &[(&str, &str, &str)] = &[
+    ("\"of\"", "\"of\" is not known here", "\"off\""),
+    ("7", "expected \"off\", or a table", ""),
+    ("{ ttl = \"0s\" }", "no time at all", "cache = false"),
+    ("{ ttl = 60 }", "expected a duration", ""),
+    ("{ tll = \"1d\" }", "unknown key \"tll\"", "\"ttl\""),
+    (
+        "{ off = true, ttl = \"1d\" }",
+        "\"off\" does not stand beside",
+        "cache = \"off\" alone",
+    ),
+    (
+        "{ enabled = false }",
+        "\"enabled\" does not stand beside",
+        "cache = \"off\" alone",
+    ),
+    (
+        "{ ignore-query = [] }",
+        "an empty array says nothing",
+        "true ignores",
+    ),
+    (
+        "{ ignore-query = \"*\" }",
+        "every parameter",
+        "ignore-query = true",
+    ),
+    (
+        "{ ignore-query = [\"a*b\"] }",
+        "not a parameter's name",
+        "utm_*",
+    ),
+    (
+        "{ ignore-query = [\"a=b\"] }",
+        "not a parameter's name",
+        "utm_*",
+    ),
+    (
+        "{ key = { headers = [\"a b\"] } }",
+        "not a field's name",
+        "Accept-Language",
+    ),
+    (
+        "{ key = { headers = [\"Host\"] } }",
+        "a part of each key",
+        "leave it out",
+    ),
+    (
+        "{ key = { headers = [\"Proxy-Authorization\"] } }",
+        "no origin sees it",
+        "leave it out",
+    ),
+    (
+        "{ key = { headers = [\"Range\"] } }",
+        "the cache answers this field itself",
+        "leave it out",
+    ),
+    (
+        "{ key = { cookies = [\"a;b\"] } }",
+        "not a cookie's name",
+        "session",
+    ),
+    (
+        "{ key = { cookie = \"a\" } }",
+        "unknown key \"cookie\"",
+        "\"cookies\"",
+    ),
+    ("{ largest = \"0\" }", "nothing is stored", "cache = false"),
+    (
+        "{ min-uses = 0 }",
+        "1st to 1000th",
+        "2 what is asked for twice",
+    ),
+    ("{ errors = \"0s\" }", "no time at all", "leave it out"),
+    (
+        "{ set-cookie = \"keep\" }",
+        "\"keep\" is not known",
+        "refuse, strip, store",
+    ),
+];

@@ -2,7 +2,7 @@
 //! Not the reading (read). Start at [`OnDisk::read`].
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,10 +15,13 @@ use super::read::{Loaded, Read, Source};
 use super::shared::Held;
 use super::writer::Stream;
 
-/// The content of one object on disk. Clones share it, and with it one open file, which what is evicted or replaced meanwhile stays
-/// readable through.
-#[derive(Debug, Clone)]
-pub struct OnDisk(Arc<Inner>);
+/// The content of one object on disk. Clones share it. Each holds the file open, so that it stays readable when it is evicted or
+/// replaced meanwhile, unless it was put [`aside`](OnDisk::aside).
+#[derive(Debug)]
+pub struct OnDisk {
+    inner: Arc<Inner>,
+    held: Mutex<Option<Arc<Held>>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -26,7 +29,8 @@ struct Inner {
     disk: Disk,
     layout: Layout,
     length: Length,
-    file: Mutex<Option<Arc<Held>>>,
+    /// The file, if anyone holds it open.
+    file: Mutex<Weak<Held>>,
     small: Option<Bytes>,
 }
 
@@ -41,29 +45,59 @@ const READ_LIMIT: Duration = Duration::from_secs(30);
 
 impl OnDisk {
     pub(super) fn loaded(disk: &Disk, loaded: Loaded) -> (super::Head, Self) {
-        let inner = Inner {
-            disk: disk.clone(),
-            layout: loaded.layout,
-            length: Length::Whole(loaded.length),
-            file: Mutex::new(loaded.file),
-            small: loaded.small,
-        };
-        (loaded.head, Self(Arc::new(inner)))
+        let content = Self::new(
+            disk,
+            loaded.layout,
+            Length::Whole(loaded.length),
+            loaded.file,
+            loaded.small,
+        );
+        (loaded.head, content)
     }
 
     pub(super) fn growing(disk: &Disk, stream: &Arc<Stream>) -> Self {
-        Self(Arc::new(Inner {
+        Self::new(
+            disk,
+            stream.layout,
+            Length::Growing(stream.clone()),
+            None,
+            None,
+        )
+    }
+
+    pub(super) fn written(disk: &Disk, stream: &Stream, length: u64) -> Self {
+        Self::new(
+            disk,
+            stream.layout,
+            Length::Whole(length),
+            stream.file.get().cloned(),
+            None,
+        )
+    }
+
+    fn new(
+        disk: &Disk,
+        layout: Layout,
+        length: Length,
+        file: Option<Arc<Held>>,
+        small: Option<Bytes>,
+    ) -> Self {
+        let inner = Inner {
             disk: disk.clone(),
-            layout: stream.layout,
-            length: Length::Growing(stream.clone()),
-            file: Mutex::default(),
-            small: None,
-        }))
+            layout,
+            length,
+            file: Mutex::new(file.as_ref().map_or_else(Weak::new, Arc::downgrade)),
+            small,
+        };
+        Self {
+            inner: Arc::new(inner),
+            held: Mutex::new(file),
+        }
     }
 
     /// Its length in bytes; of an object that is being written, what is there so far.
     pub fn length(&self) -> u64 {
-        match &self.0.length {
+        match &self.inner.length {
             Length::Whole(length) => *length,
             Length::Growing(stream) => stream.given(),
         }
@@ -71,23 +105,24 @@ impl OnDisk {
 
     /// All of it, if it is at most 64 KiB long and was read with its head: the caller may keep it in memory.
     pub fn small(&self) -> Option<&Bytes> {
-        self.0.small.as_ref()
+        self.inner.small.as_ref()
     }
 
-    /// The same content without an open file and without bytes at hand, to be kept for long. The file is opened again at the first
-    /// read, which fails with `NotFound` if it has been evicted or replaced since: that is a miss, not a fault.
+    /// The same content without an open file and without bytes at hand, to be kept for long: a process may have only so many files
+    /// open. Read it through a clone for each use; the clone opens the file at its first read, which fails with `NotFound` if it
+    /// has been evicted or replaced since: that is a miss, not a fault. Of an object that is being written it is a clone.
     #[must_use]
     pub fn aside(&self) -> Self {
-        let Length::Whole(length) = self.0.length else {
-            return self.clone();
-        };
-        Self(Arc::new(Inner {
-            disk: self.0.disk.clone(),
-            layout: self.0.layout,
-            length: Length::Whole(length),
-            file: Mutex::default(),
-            small: None,
-        }))
+        match self.inner.length {
+            Length::Growing(_) => self.clone(),
+            Length::Whole(length) => Self::new(
+                &self.inner.disk,
+                self.inner.layout,
+                Length::Whole(length),
+                None,
+                None,
+            ),
+        }
     }
 
     /// Reads from an offset, at most `most` bytes, at least one unless that is the end (or `most` is 0), and never beyond a block of
@@ -95,11 +130,11 @@ impl OnDisk {
     /// `InvalidData` torn, `NotFound` gone (only after [`OnDisk::aside`]), `TimedOut` after 30 seconds, or the disk's; the object
     /// is taken out of the store then. Cancel-safe.
     pub async fn read(&self, offset: u64, most: usize) -> io::Result<Bytes> {
-        if let Some(small) = &self.0.small {
+        if let Some(small) = &self.inner.small {
             return Ok(part(small, offset, most));
         }
-        let (length, file) = match &self.0.length {
-            Length::Whole(length) => (*length, lock(&self.0.file).clone()),
+        let (length, file) = match &self.inner.length {
+            Length::Whole(length) => (*length, self.file()),
             Length::Growing(stream) => match stream.at_hand(offset, most) {
                 Ok(bytes) => return Ok(bytes),
                 Err(in_file) => (in_file, stream.file.get().cloned()),
@@ -110,7 +145,7 @@ impl OnDisk {
         }
         let index = offset / PAYLOAD as u64;
         let of = Source {
-            layout: self.0.layout,
+            layout: self.inner.layout,
             length,
             file,
         };
@@ -119,7 +154,7 @@ impl OnDisk {
     }
 
     async fn block(&self, of: Source, index: u64) -> io::Result<Bytes> {
-        let shared = self.0.disk.shared();
+        let shared = self.inner.disk.shared();
         let (reply, answer) = oneshot::channel();
         // As many wait at a time as there are readers, so that they need no other bound.
         let pushed = shared
@@ -134,8 +169,25 @@ impl OnDisk {
                 return Err(error);
             }
         };
-        lock(&self.0.file).get_or_insert(file);
+        if let Some(file) = file {
+            *lock(&self.inner.file) = Arc::downgrade(&file);
+            lock(&self.held).get_or_insert(file);
+        }
         Ok(block)
+    }
+
+    fn file(&self) -> Option<Arc<Held>> {
+        let own = lock(&self.held).clone();
+        own.or_else(|| lock(&self.inner.file).upgrade())
+    }
+}
+
+impl Clone for OnDisk {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            held: Mutex::new(lock(&self.held).clone()),
+        }
     }
 }
 

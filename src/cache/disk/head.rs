@@ -1,13 +1,11 @@
 //! The head of an object as bytes: its key, what it varies by, status, fields, freshness, and the length of its content.
 //! Not where they stand in the file (layout). Start at [`Head`].
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use jiff::Timestamp;
 
 use super::bytes::{Input, Output};
 use super::name::Name;
+use crate::cache::freshness::WORDS;
 use crate::cache::{Contents, Freshness, Key, Stored, Vary};
 
 /// A stored response without its content.
@@ -23,6 +21,8 @@ pub struct Head {
     pub headers: HeaderMap,
     /// How long it may be used.
     pub freshness: Freshness,
+    /// Whether it came from an address that policy guards.
+    pub guarded: bool,
 }
 
 impl Head {
@@ -34,6 +34,8 @@ impl Head {
             status: self.status,
             headers: self.headers,
             freshness: self.freshness,
+            guarded: self.guarded,
+            held: None,
             contents,
         }
     }
@@ -50,6 +52,7 @@ impl Head {
         out.bytes(self.key.extras().as_bytes())?;
         out.u16(self.status.as_u16());
         encode_freshness(&self.freshness, &mut out);
+        out.u8(u8::from(self.guarded));
         out.put(&self.vary.values);
         out.u16(u16::try_from(self.vary.names.len()).ok()?);
         for name in self.vary.names.iter() {
@@ -70,6 +73,7 @@ impl Head {
         let key = Key::new(input.text()?, input.text()?);
         let status = StatusCode::from_u16(input.u16()?).ok()?;
         let freshness = decode_freshness(&mut input)?;
+        let guarded = input.u8()? != 0;
         let values = input.digest()?;
         let mut names = Vec::new();
         for _ in 0..input.u16()? {
@@ -92,6 +96,7 @@ impl Head {
             status,
             headers,
             freshness,
+            guarded,
         };
         Some((head, length))
     }
@@ -105,36 +110,21 @@ impl From<&Stored> for Head {
             status: stored.status,
             headers: stored.headers.clone(),
             freshness: stored.freshness.clone(),
+            guarded: stored.guarded,
         }
     }
 }
 
 fn encode_freshness(freshness: &Freshness, out: &mut Output) {
-    for time in [freshness.requested, freshness.received] {
-        out.u64(time.as_second().cast_unsigned());
-        out.u32(time.subsec_nanosecond().cast_unsigned());
-    }
-    for span in [freshness.initial_age, freshness.lifetime] {
-        out.u64(span.as_secs());
-        out.u32(span.subsec_nanos());
+    for word in freshness.to_words() {
+        out.u64(word);
     }
 }
 
 fn decode_freshness(input: &mut Input<'_>) -> Option<Freshness> {
-    let time = |input: &mut Input<'_>| {
-        let second = input.u64()?.cast_signed();
-        Timestamp::new(second, input.u32()?.cast_signed()).ok()
-    };
-    // A number of nanoseconds beyond a second would carry into the seconds, and there overflow.
-    let span = |input: &mut Input<'_>| {
-        let seconds = input.u64()?;
-        let nanoseconds = input.u32()?;
-        (nanoseconds < 1_000_000_000).then(|| Duration::new(seconds, nanoseconds))
-    };
-    Some(Freshness {
-        requested: time(input)?,
-        received: time(input)?,
-        initial_age: span(input)?,
-        lifetime: span(input)?,
-    })
+    let mut words = [0; WORDS];
+    for word in &mut words {
+        *word = input.u64()?;
+    }
+    Freshness::from_words(words)
 }

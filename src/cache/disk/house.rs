@@ -22,7 +22,6 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Runs until the store is closed.
 pub(super) fn run(shared: &Arc<Shared>) {
-    let mut verified = false;
     loop {
         let round = if shared.is_degraded() {
             shared.probe_after()
@@ -50,8 +49,9 @@ pub(super) fn run(shared: &Arc<Shared>) {
         if lock(&shared.bans).dirty {
             shared.change(Change::Bans(None));
         }
-        if !verified || lock(&shared.bans).unswept() {
-            verified |= sweep(shared);
+        let verified = shared.verified.load(Ordering::Relaxed);
+        if (!verified || lock(&shared.bans).unswept()) && sweep(shared) {
+            shared.verified.store(true, Ordering::Release);
         }
         lock(&shared.bans).forget(Timestamp::now());
     }

@@ -226,11 +226,18 @@ impl Index {
         self.remove(name);
     }
 
-    /// Puts what could not be removed to the end of the main queue, so that something else is tried next.
+    /// Puts an object, such as one that could not be removed, to the new end of the main queue.
     pub(super) fn keep(&mut self, name: &Name) {
         if let Some(at) = self.find(name) {
             self.unlink(at);
             self.link(at, MAIN);
+        }
+    }
+
+    /// Puts what was there before a restart in order: the last of these names is to go last.
+    pub(super) fn settle(&mut self, names: &[Name]) {
+        for name in names {
+            self.keep(name);
         }
     }
 

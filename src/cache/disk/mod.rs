@@ -111,6 +111,9 @@ pub struct Stats {
     pub warnings: u64,
 }
 
+/// What a thread does until the store is closed.
+type Job = fn(&Arc<Shared>);
+
 const READERS: usize = 4;
 /// Look-ups that wait at a time; more are misses.
 const MOST_LOADS: usize = 4096;
@@ -130,7 +133,7 @@ impl Disk {
             shared: Arc::new(Shared::open(path, size, probe)?),
             threads: Mutex::default(),
         }));
-        let jobs: [(&str, usize, fn(&Arc<Shared>)); 3] = [
+        let jobs: [(&str, usize, Job); 3] = [
             ("disk-write", 1, write::run),
             ("disk-read", READERS, read::run),
             ("disk-house", 1, house::run),
@@ -160,9 +163,7 @@ impl Disk {
     /// Whether there may be something of a URI ([`Key::digest`]). Looks in memory alone.
     pub fn may_hold(&self, uri: &Digest) -> bool {
         let shared = self.shared();
-        !shared.is_unreadable()
-            && (shared.is_warming() || lock(&shared.index).holds(uri))
-            && !shared.is_removed(uri)
+        !shared.is_unreadable() && shared.may_be_indexed(uri) && !shared.is_removed(uri)
     }
 
     /// All that is stored of a URI, the newest first: its variants, and those of other extras. Nothing if the disk fails or takes

@@ -30,6 +30,16 @@ pub(super) struct Place {
     _lock: File,
 }
 
+/// An object that a scan saw.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) name: Name,
+    /// Of its file.
+    pub(super) length: u64,
+    /// Seconds and nanoseconds.
+    pub(super) written: (i64, i64),
+}
+
 /// How many folders there are.
 pub(super) const FOLDERS: usize = 16 * 256;
 const WRITING: &str = "writing";
@@ -147,15 +157,15 @@ impl Place {
         Ok(names)
     }
 
-    /// The objects of one of the folders, with the lengths of their files. `None` beyond the last.
-    pub(super) fn scan(&self, number: usize) -> Option<io::Result<Vec<(Name, u64)>>> {
+    /// The objects of one of the folders. `None` beyond the last.
+    pub(super) fn scan(&self, number: usize) -> Option<io::Result<Vec<Seen>>> {
         (number < FOLDERS).then(|| match self.scan_folder(number) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             other => other,
         })
     }
 
-    fn scan_folder(&self, number: usize) -> io::Result<Vec<(Name, u64)>> {
+    fn scan_folder(&self, number: usize) -> io::Result<Vec<Seen>> {
         let mut found = Vec::new();
         let folder = self.numbered_folder(number, false)?;
         for file in fs::read_dir(folder)? {
@@ -168,7 +178,11 @@ impl Place {
                 other => other?,
             };
             if metadata.is_file() && folder_number(&name.uri) == number {
-                found.push((name, metadata.len()));
+                found.push(Seen {
+                    name,
+                    length: metadata.len(),
+                    written: (metadata.mtime(), metadata.mtime_nsec()),
+                });
             }
         }
         Ok(found)

@@ -36,7 +36,7 @@ pub(super) enum Read {
     Block {
         of: Source,
         index: u64,
-        reply: oneshot::Sender<io::Result<(Bytes, Arc<Held>)>>,
+        reply: oneshot::Sender<io::Result<(Bytes, Option<Arc<Held>>)>>,
     },
 }
 
@@ -100,6 +100,10 @@ fn load_one(shared: &Arc<Shared>, uri: &str, name: Name) -> Option<Loaded> {
             return None;
         }
         Err(Miss::Failed(error)) => {
+            // A bad spot of the disk stays bad; a lack of descriptors, say, does not.
+            if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+                shared.discard(name);
+            }
             shared.read_failed(&error);
             return None;
         }
@@ -136,16 +140,25 @@ fn load_one(shared: &Arc<Shared>, uri: &str, name: Name) -> Option<Loaded> {
     })
 }
 
-fn block(shared: &Arc<Shared>, of: Source, index: u64) -> io::Result<(Bytes, Arc<Held>)> {
-    let held_file = match of.file {
-        Some(file) => file,
-        None => reopen(shared, &of)?,
+fn block(shared: &Arc<Shared>, of: Source, index: u64) -> io::Result<(Bytes, Option<Arc<Held>>)> {
+    let reopened = match &of.file {
+        Some(_) => None,
+        None => Some(reopen(shared, &of)?),
     };
-    let read = read_block(&held_file.file, &of.layout, index, held(of.length, index));
+    let file = of
+        .file
+        .as_ref()
+        .map(|held| &held.file)
+        .or(reopened.as_ref());
+    let Some(file) = file else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    let read = read_block(file, &of.layout, index, held(of.length, index));
     match read {
         Ok(bytes) => {
             shared.read_went_well();
-            Ok((bytes, held_file))
+            let kept = reopened.and_then(|file| Held::unless_many(file, shared));
+            Ok((bytes, of.file.or(kept)))
         }
         Err(error) => {
             if error.kind() == io::ErrorKind::InvalidData {
@@ -160,10 +173,11 @@ fn block(shared: &Arc<Shared>, of: Source, index: u64) -> io::Result<(Bytes, Arc
 }
 
 /// Opens an object again that was put aside. It may have been removed, or replaced by another: not found then.
-fn reopen(shared: &Arc<Shared>, of: &Source) -> io::Result<Arc<Held>> {
+fn reopen(shared: &Arc<Shared>, of: &Source) -> io::Result<File> {
     match open(&shared.place, of.layout.name, false, 0) {
         Ok(object) if object.layout == of.layout && object.length == of.length => {
-            Ok(Held::new(object.file, shared))
+            lock(&shared.index).touch(&of.layout.name);
+            Ok(object.file)
         }
         Ok(_) | Err(Miss::Absent) => Err(io::ErrorKind::NotFound.into()),
         Err(Miss::Torn) => {

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     removed: Mutex<HashMap<Digest, Removal>>,
     pub(super) bound: AtomicU64,
     pub(super) warming: AtomicBool,
+    /// All heads that were there at the start have been looked at.
+    pub(super) verified: AtomicBool,
     pub(super) health: Health,
     pub(super) counters: Counters,
     pub(super) changes: Queue<Change>,
@@ -113,6 +115,7 @@ impl Shared {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(65_536) / 4;
         Ok(Self {
             warming: AtomicBool::new(!place.is_new()),
+            verified: AtomicBool::new(false),
             place,
             index: Mutex::new(Index::new((size >> 16).clamp(1 << 10, 1 << 18) as usize)),
             bans: Mutex::new(bans),
@@ -149,6 +152,11 @@ impl Shared {
     /// A number for a new file that nobody outside can tell.
     pub(super) fn nonce(&self) -> u64 {
         self.secret.hash_one(self.number())
+    }
+
+    /// How many files of objects are open to be read.
+    pub(super) fn open_files(&self) -> usize {
+        self.open_files.load(Ordering::Relaxed)
     }
 
     pub(super) fn bound(&self) -> u64 {
@@ -218,9 +226,21 @@ impl Shared {
         count.map_or(0, |count| count.load(Ordering::Acquire))
     }
 
+    /// Whether there may be something of a URI in the index. A worker does not wait for the index, which is locked for long when
+    /// its table grows: there may be, then.
+    pub(super) fn may_be_indexed(&self, uri: &Digest) -> bool {
+        match self.index.try_lock() {
+            Ok(index) => self.is_warming() || index.holds(uri),
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Poisoned(index)) => {
+                self.is_warming() || index.into_inner().holds(uri)
+            }
+        }
+    }
+
     /// Whether there may be something of a URI, on the disk or on the way to it.
     pub(super) fn may_have(&self, uri: &Digest) -> bool {
-        self.is_warming() || self.saves.load(Ordering::Acquire) > 0 || lock(&self.index).holds(uri)
+        self.saves.load(Ordering::Acquire) > 0 || self.may_be_indexed(uri)
     }
 
     pub(super) fn is_removed(&self, uri: &Digest) -> bool {
@@ -331,7 +351,7 @@ impl Held {
 
     /// Keeps a file open if there are not too many.
     pub(super) fn unless_many(file: File, shared: &Arc<Shared>) -> Option<Arc<Self>> {
-        let few = shared.open_files.load(Ordering::Relaxed) < shared.most_open_files;
+        let few = shared.open_files() < shared.most_open_files;
         few.then(|| Self::new(file, shared))
     }
 }

@@ -79,7 +79,7 @@ fn scan(shared: &Arc<Shared>) {
     if let Err(error) = shared.place.clear_writing() {
         shared.degrade(&error);
     }
-    let mut number = 0;
+    let (mut number, mut order) = (0, Vec::new());
     while shared.is_warming() && !shared.changes.is_closed() {
         let Some(found) = shared.place.scan(number) else {
             break;
@@ -87,8 +87,9 @@ fn scan(shared: &Arc<Shared>) {
         number += 1;
         match found {
             Ok(found) => {
-                for (name, length) in found {
-                    insert(shared, name, pages(length));
+                for seen in found {
+                    insert(shared, seen.name, pages(seen.length));
+                    order.push((seen.written, seen.name));
                 }
             }
             Err(error) => shared.degrade(&error),
@@ -96,6 +97,12 @@ fn scan(shared: &Arc<Shared>) {
     }
     if shared.changes.is_closed() {
         return;
+    }
+    // What was written last goes last: who used what is not known any more.
+    order.sort_unstable_by_key(|(written, _)| *written);
+    let names: Vec<Name> = order.into_iter().map(|(_, name)| name).collect();
+    for part in names.chunks(256) {
+        lock(&shared.index).settle(part);
     }
     shared.warming.store(false, Ordering::Release);
     trim(shared);
@@ -117,17 +124,7 @@ fn apply(shared: &Arc<Shared>, change: Change) {
                 discard(shared, &head.name());
             }
         }
-        Change::Remove(uri) => {
-            let mut names = lock(&shared.index).variants(&uri);
-            if shared.is_warming() {
-                // The scan was cut short.
-                names = shared.place.list(&uri).unwrap_or_default();
-            }
-            let well = names
-                .iter()
-                .fold(true, |well, name| discard(shared, name) && well);
-            shared.removal_ended(&uri, well);
-        }
+        Change::Remove(uri) => remove(shared, &uri),
         Change::Discard(name) => {
             if !discard(shared, &name) {
                 shared.remove(name.uri);
@@ -142,21 +139,7 @@ fn apply(shared: &Arc<Shared>, change: Change) {
             let written = grow(shared, &of, index, &block).map_err(|trouble| trouble.told(shared));
             let _ = reply.send(written);
         }
-        Change::Finish(finish) => {
-            let Finish {
-                of,
-                head,
-                last,
-                length,
-                bans,
-                reply,
-            } = *finish;
-            let written = complete(shared, &of, &head, &last, length, bans);
-            if written.is_err() {
-                abort(shared, &of);
-            }
-            let _ = reply.send(written.map_err(|trouble| trouble.told(shared)));
-        }
+        Change::Finish(end) => finish(shared, *end),
         Change::Abort(of) => abort(shared, &of),
         Change::Trim => trim(shared),
         Change::Bans(reply) => {
@@ -173,6 +156,32 @@ fn apply(shared: &Arc<Shared>, change: Change) {
             let _ = reply.send(());
         }
     }
+}
+
+fn remove(shared: &Arc<Shared>, uri: &Digest) {
+    let mut names = lock(&shared.index).variants(uri);
+    if shared.is_warming() {
+        // The scan was cut short.
+        let Ok(listed) = shared.place.list(uri) else {
+            return shared.removal_ended(uri, false);
+        };
+        names = listed;
+    }
+    let mut well = true;
+    for name in names {
+        well &= discard(shared, &name);
+    }
+    shared.removal_ended(uri, well);
+}
+
+fn finish(shared: &Arc<Shared>, end: Finish) {
+    let written = complete(shared, &end.of, &end.head, &end.last, end.length, end.bans);
+    if written.is_err() {
+        abort(shared, &end.of);
+    }
+    let _ = end
+        .reply
+        .send(written.map_err(|trouble| trouble.told(shared)));
 }
 
 pub(super) fn insert(shared: &Arc<Shared>, name: Name, taken: u32) {

@@ -158,7 +158,7 @@ impl Writer {
             .await
             .map_err(|_| io::Error::other("the disk cache is closed"))??;
         self.stream.block_written();
-        Ok(self.reader())
+        Ok(OnDisk::written(&self.disk, &self.stream, length))
     }
 }
 

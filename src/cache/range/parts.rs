@@ -58,8 +58,8 @@ impl Parts {
         self.with_run(offset, [bytes])
     }
 
-    /// With a run of bytes more, as it arrived; one pass over what is there. What is there already is kept and not replaced. `None`
-    /// as of [`with`](Self::with).
+    /// With a run of bytes more, as it arrived. What is there already is kept and not replaced. Goes once over all that is there,
+    /// so give it a run and not each chunk. `None` as of [`with`](Self::with).
     pub fn with_run(&self, offset: u64, run: impl IntoIterator<Item = Bytes>) -> Option<Self> {
         let run = laid_out(offset, run)?;
         let end = run.last().map_or(offset, Piece::end);
@@ -81,8 +81,8 @@ impl Parts {
         pieces.sort_by_key(|piece| piece.offset);
         let apart = |pair: &&[Piece]| matches!(pair, [one, next] if one.end() != next.offset);
         let islands = 1 + pieces.windows(2).filter(apart).count();
-        // A run is made of pieces that are not small, but what is clipped may be.
-        let pieces_most = (self.total / SMALL as u64).saturating_add(4 * ISLANDS_MOST as u64);
+        // Two pieces for SMALL bytes is the least that a run is made of; many short runs would be more.
+        let pieces_most = (self.total / (SMALL as u64 / 4)).saturating_add(4 * ISLANDS_MOST as u64);
         if islands > ISLANDS_MOST || pieces.len() as u64 > pieces_most {
             return None;
         }

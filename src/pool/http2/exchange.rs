@@ -158,6 +158,7 @@ impl Slot {
         Ok(Received {
             response,
             upgraded: None,
+            delimited: true,
         })
     }
 }

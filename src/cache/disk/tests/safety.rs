@@ -154,6 +154,16 @@ fn bans_are_forgotten_when_they_are_swept_and_old() {
     assert!(!read.holds("a", &headers(&[("cache-tag", "t")]), at(3)));
 }
 
+/// Makes the folders of an object.
+fn with_folders(path: PathBuf) -> PathBuf {
+    let inner = path.parent().unwrap();
+    for folder in [inner.parent().unwrap(), inner] {
+        fs::create_dir_all(folder).unwrap();
+        fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).unwrap();
+    }
+    path
+}
+
 #[tokio::test]
 async fn foreign_files_stay_and_garbage_under_our_names_goes() {
     let directory = directory();
@@ -164,17 +174,7 @@ async fn foreign_files_stay_and_garbage_under_our_names_goes() {
     drop(disk);
     let outside = tempfile::NamedTempFile::new().unwrap();
     fs::write(outside.path(), "secret").unwrap();
-    let ours = |uri: &str| {
-        let path = path_of(root, uri);
-        for folder in [
-            path.parent().unwrap().parent().unwrap(),
-            path.parent().unwrap(),
-        ] {
-            fs::create_dir_all(folder).unwrap();
-            fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).unwrap();
-        }
-        path
-    };
+    let ours = |uri: &str| with_folders(path_of(root, uri));
     let folder = path_of(root, "https://a.example/")
         .parent()
         .unwrap()

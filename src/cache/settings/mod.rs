@@ -2,6 +2,9 @@
 //! Not what a rule says (control).
 //! Start at [`Settings`].
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -60,7 +63,7 @@ impl Default for Settings {
             largest: LARGEST,
             collapse: true,
             name: None,
-            targeted: Box::default(),
+            targeted: targeted(),
             purge: PurgeRight::default(),
         }
     }
@@ -229,7 +232,10 @@ fn read_name(table: &Table, faults: &Faults) -> Option<Box<str>> {
 }
 
 fn read_targeted(table: &Table, faults: &Faults) -> Box<[HeaderName]> {
-    let names: Vec<Located<String>> = table.take("targeted", faults).unwrap_or_default();
+    let names: Option<Vec<Located<String>>> = table.take("targeted", faults);
+    let Some(names) = names else {
+        return targeted();
+    };
     let mut targeted: Vec<HeaderName> = Vec::new();
     for name in names {
         let remedy = "write targeted = [\"CDN-Cache-Control\"], the nearest to this cache first";
@@ -252,160 +258,12 @@ fn read_targeted(table: &Table, faults: &Faults) -> Box<[HeaderName]> {
     targeted.into()
 }
 
+/// The field of RFC 9213 §3.1: what its origin lets the caches of a content delivery network keep, it gives to everybody who asks
+/// these. A cache that must keep to what is said to all sets `targeted = []`.
+fn targeted() -> Box<[HeaderName]> {
+    [HeaderName::from_static("cdn-cache-control")].into()
+}
+
 const MEMORY: ByteSize = ByteSize::mib(256);
 const LARGEST: ByteSize = ByteSize::mib(1024);
 const LEAST: ByteSize = ByteSize::mib(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fault::Source;
-
-    fn read(text: &str) -> (Settings, Vec<String>) {
-        let faults = Faults::new();
-        let table = Table::parse(&Source::new("/etc/egret/egret.toml", text), &faults);
-        let settings = Settings::read(table, &faults);
-        let told = faults.into_vec().iter().map(Fault::render).collect();
-        (settings, told)
-    }
-
-    #[test]
-    fn a_section_without_keys_keeps_things_in_memory() {
-        let (settings, told) = read("");
-        assert_eq!((settings, told), (Settings::default(), vec![]));
-    }
-
-    #[test]
-    fn every_key_is_read() {
-        let (settings, told) = read(
-            "memory = \"512MiB\"\ndisk = { path = \"cache\", size = \"20GiB\" }\nlargest = \"2GiB\"\ncollapse = false\nname = \"edge 1\"\n\
-             targeted = [\"Edge-Cache-Control\", \"CDN-Cache-Control\"]\npurge = { from = [\"10.0.0.0/8\"] }",
-        );
-        assert_eq!(told, Vec::<String>::new());
-        let disk = settings.disk.as_ref().expect("a disk");
-        assert_eq!(disk.path.to_str(), Some("/etc/egret/cache"));
-        assert_eq!(
-            (settings.memory, disk.size),
-            (ByteSize::mib(512), ByteSize::mib(20 << 10))
-        );
-        assert_eq!(
-            (settings.collapse, settings.name.as_deref()),
-            (false, Some("edge 1"))
-        );
-        let targeted: Vec<&str> = settings.targeted.iter().map(HeaderName::as_str).collect();
-        assert_eq!(targeted, ["edge-cache-control", "cdn-cache-control"]);
-        assert!(!settings.purge.is_empty());
-    }
-
-    #[test]
-    fn one_object_does_not_fill_the_cache() {
-        for (text, largest) in [
-            ("", 32 << 20),
-            ("largest = \"1MiB\"", 1 << 20),
-            ("memory = \"64MiB\"\nlargest = \"1GiB\"", 8 << 20),
-            ("disk = { path = \"c\", size = \"20GiB\" }", 1 << 30),
-            ("disk = { path = \"c\", size = \"1GiB\" }", 512 << 20),
-        ] {
-            assert_eq!(read(text).0.largest_stored(), largest, "{text}");
-        }
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_told_with_its_place_and_a_remedy() {
-        for (text, problem, remedy) in [
-            ("memory = \"0\"", ":1:10: 0B is too little", "at least 1MiB"),
-            ("memory = \"much\"", ":1:10:", "64KiB"),
-            ("memori = \"1GiB\"", "unknown key \"memori\"", "\"memory\""),
-            (
-                "disk = { path = \"x\" }",
-                ":1:8: \"size\" is missing",
-                "20GiB",
-            ),
-            (
-                "disk = { size = \"1GiB\" }",
-                "\"path\" is missing",
-                "/var/cache",
-            ),
-            (
-                "disk = { path = \"x\", size = \"1KiB\" }",
-                "1KiB is too little",
-                "leave disk out",
-            ),
-            ("largest = \"0\"", "nothing is stored", "leave [cache] out"),
-            ("collapse = \"yes\"", "expected true or false", ""),
-            ("name = \"\"", "can not stand in Cache-Status", "letters"),
-            ("name = \"ä\"", "can not stand in Cache-Status", "letters"),
-            (
-                "targeted = [\"Cache-Control\"]",
-                ":1:13: Cache-Control is",
-                "CDN-Cache-Control",
-            ),
-            (
-                "targeted = [\"a b\"]",
-                "not a field's name",
-                "CDN-Cache-Control",
-            ),
-            (
-                "targeted = [\"A-Cache-Control\", \"a-cache-control\"]",
-                "twice",
-                "keep one",
-            ),
-            ("purge = {}", ":1:9: this names nobody", "leave it out"),
-            ("purge = { from = [] }", "names nobody", "leave it out"),
-            (
-                "purge = { from = [\"10.0.0.0/8\"], group = [] }",
-                "names nobody",
-                "leave it out",
-            ),
-            (
-                "purge = { form = [\"10.0.0.0/8\"] }",
-                "unknown key \"form\"",
-                "\"from\"",
-            ),
-            ("purge = { from = [\"ten\"] }", "\"ten\" is neither", ""),
-        ] {
-            let (_, told) = read(text);
-            let all = told.join("\n");
-            assert!(
-                all.contains(problem) && all.contains(remedy),
-                "{text}: {all}"
-            );
-        }
-        let (_, told) = read("memory = \"0\"\nlargest = \"0\"\nname = \"\"\ndisc = {}");
-        assert_eq!(told.len(), 4, "{told:?}");
-    }
-
-    #[test]
-    fn only_who_is_named_may_purge() {
-        let right = |text: &str| read(&format!("purge = {text}")).0.purge;
-        let none: [&str; 0] = [];
-        let inside: IpAddr = "10.1.2.3".parse().expect("an address");
-        let mapped: IpAddr = "::ffff:10.1.2.3".parse().expect("an address");
-        let outside: IpAddr = "192.0.2.1".parse().expect("an address");
-        assert!(!PurgeRight::default().allows(inside, Some("root"), &["wheel"]));
-        let net = right("{ from = [\"10.0.0.0/8\"] }");
-        assert!(net.allows(inside, None, &none) && net.allows(mapped, None, &none));
-        assert!(!net.allows(outside, Some("alice"), &["operators"]));
-        let both = right("{ from = [\"10.0.0.0/8\"], group = [\"operators\"] }");
-        assert!(both.allows(inside, Some("alice"), &["staff", "operators"]));
-        for (client, groups) in [
-            (inside, &["staff"][..]),
-            (outside, &["operators"]),
-            (inside, &[]),
-        ] {
-            assert!(
-                !both.allows(client, Some("alice"), groups),
-                "{client} {groups:?}"
-            );
-        }
-        let known = right("{ principal = \"*\" }");
-        assert!(known.allows(outside, Some("bob"), &none) && !known.allows(outside, None, &none));
-        let either = right("[{ principal = [\"alice\"] }, { from = \"127.0.0.1\" }]");
-        assert!(either.allows(outside, Some("alice"), &none));
-        assert!(either.allows("127.0.0.1".parse().expect("an address"), None, &none));
-        assert!(!either.allows(outside, Some("Alice"), &none));
-        for nobody in ["{}", "{ from = [] }", "{ group = [\"a\"], principal = [] }"] {
-            assert!(right(nobody).is_empty(), "{nobody}");
-        }
-    }
-}
