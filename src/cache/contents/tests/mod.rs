@@ -47,7 +47,15 @@ fn stored(contents: &Contents) -> Stored {
             received: Timestamp::UNIX_EPOCH,
             initial_age: Duration::ZERO,
             lifetime: Duration::ZERO,
+            heuristic: false,
+            no_cache: false,
+            must_revalidate: false,
+            immutable: false,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
         },
+        guarded: false,
+        held: None,
         contents: contents.clone(),
     }
 }
