@@ -47,7 +47,15 @@ impl Filler {
         }
     }
 
-    /// Writes what is longer than the memory's limit to disk. To be called before the first push.
+    /// Whether a writer is to be given before the next push, of so many bytes: the content is too long for memory, and may be stored.
+    /// Where there is none to give, it is kept in memory as long as it fits, and passes then.
+    pub fn needs_disk(&self, more: u64) -> bool {
+        let length = self.length_with(more);
+        let is_settled = self.writer.is_some() || self.is_passing() || self.is_spilling();
+        !is_settled && length > self.limits.in_memory && length <= self.limits.largest
+    }
+
+    /// Writes what is longer than the memory's limit to disk; see [`Filler::needs_disk`].
     pub fn spill_to(&mut self, writer: Writer) {
         self.writer = Some(writer);
     }
@@ -199,9 +207,8 @@ impl Filler {
 
     /// Decides where more bytes go.
     async fn make_way(&mut self, more: u64) {
-        let filling = self.filling();
-        let end = filling.end().saturating_add(more);
-        let length = filling.expected().unwrap_or(0).max(end);
+        let end = self.length().saturating_add(more);
+        let length = self.length_with(more);
         let (spilling, passing) = (self.is_spilling(), self.is_passing());
         if passing || (spilling && length <= self.limits.largest) {
             return;
@@ -217,19 +224,25 @@ impl Filler {
         }
     }
 
-    /// Writes all that is in memory.
+    /// How long it is at least, with so many bytes more.
+    fn length_with(&self, more: u64) -> u64 {
+        let end = self.length().saturating_add(more);
+        self.filling().expected().unwrap_or(0).max(end)
+    }
+
+    /// Writes all that is in memory, if there is a writer.
     async fn spill(&mut self) -> io::Result<()> {
-        let pieces = self.filling().all();
-        let Some(writer) = &mut self.writer else {
+        let filling = self.contents.arriving();
+        let (Some(writer), Some(filling)) = (&mut self.writer, filling) else {
             return Ok(());
         };
+        let pieces = filling.all();
         let mut written = 0;
         for piece in pieces {
             written += piece.len() as u64;
             writer.write(piece).await?;
         }
-        let reader = writer.reader();
-        self.filling().written(Some(reader), written);
+        filling.written(Some(writer.reader()), written);
         Ok(())
     }
 

@@ -152,14 +152,14 @@ impl Contents {
 
     /// Bytes of memory that its bytes take at the moment, with what it costs to keep them in pieces.
     pub fn memory(&self) -> u64 {
-        let whole = match self.0.whole.get() {
+        let arriving = || self.0.filling.as_ref().map_or(0, |of| of.memory());
+        match self.0.whole.get() {
             Some(Whole::One(bytes)) => bytes.len() as u64 + PIECE_COST,
             Some(Whole::Memory(pieces, _)) => pieces.memory(),
             Some(Whole::Parts(parts)) => parts.bytes(),
-            Some(Whole::Disk(..)) | None => 0,
-        };
-        let arriving = self.0.filling.as_ref().map_or(0, |of| of.memory());
-        whole + arriving
+            // Who read it while it came may still need the last of it.
+            Some(Whole::Disk(..)) | None => arriving(),
+        }
     }
 
     /// Reads all of it, or a range of it in bytes, from now on. `None` where that is not to be had: it broke off, it is not stored any

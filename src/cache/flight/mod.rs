@@ -311,3 +311,6 @@ fn tell(flight: Option<Flight>, outcome: impl Fn() -> Outcome) {
         let _ = waiting.send(outcome());
     }
 }
+
+#[cfg(test)]
+mod tests;
