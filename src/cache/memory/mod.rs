@@ -1,6 +1,6 @@
 //! The memory tier: stored responses that all workers share, the variants of a URI together, bounded by bytes.
 //! Judges nothing: which response answers a request is the caller's to say. Holds no lock while a value is dropped.
-//! Start at [`Memory::find`] and [`Memory::insert`].
+//! Start at [`Memory::candidates`] and [`Memory::insert`].
 //!
 //! The responses lie in many shards, by the hash of their URI. The order of eviction and the account of bytes are for all shards
 //! together, behind one lock of their own, so that a response may be as large as the whole allows. With S3-FIFO (Yang et al.,
@@ -77,22 +77,9 @@ impl Memory {
         self.make_room(0);
     }
 
-    /// The bytes that one response may take, head and content: larger ones lie on disk, or nowhere.
+    /// The bytes that the content of one response may take: larger ones lie on disk, or nowhere.
     pub fn largest(&self) -> u64 {
         self.bound.load(Ordering::Relaxed) / LARGEST
-    }
-
-    /// Looks at what is stored of a URI, newest first and never empty, and takes the one that is picked, by its index; that is a
-    /// use of it. `pick` runs under a lock: it only looks, and does not call the cache.
-    pub fn find(
-        &self,
-        uri: &str,
-        pick: impl FnOnce(&[Arc<Stored>]) -> Option<usize>,
-    ) -> Option<Arc<Stored>> {
-        let hash = self.hasher.hash_one(uri);
-        let shard = self.read(hash);
-        let group = shard.group(hash, uri)?;
-        group.touch(pick(&group.variants)?)
     }
 
     /// All that is stored of a URI, newest first. Not a use.
@@ -161,7 +148,7 @@ impl Memory {
         let mark = self.read(hash).mark_of(hash, stored).cloned();
         let Some(mark) = mark else { return false };
         let weight = weight(stored);
-        if weight > self.largest() {
+        if self.is_too_large(weight) {
             self.remove(stored);
             self.queues().rejected += 1;
             return false;
@@ -226,10 +213,15 @@ impl Memory {
         }
     }
 
+    /// A head may take as much as a content.
+    fn is_too_large(&self, weight: u64) -> bool {
+        weight > 2 * self.largest()
+    }
+
     fn put(&self, stored: Arc<Stored>, in_place: bool) -> bool {
         let uri = self.hasher.hash_one(&**stored.key.uri());
         let weight = weight(&stored);
-        if weight > self.largest() {
+        if self.is_too_large(weight) {
             self.queues().rejected += 1;
             if in_place {
                 // What is stored is out of date.
@@ -257,7 +249,7 @@ impl Memory {
                 .and_then(|(_, old)| queues.supersede(old, weight))
                 .or_else(|| queues.admit((uri, name), weight));
             let is_taken = mark.is_some();
-            let taken = mark.map(|mark| shard.put(stored, mark));
+            let taken = mark.map(|mark| shard.put(stored.clone(), mark));
             let taken = taken.unwrap_or_default();
             // One that was superseded is not known by its mark any more.
             for (_, old) in alike.iter().chain(&taken) {
@@ -375,7 +367,7 @@ impl std::fmt::Debug for Memory {
 /// So many that the workers of a large machine seldom meet in one.
 const SHARDS: usize = 256;
 
-/// So manieth part of the bound may be taken by one response.
+/// So manieth part of the bound may be taken by one content.
 const LARGEST: u64 = 8;
 
 /// So many entries are gone through at a time.

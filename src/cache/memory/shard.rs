@@ -124,11 +124,6 @@ impl Shard {
 }
 
 impl Group {
-    pub(super) fn touch(&self, at: usize) -> Option<Arc<Stored>> {
-        self.marks.get(at)?.touch();
-        self.variants.get(at).cloned()
-    }
-
     pub(super) fn mark_of(&self, stored: &Arc<Stored>) -> Option<&Arc<Mark>> {
         let at = |other| Arc::ptr_eq(stored, other);
         self.marks.get(self.variants.iter().position(at)?)

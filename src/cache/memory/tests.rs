@@ -3,121 +3,164 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, VARY};
+use futures_util::FutureExt as _;
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 
+use super::super::contents::Limits;
 use super::super::{Contents, Freshness, Key, Vary};
 use super::*;
 
 #[test]
 fn variants_of_a_uri_stand_together_newest_first() {
     let memory = Memory::new(1 << 20);
-    let variants = [("", 1), ("", 2), ("a", 1)].map(|(extras, vary)| stored("/", extras, vary));
+    let variants = [("", 1), ("", 2), ("a", 1)].map(|(extras, vary)| stored("/", extras, vary, 0));
     for variant in &variants {
-        assert!(insert(&memory, variant, 0).displaced.is_empty());
+        assert!(memory.insert(variant.clone()));
     }
     let [first, second, third] = &variants;
     assert!(same(&memory.all("/"), &[third, second, first]));
-    let found = memory.find("/", |set| {
-        set.iter().position(|one| one.key.extras().is_empty())
-    });
-    assert!(Arc::ptr_eq(&found.unwrap(), second));
-    assert!(memory.find("/", |_| None).is_none());
-    assert!(memory.find("/", |set| Some(set.len())).is_none());
+    for (extras, vary, all, selected) in [
+        ("", 1, &[second, first][..], Some(first)),
+        ("", 2, &[second, first], Some(second)),
+        ("", 3, &[second, first], None),
+        ("a", 1, &[third], Some(third)),
+        ("b", 1, &[], None),
+    ] {
+        let found = memory.candidates(&Key::new("/", extras), &request(vary));
+        assert!(same(found.all(), all), "{extras:?} {vary}");
+        let pair = (found.selected(), selected);
+        assert!(matches!(pair, (None, None)) || Arc::ptr_eq(pair.0.unwrap(), pair.1.unwrap()));
+    }
     assert!(
         memory
-            .find("/other", |_| panic!("nothing is stored"))
-            .is_none()
+            .candidates(&Key::new("/b", ""), &request(1))
+            .all()
+            .is_empty()
     );
     assert_eq!(memory.remove_uri("/"), 3);
     assert!(memory.all("/").is_empty());
-    assert_eq!(memory.stats().entries, 0);
     check(&memory);
 }
 
 #[test]
 fn a_response_takes_the_place_of_one_with_the_same_key_and_vary() {
     let memory = Memory::new(1 << 20);
-    let (old, new, other) = (stored("/", "", 1), stored("/", "", 1), stored("/", "", 2));
-    let place = insert(&memory, &old, 100).place.unwrap();
-    insert(&memory, &other, 0);
+    let (old, new, other) = (
+        stored("/", "", 1, 100),
+        stored("/", "", 1, 40),
+        stored("/", "", 2, 0),
+    );
+    assert!(memory.insert(old.clone()) && memory.insert(other.clone()));
     let before = memory.stats().bytes;
-    let inserted = insert(&memory, &new, 40);
-    assert!(same(&inserted.displaced, &[&old]));
+    assert!(!memory.insert_if_absent(new.clone()));
+    assert!(memory.holds(&old) && !memory.holds(&new));
+    assert!(memory.insert(new.clone()));
     assert_eq!(memory.stats().bytes, before - 60);
     assert!(same(&memory.all("/"), &[&new, &other]));
-    assert!(!memory.grow(&place, 1), "the one that was there has gone");
-    assert!(memory.grow(&inserted.place.unwrap(), 1));
-    assert!(!memory.remove(&old));
-    assert!(memory.remove(&new));
-    assert!(!memory.remove(&new));
+    assert!(!memory.grow(&old), "it has gone");
+    assert!(memory.grow(&new));
+    assert!(!memory.remove(&old) && memory.remove(&new) && !memory.remove(&new));
+    assert!(memory.insert_if_absent(new.clone()));
+    assert!(same(&memory.all("/"), &[&new, &other]));
     check(&memory);
 }
 
 #[test]
 fn a_uri_has_at_most_64_variants() {
     let memory = Memory::new(1 << 20);
-    let all: Vec<_> = (0..70).map(|n| stored("/", "", n)).collect();
-    for (n, variant) in all.iter().enumerate() {
-        let displaced = insert(&memory, variant, 0).displaced;
-        let oldest: Vec<_> = n.checked_sub(64).map(|n| &all[n]).into_iter().collect();
-        assert!(same(&displaced, &oldest), "{n}");
+    let all: Vec<_> = (0..70).map(|n| stored("/", "", n, 0)).collect();
+    for variant in &all {
+        assert!(memory.insert(variant.clone()));
     }
+    let newest: Vec<_> = all.iter().skip(6).rev().collect();
+    assert!(same(&memory.all("/"), &newest));
     assert_eq!(memory.stats().entries, 64);
     check(&memory);
 }
 
 #[test]
-fn a_head_is_replaced_only_while_it_is_there_and_keeps_its_content_and_place() {
+fn a_response_is_updated_only_while_it_is_there() {
     let memory = Memory::new(1 << 20);
-    let (old, new, other) = (stored("/", "", 1), stored("/", "", 1), stored("/", "", 2));
-    let place = insert(&memory, &old, 1000).place.unwrap();
-    insert(&memory, &other, 0);
+    let (old, new, other) = (
+        stored("/", "", 1, 100),
+        stored("/", "", 1, 80),
+        stored("/", "", 2, 0),
+    );
+    assert!(memory.insert(old.clone()) && memory.insert(other.clone()));
     let before = memory.stats().bytes;
     assert!(memory.replace(&old, new.clone()));
-    assert!(!memory.replace(&old, stored("/", "", 1)));
-    assert!(!memory.replace(&new, stored("/elsewhere", "", 1)));
-    assert_eq!(memory.stats().bytes, before);
+    assert!(!memory.replace(&old, stored("/", "", 1, 0)));
+    assert!(!memory.replace(&new, stored("/elsewhere", "", 1, 0)));
+    assert_eq!(memory.stats().bytes, before - 20);
     assert!(same(&memory.all("/"), &[&new, &other]));
-    assert!(memory.grow(&place, 24));
-    assert_eq!(memory.stats().bytes, before + 24);
-    assert!(memory.settle(&place, 0));
-    assert_eq!(memory.stats().bytes, before - 1000);
     // It says now that it varies as the other one does.
-    assert!(memory.replace(&new, stored("/", "", 2)));
+    assert!(memory.replace(&new, stored("/", "", 2, 0)));
     assert_eq!(memory.all("/").len(), 1);
+    check(&memory);
+}
+
+#[test]
+fn a_content_is_weighed_as_it_arrives_until_it_is_too_large() {
+    let memory = Memory::new(1 << 20);
+    let limits = Limits {
+        in_memory: u64::MAX,
+        largest: u64::MAX,
+    };
+    let (contents, mut filler) = Contents::filling(None, limits);
+    let mut arriving = (*stored("/", "", 1, 0)).clone();
+    arriving.contents = contents;
+    let arriving = Arc::new(arriving);
+    assert!(memory.insert(arriving.clone()));
+    let mut before = memory.stats().bytes;
+    for (size, stays) in [
+        (0, true),
+        (100_000, true),
+        (100_000, true),
+        (100_000, false),
+    ] {
+        if size > 0 {
+            let pushed = filler.push(Bytes::from(vec![b'c'; size])).now_or_never();
+            pushed.expect("memory is at hand").expect("it is stored");
+        }
+        assert_eq!(memory.grow(&arriving), stays);
+        let after = memory.stats().bytes;
+        assert!(
+            !stays || (after - before).abs_diff(size as u64) < 5000,
+            "{before} {after}"
+        );
+        before = after;
+    }
+    assert!(!memory.holds(&arriving));
+    assert_eq!((memory.stats().rejected, memory.stats().entries), (1, 0));
     check(&memory);
 }
 
 #[test]
 fn what_is_too_large_is_not_taken_and_does_not_leave_what_is_out_of_date() {
     let memory = Memory::new(1 << 20);
-    let (old, new) = (stored("/", "", 1), stored("/", "", 1));
-    insert(&memory, &old, 0);
-    let inserted = insert(&memory, &new, 1 << 17);
-    assert!(inserted.place.is_none());
-    assert!(same(&inserted.displaced, &[&old]));
-    let place = insert(&memory, &new, 0).place.unwrap();
-    assert!(memory.grow(&place, 1 << 16));
-    assert!(!memory.grow(&place, 1 << 16), "it has become too large");
+    let old = stored("/", "", 1, 0);
+    assert!(memory.insert(old.clone()));
+    assert!(!memory.insert_if_absent(stored("/", "", 1, 1 << 18)));
+    assert!(memory.holds(&old));
+    assert!(!memory.insert(stored("/", "", 1, 1 << 18)));
     assert!(memory.all("/").is_empty());
     assert_eq!((memory.stats().rejected, memory.stats().entries), (2, 0));
-    let none = Memory::new(0);
-    assert!(insert(&none, &old, 0).place.is_none());
+    assert!(memory.insert(stored("/", "", 1, memory.largest() as usize)));
+    assert!(!Memory::new(0).insert(old));
     check(&memory);
 }
 
 #[test]
-fn a_response_may_take_an_eighth_of_all_however_many_shards_there_are() {
+fn a_content_may_take_an_eighth_of_all_however_many_shards_there_are() {
     let memory = Memory::new(16 << 20);
     for n in 0..40 {
-        let large = stored(&format!("/{n}"), "", 0);
-        assert!(insert(&memory, &large, 2_000_000).place.is_some());
-        assert_eq!(memory.all(&format!("/{n}")).len(), 1);
+        let large = stored(&format!("/{n}"), "", 0, 2 << 20);
+        assert!(memory.insert(large.clone()) && memory.holds(&large));
         assert!(memory.stats().bytes <= 16 << 20);
     }
-    assert_eq!(memory.stats().entries, 8);
+    assert_eq!(memory.stats().entries, 7);
     check(&memory);
 }
 
@@ -125,7 +168,7 @@ fn a_response_may_take_an_eighth_of_all_however_many_shards_there_are() {
 fn a_lower_bound_holds_at_once() {
     let memory = Memory::new(64 << 20);
     for n in 0..5000 {
-        insert(&memory, &stored(&format!("/{n}"), "", 0), 1000);
+        assert!(memory.insert(stored(&format!("/{n}"), "", 0, 1000)));
     }
     assert_eq!(memory.stats().evictions, 0);
     for bound in [4 << 20, 1 << 20, 1 << 17, 0] {
@@ -136,7 +179,7 @@ fn a_lower_bound_holds_at_once() {
     }
     memory.set_bound(1 << 20);
     for n in 0..5000 {
-        insert(&memory, &stored(&format!("/{n}"), "", 0), 1000);
+        assert!(memory.insert(stored(&format!("/{n}"), "", 0, 1000)));
     }
     assert!(memory.stats().entries > 200, "{memory:?}");
     assert!(memory.stats().bytes <= 1 << 20);
@@ -187,7 +230,7 @@ fn what_comes_back_soon_after_it_was_evicted_stays() {
 fn what_a_purge_is_for_goes_and_nothing_else() {
     let memory = Memory::new(64 << 20);
     for n in 0..3000 {
-        insert(&memory, &stored(&format!("/{}/{n}", n % 3), "", 0), 0);
+        assert!(memory.insert(stored(&format!("/{}/{n}", n % 3), "", 0, 0)));
     }
     let mut seen = HashSet::new();
     memory.each(|stored| assert!(seen.insert(stored.key.uri().clone())));
@@ -210,8 +253,8 @@ fn two_uris_with_one_hash_are_not_taken_for_each_other() {
     let mut shard = Shard::default();
     let mut queues = Queues::new(1 << 20);
     let mut put = |shard: &mut Shard, uri| {
-        let mark = queues.admit((7, 7), 100, 0).unwrap();
-        shard.put(stored(uri, "", 0), mark)
+        let mark = queues.admit((7, 7), 100).unwrap();
+        shard.put(stored(uri, "", 0, 0), mark)
     };
     assert!(put(&mut shard, "/a").is_empty());
     assert!(shard.group(7, "/b").is_none());
@@ -233,18 +276,18 @@ fn what_is_evicted_is_dropped_without_a_lock() {
     impl Drop for Asks {
         fn drop(&mut self) {
             assert!(self.0.stats().bound > 0);
-            insert(&self.0, &stored("/", "", 0), 0);
+            self.0.insert(stored("/", "", 0, 0));
             self.1.fetch_add(1, Ordering::Relaxed);
         }
     }
     let memory = Arc::new(Memory::new(1 << 18));
     let dropped = Arc::new(AtomicUsize::new(0));
     for n in 0..500 {
-        let mut asks = (*stored(&format!("/{}", n % 250), "", n / 2)).clone();
+        let mut asks = (*stored(&format!("/{}", n % 250), "", n / 2, 1000)).clone();
         let value = Bytes::from_owner(Asks(memory.clone(), dropped.clone()));
         let value = HeaderValue::from_maybe_shared(value).unwrap();
         asks.headers.insert("x-asks", value);
-        memory.insert(Arc::new(asks), 1000);
+        memory.insert(Arc::new(asks));
     }
     memory.remove_where(|_| true);
     assert_eq!(dropped.load(Ordering::Relaxed), 500);
@@ -292,28 +335,17 @@ fn the_account_holds_while_threads_do_as_they_like() {
 }
 
 fn play(memory: &Memory, random: &mut Random, rounds: usize) {
-    let mut places: Vec<Place> = Vec::new();
     for _ in 0..rounds {
         let uri = format!("/{}", random.below(2000).min(random.below(2000)));
+        let any = |random: &mut Random| stored(&uri, "", random.below(3), random.below(20_000));
         match random.below(16) {
-            0..8 => drop(ask(memory, &uri, random.below(8000) as u64)),
-            8..11 => {
-                let new = stored(&uri, "", random.below(3));
-                places.extend(memory.insert(new, random.below(20_000) as u64).place);
-            }
-            11..13 => {
-                let at = random.below(places.len().max(1));
-                if places
-                    .get(at)
-                    .is_some_and(|place| !memory.grow(place, 3000))
-                {
-                    places.swap_remove(at);
-                }
-            }
+            0..8 => drop(ask(memory, &uri, random.below(8000))),
+            8..10 => drop(memory.insert(any(random))),
+            10 => drop(memory.insert_if_absent(any(random))),
+            11..13 => drop(memory.all(&uri).first().map(|stored| memory.grow(stored))),
             13 => {
-                if let Some(old) = memory.all(&uri).first() {
-                    memory.replace(old, stored(&uri, "", random.below(3)));
-                }
+                let old = memory.all(&uri).pop();
+                drop(old.map(|old| memory.replace(&old, any(random))));
             }
             14 => drop(memory.all(&uri).last().map(|stored| memory.remove(stored))),
             _ => match random.below(200) {
@@ -333,11 +365,11 @@ fn play(memory: &Memory, random: &mut Random, rounds: usize) {
 fn check(memory: &Memory) {
     let (mut weights, mut entries) = (0, 0);
     memory.each(|stored| {
-        let place = memory.place(stored).expect("it is there");
-        let mut queues = memory.queues();
-        weights += queues.reweigh(&place.0, |_| ()).expect("it is in a queue");
+        let hash = memory.hasher.hash_one(&**stored.key.uri());
+        let mark = memory.read(hash).mark_of(hash, stored).cloned();
+        let weight = memory.queues().weight(&mark.expect("it is in its shard"));
+        weights += weight.expect("it is in a queue");
         entries += 1;
-        drop(queues);
         let all = memory.all(stored.key.uri());
         assert!(all.iter().any(|other| Arc::ptr_eq(other, stored)));
     });
@@ -352,17 +384,14 @@ fn check(memory: &Memory) {
     assert_eq!(queues.bytes(), weights + queues.overhead());
 }
 
-/// Whether it was a hit; it is there afterwards.
-fn ask(memory: &Memory, uri: &str, content: u64) -> bool {
-    let hit = memory.find(uri, |_| Some(0)).is_some();
+/// Whether it was a hit; it is stored if it was not.
+fn ask(memory: &Memory, uri: &str, content: usize) -> bool {
+    let found = memory.candidates(&Key::new(uri, ""), &request(0));
+    let hit = found.selected().is_some();
     if !hit {
-        insert(memory, &stored(uri, "", 0), content);
+        assert!(memory.insert(stored(uri, "", 0, content)));
     }
     hit
-}
-
-fn insert(memory: &Memory, stored: &Arc<Stored>, content: u64) -> Inserted {
-    memory.insert(stored.clone(), content)
 }
 
 fn same(some: &[Arc<Stored>], others: &[&Arc<Stored>]) -> bool {
@@ -370,18 +399,21 @@ fn same(some: &[Arc<Stored>], others: &[&Arc<Stored>]) -> bool {
     some.len() == others.len() && pairs().all(|(one, other)| Arc::ptr_eq(one, other))
 }
 
-fn stored(uri: &str, extras: &str, vary: usize) -> Arc<Stored> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    headers.insert(ETAG, HeaderValue::from_static("\"1\""));
-    headers.insert(VARY, HeaderValue::from_static("accept"));
-    let values = (vary as u128).to_be_bytes();
+fn request(accept: usize) -> HeaderMap {
+    let accept = HeaderValue::from_str(&format!("text/{accept}")).unwrap();
+    HeaderMap::from_iter([(ACCEPT, accept)])
+}
+
+fn stored(uri: &str, extras: &str, accept: usize, content: usize) -> Arc<Stored> {
+    static CONTENT: [u8; 2 << 20] = [b'c'; 2 << 20];
+    let headers = HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("text/plain")),
+        (ETAG, HeaderValue::from_static("\"1\"")),
+        (VARY, HeaderValue::from_static("accept")),
+    ]);
     Arc::new(Stored {
         key: Key::new(uri, extras),
-        vary: Vary {
-            names: Arc::new([http::header::ACCEPT]),
-            values,
-        },
+        vary: Vary::of(&headers, &request(accept)).unwrap(),
         status: StatusCode::OK,
         headers,
         freshness: Freshness {
@@ -389,8 +421,16 @@ fn stored(uri: &str, extras: &str, vary: usize) -> Arc<Stored> {
             received: Timestamp::UNIX_EPOCH,
             initial_age: Duration::ZERO,
             lifetime: Duration::from_secs(60),
+            heuristic: false,
+            no_cache: false,
+            must_revalidate: false,
+            immutable: false,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
         },
-        contents: Contents::whole(Bytes::new()),
+        guarded: false,
+        held: None,
+        contents: Contents::whole(Bytes::from_static(&CONTENT[..content])),
     })
 }
 
