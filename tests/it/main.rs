@@ -16,6 +16,7 @@ mod answers;
 mod authority;
 mod bypass;
 mod cache_control;
+mod cache_disk;
 mod client_side;
 mod clients;
 mod commands;
