@@ -56,12 +56,6 @@ pub enum Command {
     },
     /// List live tunnels and exchanges, or end some
     Flows(Flows),
-    /// Say what the running process has stored, or take it out
-    Cache {
-        /// What to do with it
-        #[command(subcommand)]
-        action: CacheAction,
-    },
     /// Make an htpasswd line; the password is read from standard input
     Hash(Hash),
     /// Make the authority that signs for intercepted connections, or hand it out to clients
@@ -143,47 +137,6 @@ pub struct Flows {
     /// As JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// What `cache` does.
-#[derive(Debug, Clone, Subcommand)]
-pub enum CacheAction {
-    /// Take stored responses out, so that they are not used again
-    #[command(after_help = PURGE_EXAMPLES)]
-    Purge(CachePurge),
-    /// Say what is stored of a URL, each variant; exit code 1 if nothing is
-    Inspect {
-        /// The URL, whole
-        #[arg(value_name = "URL")]
-        url: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Say how much is stored, and what has become of requests
-    Stats {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Options of `cache purge`.
-#[derive(Debug, Clone, Args)]
-#[group(required = true, multiple = false)]
-pub struct CachePurge {
-    /// One URL, whole: all its variants
-    #[arg(value_name = "URL")]
-    pub url: Option<String>,
-    /// All URLs that begin so
-    #[arg(long, value_name = "URL")]
-    pub prefix: Option<String>,
-    /// All that bears this tag, in Surrogate-Key or Cache-Tag
-    #[arg(long)]
-    pub tag: Option<String>,
-    /// Everything
-    #[arg(long)]
-    pub all: bool,
 }
 
 /// Options of `hash`.
@@ -293,13 +246,6 @@ const EXAMPLES: &str = "Examples:
   egret flows kill --where user=alice     end what alice has running
 
 Exit codes: 0 fine; 1 a case of `test` failed, or a worker broke down; 2 wrong usage, or a configuration that is faulty or refused.";
-
-const PURGE_EXAMPLES: &str = "Examples:
-  egret cache purge https://packages.example/simple/requests/
-  egret cache purge --prefix https://packages.example/simple/
-  egret cache purge --tag release-42
-
-Exit codes: 0 purged, or there was nothing; 1 the disk could not note it; 2 wrong usage, or there is no process or no cache.";
 
 const CA_EXAMPLES: &str = "Examples:
   egret ca init --cert /etc/egret/ca.pem --key /etc/egret/ca.key

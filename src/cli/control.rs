@@ -166,7 +166,7 @@ impl Control {
     }
 
     /// Asks and reads the answer; tells what went wrong and gives `None`.
-    pub(super) fn ask(&self, request: &Value) -> Option<Value> {
+    fn ask(&self, request: &Value) -> Option<Value> {
         let path = match &self.socket {
             Ok(path) => path,
             Err(why) => {

@@ -4,7 +4,6 @@
 
 mod args;
 mod ca;
-mod cache;
 mod check;
 mod control;
 mod explain;
@@ -58,10 +57,6 @@ pub fn run() -> ExitCode {
         }
         Command::Flows(flows) => {
             control::Control::new(config.as_deref(), cli.socket.as_deref()).flows(&flows)
-        }
-        Command::Cache { action } => {
-            let control = control::Control::new(config.as_deref(), cli.socket.as_deref());
-            cache::cache(&control, &action)
         }
         Command::Ca { action } => ca::ca(config.as_deref(), &action),
         Command::Conditions => explain::conditions(),

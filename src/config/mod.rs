@@ -2,7 +2,6 @@
 //! Builds no socket and starts nothing (engine).
 //! Start at [`load`].
 
-mod cache;
 mod explain;
 mod listener;
 mod policies;
@@ -16,7 +15,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cache::Settings;
 use crate::fault::{Fault, Faults, Source};
 use crate::message::Via;
 use crate::policy::list::List;
@@ -42,8 +40,6 @@ pub struct Config {
     pub origin: pool::Origin,
     /// How tunnels are intercepted, where that is set up.
     pub intercept: Option<relay::InterceptSettings>,
-    /// The cache, where there is one.
-    pub cache: Option<Settings>,
     /// Where access records go.
     pub access: report::Settings,
     /// The admin socket, where one is named.
@@ -168,7 +164,6 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
     };
     let intercept = read_intercept(root.take("intercept", faults), &policies, faults);
     let dns = resolve::Plan::load(&resolve::Settings::read(root.take_value("dns"), faults));
-    let cache = cache::read(root.take("cache", faults), faults);
     let access = read_log(root.take("log", faults), faults);
     let admin = root.take::<Table>("admin", faults).and_then(|table| {
         let socket = table.take("socket", faults);
@@ -187,7 +182,6 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         dns: dns?,
         origin,
         intercept,
-        cache,
         access,
         admin,
         drain,

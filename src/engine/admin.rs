@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::cache;
 use super::certificates;
 use super::desk::Answer;
 use super::main_loop::Engine;
@@ -48,9 +47,6 @@ pub(super) fn carry_out(engine: &mut Engine, request: &Value) -> Answer {
                 let explanation = explained?.await?;
                 Ok(json!({ "text": explanation.to_string(), "explanation": explanation }))
             })
-        }
-        command @ ("cache-purge" | "cache-inspect" | "cache-stats") => {
-            cache::carry_out(engine.lasting.cache(), command, request)
         }
         other => Box::pin(ready(Err(format!("unknown command \"{other}\"")))),
     }
@@ -137,7 +133,6 @@ fn status(engine: &Engine) -> Answer {
         "listeners": listeners,
         "lists": lists,
         "certificates": certificates::status(&engine.config),
-        "cache": cache::status(engine.lasting.cache()),
     });
     if let (Some(status), Some(interception)) =
         (status.as_object_mut(), engine.lasting.interception())

@@ -172,9 +172,6 @@ impl Engine {
         for list in self.config.lists() {
             tracing::info!("list {}: {}", list.name(), list.report());
         }
-        for warning in self.config.warnings() {
-            tracing::warn!("{}", warning.render());
-        }
         tracing::info!(workers = self.workers.len(), config = %self.config.path.display(), "ready");
     }
 

@@ -3,7 +3,6 @@
 //! Start at [`run`].
 
 mod admin;
-mod cache;
 mod certificates;
 mod desk;
 mod listeners;

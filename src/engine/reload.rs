@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::fault::Fault;
 
 impl Engine {
-    /// Builds everything anew and swaps it in, and gives back what needs a restart or is most likely not meant; or keeps what
-    /// is running and tells every fault.
+    /// Builds everything anew and swaps it in, and gives back what needs a restart; or keeps what is running and tells every
+    /// fault.
     pub(super) fn reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
         let reloaded = self.try_reload(ignore_expect);
         match &reloaded {
@@ -75,8 +75,7 @@ impl Engine {
             }
             worker.line().tell(Command::Open(sockets));
         }
-        let mut warnings = self.lags_behind(&config);
-        warnings.extend(config.warnings());
+        let warnings = self.lags_behind(&config);
         self.config = config.into();
         Ok(warnings)
     }

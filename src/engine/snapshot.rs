@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::cache::Cache;
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::gate::{Gate, OwnListeners, Rates};
@@ -20,7 +19,6 @@ pub(super) struct Snapshot {
     pub(super) dns: Plan,
     pub(super) origin: Origin,
     pub(super) interception: Option<Arc<Interception>>,
-    pub(super) cache: Option<Arc<Cache>>,
 }
 
 /// What outlives a reload: counts that running connections hold.
@@ -30,7 +28,6 @@ pub(super) struct Lasting {
     rates: Arc<Rates>,
     admissions: HashMap<Arc<str>, Arc<Admission>>,
     interception: Option<Arc<Interception>>,
-    cache: Option<Arc<Cache>>,
 }
 
 impl Lasting {
@@ -42,17 +39,9 @@ impl Lasting {
         self.interception.as_ref()
     }
 
-    pub(super) fn cache(&self) -> Option<&Arc<Cache>> {
-        self.cache.as_ref()
-    }
-
     pub(super) fn snapshot(&mut self, config: &Config) -> Result<Snapshot, Fault> {
         self.interception = match &config.intercept {
             Some(settings) => Some(Interception::start(settings, self.interception.as_ref())?),
-            None => None,
-        };
-        self.cache = match &config.cache {
-            Some(settings) => Some(Cache::start(settings, self.cache.as_ref())?),
             None => None,
         };
         let mut services = HashMap::new();
@@ -96,7 +85,6 @@ impl Lasting {
             dns: config.dns.clone(),
             origin: config.origin.clone(),
             interception: self.interception.clone(),
-            cache: self.cache.clone(),
         })
     }
 }

@@ -150,7 +150,6 @@ async fn run(
     parts.replace(
         snapshot.services.clone(),
         snapshot.interception.clone(),
-        snapshot.cache.clone(),
         None,
     );
     let floor = Rc::new(Floor {
@@ -225,7 +224,6 @@ impl Floor {
         self.parts.replace(
             snapshot.services.clone(),
             snapshot.interception.clone(),
-            snapshot.cache.clone(),
             Some(snapshot.dns.build()),
         );
     }

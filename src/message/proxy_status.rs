@@ -27,7 +27,6 @@ pub enum ProxyError {
     ResponseHeadSize,
     UpgradeFailed,
     ProtocolError,
-    InternalResponse,
 }
 
 impl ProxyError {
@@ -67,7 +66,6 @@ impl ProxyError {
             }
             Self::UpgradeFailed => ("http_upgrade_failed", StatusCode::BAD_GATEWAY),
             Self::ProtocolError => ("http_protocol_error", StatusCode::BAD_GATEWAY),
-            Self::InternalResponse => ("proxy_internal_response", StatusCode::GATEWAY_TIMEOUT),
         }
     }
 }

@@ -269,7 +269,6 @@ fn reply_of(refusal: &Refusal) -> v5::Reply {
         | ProxyError::ResponseIncomplete
         | ProxyError::ResponseHeadSize
         | ProxyError::UpgradeFailed
-        | ProxyError::ProtocolError
-        | ProxyError::InternalResponse => v5::Reply::GeneralFailure,
+        | ProxyError::ProtocolError => v5::Reply::GeneralFailure,
     }
 }

@@ -10,7 +10,6 @@ use http::HeaderValue;
 use super::demand::{read_demands, read_intercept};
 use super::rule::Action;
 use super::verdict::{Demands, DenyAction, Obligations, Rate};
-use crate::cache::Control;
 use crate::fault::{Fault, Faults};
 use crate::filter;
 use crate::settings::{ByteSize, Kind, Located, Table, Value};
@@ -104,9 +103,6 @@ fn read_obligations(table: Table, faults: &Faults) -> Obligations {
         .take::<Table>("tls", faults)
         .map_or_else(Demands::default, |table| read_demands(table, faults));
     let filters = filter::table::read(&table, faults);
-    let cache = table
-        .take_value("cache")
-        .and_then(|value| Control::read(value, faults));
     table.finish(faults);
     Obligations {
         intercept,
@@ -114,7 +110,6 @@ fn read_obligations(table: Table, faults: &Faults) -> Obligations {
         rate,
         bandwidth,
         filters,
-        cache: cache.map(Arc::new).unwrap_or_default(),
     }
 }
 

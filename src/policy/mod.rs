@@ -102,12 +102,6 @@ impl Policy {
         clauses.any(|clause| clause.condition.waits().hello)
     }
 
-    /// The rules that say what the cache is to do; not those that keep it off.
-    pub fn caches(&self) -> impl Iterator<Item = &RuleRef> {
-        let rules = self.rules.iter();
-        rules.filter(|rule| rule.caches()).map(|rule| &rule.id)
-    }
-
     /// The first rule that intercepts.
     pub fn intercepts(&self) -> Option<&RuleRef> {
         let mut rules = self.rules.iter();

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::Facts;
 use super::condition::{Condition, Truth, Waits};
 use super::verdict::{DenyAction, Obligations, Reason, RuleRef};
-use crate::cache::Control;
 
 /// One rule.
 #[derive(Debug)]
@@ -73,17 +72,6 @@ impl Rule {
     pub(super) fn intercepts(&self) -> bool {
         match &self.action {
             Action::Allow(obligations) => obligations.intercept.is_some(),
-            Action::Deny(_) => false,
-        }
-    }
-
-    /// Whether it says what the cache is to do.
-    pub(super) fn caches(&self) -> bool {
-        match &self.action {
-            Action::Allow(obligations) => {
-                let cache = &*obligations.cache;
-                cache.enabled && *cache != Control::default()
-            }
             Action::Deny(_) => false,
         }
     }

@@ -225,12 +225,6 @@ fn check_hosts(table: &Table, action: Option<&Action>, clauses: &[Clause], fault
         let remedy = "name the origin with host = \"api.example\"; \"*\" names none";
         faults.push(Fault::at(&table.at, problem, remedy));
     }
-    // Whoever sets a cookie most likely answers one client: only for origins that are known to do otherwise is that shared.
-    if obligations.cache.shares_cookies() && !named {
-        let problem = "the rule shares responses that set cookies, and does not name its hosts";
-        let remedy = "name the origin with host = \"cdn.example\", or leave set-cookie out";
-        faults.push(Fault::at(&table.at, problem, remedy));
-    }
 }
 
 /// The plain conditions of a table, in the order of the list of conditions.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::addr::{AddrClass, Host};
-use crate::cache::Control;
 use crate::fault::Location;
 use crate::filter::Filters;
 use crate::settings::ByteSize;
@@ -44,8 +43,6 @@ pub struct Obligations {
     pub bandwidth: Option<ByteSize>,
     /// Changes to requests and responses.
     pub filters: Filters,
-    /// What the cache does with responses, where there is one.
-    pub cache: Arc<Control>,
 }
 
 /// How a tunnel is intercepted, and what becomes of one that can not be.

@@ -188,7 +188,6 @@ impl Http1 {
             return Ok(Received {
                 response: response(head, Body::Empty),
                 upgraded: stream,
-                delimited: true,
             });
         }
         let hop = hop::read(&head.headers);
@@ -231,7 +230,6 @@ impl Http1 {
         Ok(Received {
             response: response(head, body),
             upgraded: None,
-            delimited: length != Length::UntilClose,
         })
     }
 }

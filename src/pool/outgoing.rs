@@ -32,8 +32,6 @@ pub struct Received {
     pub response: Response<Body>,
     /// The connection, if the origin switched protocols.
     pub upgraded: Option<Stream>,
-    /// Whether the body says itself where it ends; if not, one that was cut short looks whole (RFC 9112 §8).
-    pub delimited: bool,
 }
 
 /// Why nothing came back.

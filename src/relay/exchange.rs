@@ -7,16 +7,14 @@ use std::rc::Rc;
 use http::{HeaderMap, Request, StatusCode, Version};
 use tokio::sync::watch;
 
-use super::cached::{Answer, Consulted, Errand, Purpose, Settled};
 use super::recording::Recording;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::{Caller, Destination, Refusal, Relay, filtered, retry, throttle};
-use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
-use crate::policy::{Allowance, Permit, Scheme};
+use crate::policy::{Allowance, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
 
@@ -30,24 +28,12 @@ impl Relay {
         caller: &Caller,
         to: &Destination,
     ) -> Reply {
-        self.carry(request, caller, to, Purpose::Client).await
-    }
-
-    /// The same, for a client or for the cache.
-    pub(super) async fn carry(
-        &self,
-        request: Request<Body>,
-        caller: &Caller,
-        to: &Destination,
-        purpose: Purpose,
-    ) -> Reply {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(&to.path));
         recording.edit(|record| record.authority = Some(to.authority.clone()));
         // What a refusal needs of the request: the client's preferences for the form of the answer.
         let asked = accept_of(request.headers());
-        let attempt = self.attempt(request, (caller, to, purpose), &mut recording);
-        match attempt.await {
+        match self.attempt(request, caller, to, &mut recording).await {
             Ok(sent) => self.pass_back(sent, caller, recording),
             Err(refusal) => {
                 let close = matches!(refusal, Refusal::Trouble(_) | Refusal::Ended(_));
@@ -64,7 +50,8 @@ impl Relay {
     async fn attempt(
         &self,
         request: Request<Body>,
-        (caller, to, purpose): (&Caller, &Destination, Purpose),
+        caller: &Caller,
+        to: &Destination,
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let (head, body) = request.into_parts();
@@ -98,7 +85,7 @@ impl Relay {
             biased;
             // Whichever loses is dropped: a request under way closes its connection.
             reason = flow.killed() => Err(Refusal::Ended(reason.to_string())),
-            sent = self.decide_and_send(head, body, (caller, to, purpose), recording) => sent,
+            sent = self.decide_and_send(head, body, caller, to, recording) => sent,
         }
     }
 
@@ -106,92 +93,49 @@ impl Relay {
         &self,
         mut head: http::request::Parts,
         body: Body,
-        (caller, to, purpose): (&Caller, &Destination, Purpose),
+        caller: &Caller,
+        to: &Destination,
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let generation = self.parts.generation();
-        let consulted = self
-            .consult(&head, &body, (caller, to, purpose), recording)
-            .await?;
-        let (permit, errand) = match consulted {
-            Consulted::Permitted(permit, errand) => (permit, errand),
-            Consulted::Answered(allowance, answer) => {
-                return Ok(Sent {
-                    received: answer.received,
-                    cache: answer.status,
-                    secure: to.secure,
-                    asked: None,
-                    allowance,
-                    as_judged: None,
-                    generation,
-                });
-            }
-        };
+        let permit = self.permit(caller, recording, Some(&head.headers)).await?;
         let as_judged = hop::read(&head.headers)
             .upgrade
             .then(|| head.headers.clone());
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
         let filters = &permit.obligations().filters;
         filters.on_request(&mut head.headers);
-        errand.prepare(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
         if let Some(asked) = &asked {
             asked.restore(&mut head.headers);
         }
-        let answer = self
-            .send((head, body), errand, &permit, (caller, to), recording)
+        let host = to
+            .authority
+            .without_default_port(default_port(to.secure))
+            .to_string();
+        let body = filtered::request_body(filters, body);
+        let body = match permit.obligations().bandwidth {
+            Some(rate) => throttle::body(recording.counted(body), rate),
+            None => recording.counted(body),
+        };
+        let sending = retry::Sending {
+            pool: &self.parts.pool,
+            permit: &permit,
+            to,
+            host: &host,
+            interim: &filtered::interim(filters, &caller.interim),
+        };
+        let received = sending
+            .send(&head.method, &head.headers, body, recording)
             .await?;
         Ok(Sent {
-            received: answer.received,
-            cache: answer.status,
+            received,
             secure: to.secure,
             asked,
             allowance: permit.allowance().clone(),
             as_judged,
             generation,
         })
-    }
-
-    /// Sends what was prepared, and tells the cache what came of it.
-    async fn send(
-        &self,
-        (mut head, body): (http::request::Parts, Body),
-        mut errand: Errand,
-        permit: &Permit,
-        (caller, to): (&Caller, &Destination),
-        recording: &mut Recording,
-    ) -> Result<Answer, Refusal> {
-        let host = to
-            .authority
-            .without_default_port(default_port(to.secure))
-            .to_string();
-        let obligations = permit.obligations();
-        let filters = &obligations.filters;
-        let sending = retry::Sending {
-            pool: &self.parts.pool,
-            permit,
-            to,
-            host: &host,
-            interim: &filtered::interim(filters, &caller.interim),
-        };
-        let body = filtered::request_body(filters, body);
-        let mut body = match obligations.bandwidth {
-            Some(rate) => throttle::body(recording.counted(body), rate),
-            None => recording.counted(body),
-        };
-        loop {
-            let received = sending
-                .send(&head.method, &head.headers, body, recording)
-                .await;
-            let guarded = recording.is_guarded();
-            match errand.settle(received, guarded, &self.parts.life)? {
-                Settled::Answer(answer) => return Ok(answer),
-                Settled::Again(other) => errand = *other,
-            }
-            // Only what has no content is asked twice.
-            errand.prepare(&mut head.headers);
-            body = Body::Empty;
-        }
     }
 
     fn pass_back(&self, mut sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
@@ -219,15 +163,6 @@ impl Relay {
             recording.edit(|record| record.content_type = kind);
         }
         caller.service.via.append(response.headers_mut(), version);
-        if let Some(status) = &sent.cache {
-            recording.edit(|record| record.cache = Some(status.word()));
-            let cache = self.parts.cache();
-            let own = cache
-                .as_ref()
-                .and_then(|cache| cache.settings().name.as_deref());
-            let name = own.unwrap_or(caller.service.via.name());
-            status.append(response.headers_mut(), name);
-        }
         let response = match obligations.bandwidth {
             Some(rate) => sent
                 .received
@@ -243,7 +178,6 @@ impl Relay {
         let Received {
             mut response,
             upgraded,
-            ..
         } = sent.received;
         let unasked = || {
             Refusal::Failed(Failure::new(
@@ -285,8 +219,6 @@ impl Relay {
 /// A response, and what was asked for it.
 struct Sent {
     received: Received,
-    /// What the cache had to do with it; `None` where there is none.
-    cache: Option<CacheStatus>,
     /// Whether it came over TLS.
     secure: bool,
     asked: Option<Asked>,

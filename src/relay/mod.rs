@@ -2,7 +2,6 @@
 //! Speaks no client protocol (mode) and accepts no connection (listener).
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
-mod cached;
 mod exchange;
 mod filtered;
 mod followed;

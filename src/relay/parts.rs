@@ -11,7 +11,6 @@ use tokio::sync::watch;
 
 use super::Interception;
 use crate::addr::Host;
-use crate::cache::Cache;
 use crate::gate::{Gate, Intent};
 use crate::lifeline::Lifeline;
 use crate::listener::{Accepted, Limits};
@@ -45,7 +44,6 @@ pub struct Parts {
     generation: watch::Sender<u64>,
     resolver: RefCell<CachedResolver>,
     interception: RefCell<Option<Arc<Interception>>>,
-    cache: RefCell<Option<Arc<Cache>>>,
     /// Connections to origins.
     pub pool: Pool,
     /// What is going on.
@@ -84,7 +82,6 @@ impl Parts {
             generation: watch::Sender::new(0),
             resolver: RefCell::new(resolver),
             interception: RefCell::default(),
-            cache: RefCell::default(),
             pool,
             flows: Flows::new(),
             counters: Rc::default(),
@@ -129,22 +126,15 @@ impl Parts {
             .cloned()
     }
 
-    /// The cache, where there is one.
-    pub(super) fn cache(&self) -> Option<Arc<Cache>> {
-        self.cache.borrow().clone()
-    }
-
     /// Puts other services in force; open tunnels are told to ask again.
     pub fn replace(
         &self,
         services: HashMap<Arc<str>, Arc<Service>>,
         interception: Option<Arc<Interception>>,
-        cache: Option<Arc<Cache>>,
         resolver: Option<CachedResolver>,
     ) {
         *self.services.borrow_mut() = services;
         *self.interception.borrow_mut() = interception;
-        *self.cache.borrow_mut() = cache;
         if let Some(resolver) = resolver {
             *self.resolver.borrow_mut() = resolver;
         }

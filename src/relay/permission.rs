@@ -4,7 +4,6 @@
 
 use http::HeaderMap;
 
-use super::cached::Purpose;
 use super::recording::Recording;
 use super::{Caller, Refusal, Relay};
 use crate::filter::Channel;
@@ -20,7 +19,7 @@ impl Relay {
     ) -> Result<Permit, Refusal> {
         let grant = self.admit(caller, recording, headers)?;
         let permit = self.vet(&grant, caller, recording, headers).await?;
-        self.take_up(permit.allowance(), caller, Purpose::Client, recording)?;
+        self.take_up(permit.allowance(), caller, recording)?;
         Ok(permit)
     }
 
@@ -67,7 +66,6 @@ impl Relay {
         &self,
         allowance: &Allowance,
         caller: &Caller,
-        purpose: Purpose,
         recording: &mut Recording,
     ) -> Result<(), Refusal> {
         let intent = recording.intent().ok_or(NOTHING)?;
@@ -78,9 +76,8 @@ impl Relay {
                 method: intent.method.clone(),
             }),
         };
-        // Of a tunnel that is decrypted, each request inside counts; what the cache asks, its client has been charged for.
-        let counts = channel.is_some() || allowance.obligations.intercept.is_none();
-        if counts && purpose == Purpose::Client {
+        // Of a tunnel that is decrypted, each request inside counts.
+        if channel.is_some() || allowance.obligations.intercept.is_none() {
             let gate = &caller.service.gate;
             gate.charge(allowance, intent).map_err(Refusal::Denied)?;
         }

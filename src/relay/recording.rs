@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::followed::{Counted, Followed};
 use super::parts::{Decided, Parts, Service};
 use super::{Caller, Refusal};
-use crate::addr::{AddrClass, Authority};
+use crate::addr::Authority;
 use crate::gate::{Intent, Seen};
 use crate::message::Body;
 use crate::policy::{Allowance, Scheme};
@@ -201,12 +201,6 @@ impl Recording {
         }
     }
 
-    /// Whether the origin has an address that policy guards, as far as is known; what is not known is taken for one.
-    pub(super) fn is_guarded(&self) -> bool {
-        let origin = self.record.as_ref().and_then(|record| record.origin);
-        origin.is_none_or(|peer| AddrClass::of(peer.ip().to_canonical()) != AddrClass::Public)
-    }
-
     /// The whole answer is at hand: writes the record and gives the response back.
     pub(super) fn respond(mut self, response: Response<Body>) -> Response<Body> {
         let size = response.body().size_hint().exact().unwrap_or(0);
@@ -243,7 +237,7 @@ impl Recording {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(denial.rule.name.clone());
                 }
-                Refusal::Challenge(_) | Refusal::NotYours(_) => record.verdict = Verdict::Deny,
+                Refusal::Challenge(_) => record.verdict = Verdict::Deny,
                 Refusal::Unmet(rule, _) => {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(rule.clone());
@@ -254,8 +248,7 @@ impl Recording {
                 | Refusal::Target(_)
                 | Refusal::Misdirected(_)
                 | Refusal::OtherOrigin { .. }
-                | Refusal::Ended(_)
-                | Refusal::NotStored => {}
+                | Refusal::Ended(_) => {}
             }
         });
     }

@@ -45,10 +45,6 @@ pub enum Refusal {
     },
     /// An operator or a drain ended it.
     Ended(String),
-    /// The client wants a stored response or none (RFC 9111 §5.2.1.7), and there is none that may be used.
-    NotStored,
-    /// It asked for something of the proxy that only others may.
-    NotYours(&'static str),
 }
 
 impl Refusal {
@@ -63,7 +59,7 @@ impl Refusal {
                     ProxyError::RequestDenied
                 }
             },
-            Self::Challenge(_) | Self::Unmet(..) | Self::NotYours(_) => ProxyError::RequestDenied,
+            Self::Challenge(_) | Self::Unmet(..) => ProxyError::RequestDenied,
             Self::Busy => ProxyError::ConnectionLimit,
             Self::Failed(failure) => failure.error,
             Self::Trouble(Trouble::Connections) => ProxyError::ConnectionLimit,
@@ -72,7 +68,6 @@ impl Refusal {
             | Self::Misdirected(_)
             | Self::OtherOrigin { .. } => ProxyError::RequestError,
             Self::Ended(_) => ProxyError::ConnectionTerminated,
-            Self::NotStored => ProxyError::InternalResponse,
         }
     }
 
@@ -85,10 +80,7 @@ impl Refusal {
             Self::Failed(failure) => failure.detail.clone().into(),
             Self::Trouble(trouble) => trouble.to_string().into(),
             Self::Target(error) => error.to_string().into(),
-            Self::Misdirected(reason) | Self::Unmet(_, reason) | Self::NotYours(reason) => {
-                (*reason).into()
-            }
-            Self::NotStored => "the request wants a stored response, and none may be used".into(),
+            Self::Misdirected(reason) | Self::Unmet(_, reason) => (*reason).into(),
             Self::OtherOrigin { asked, tunnel } => {
                 format!("the tunnel was opened for {tunnel}, and the request is for {asked}").into()
             }
@@ -125,8 +117,6 @@ impl Refusal {
                 answer(&format!("{place} was ended")).status(StatusCode::SERVICE_UNAVAILABLE)
             }
             Self::Failed(_) => answer(&format!("{place} failed")),
-            Self::NotStored => answer("There is no stored response"),
-            Self::NotYours(_) => answer(&format!("{place} is not allowed")),
             Self::Trouble(trouble) => {
                 let answer = answer("The request was refused").status(trouble.status());
                 if *trouble == Trouble::Connections {

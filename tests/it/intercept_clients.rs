@@ -9,8 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    Ca, Config, Dns, Egret, Interception, Origin, Outcome, Papers, Request, Served, WHEEL, ok,
-    pattern, python, run,
+    Ca, Config, Dns, Egret, Interception, Origin, Outcome, Papers, Request, Served, ok, pattern,
+    python, run,
 };
 
 /// One proxy that intercepts whatever is at a loopback address.
@@ -561,6 +561,22 @@ fn stored(papers: &Papers) -> TempDir {
 fn pair(folder: &Path) -> [String; 2] {
     ["origin.pem", "origin.key"].map(|name| folder.join(name).display().to_string())
 }
+
+/// Arguments: the folder of the index.
+const WHEEL: &str = r#"
+import sys, zipfile
+info = "tiny-1.0.dist-info/"
+files = {
+    "tiny.py": "answer = 42\n",
+    info + "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+    info + "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+}
+with zipfile.ZipFile(sys.argv[1] + "/tiny-1.0-py3-none-any.whl", "w") as wheel:
+    for name, content in files.items():
+        wheel.writestr(name, content)
+    names = [*files, info + "RECORD"]
+    wheel.writestr(info + "RECORD", "".join(name + ",,\n" for name in names))
+"#;
 
 /// Arguments: a folder, a certificate's file, its key's.
 const FOLDER: &str = r#"

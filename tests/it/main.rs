@@ -15,7 +15,6 @@
 mod answers;
 mod authority;
 mod bypass;
-mod cache_control;
 mod client_side;
 mod clients;
 mod commands;
@@ -48,7 +47,6 @@ mod policy_files;
 mod policy_spellings;
 mod proxy_protocol;
 mod records;
-mod registries;
 mod reload;
 mod rules;
 mod socks;

@@ -262,7 +262,7 @@ deny = { status = 451, message = "ask", redirect = "https://help.example/" }
 port = 1
 [[rule]]
 name = "yes"
-allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s", cache = { min-uses = 2 } }
+allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s" }
 "#,
     );
     let Verdict::Allow(grant) = policy.decide(&get("a.example").facts()) else {
@@ -279,10 +279,6 @@ allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s", cache = { min
             }),
             bandwidth: Some(crate::settings::ByteSize::mib(10)),
             filters: crate::filter::Filters::default(),
-            cache: Arc::new(crate::cache::Control {
-                min_uses: 2,
-                ..crate::cache::Control::default()
-            }),
         }
     );
     let Verdict::Deny(denial) = policy.decide(&get("a.example:1").facts()) else {

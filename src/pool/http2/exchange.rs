@@ -158,7 +158,6 @@ impl Slot {
         Ok(Received {
             response,
             upgraded: None,
-            delimited: true,
         })
     }
 }

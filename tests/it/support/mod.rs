@@ -19,7 +19,7 @@ pub(crate) use config::Config;
 pub(crate) use dns::Dns;
 pub(crate) use egret::{Egret, program};
 pub(crate) use origin::{Origin, Request, ok, read_request};
-pub(crate) use programs::{Outcome, Papers, Served, WHEEL, python, run};
+pub(crate) use programs::{Outcome, Papers, Served, python, run};
 pub(crate) use tls::{Ca, Interception, Met, shake_hands};
 pub(crate) use wire::{Response, Wire};
 

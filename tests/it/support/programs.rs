@@ -238,19 +238,3 @@ fn reader(from: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8
         all
     })
 }
-
-/// Python that writes the package `tiny`, version 1.0. Arguments: the folder for it.
-pub(crate) const WHEEL: &str = r#"
-import sys, zipfile
-info = "tiny-1.0.dist-info/"
-files = {
-    "tiny.py": "answer = 42\n",
-    info + "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
-    info + "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-}
-with zipfile.ZipFile(sys.argv[1] + "/tiny-1.0-py3-none-any.whl", "w") as wheel:
-    for name, content in files.items():
-        wheel.writestr(name, content)
-    names = [*files, info + "RECORD"]
-    wheel.writestr(info + "RECORD", "".join(name + ",,\n" for name in names))
-"#;
