@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, PRAGMA};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, PRAGMA, VARY};
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
@@ -142,7 +142,10 @@ impl RequestDirectives {
             "no-cache" => self.no_cache = true,
             "no-store" => self.no_store = true,
             "only-if-cached" => self.only_if_cached = true,
-            "stale-if-error" => self.stale_if_error = seconds(argument),
+            "stale-if-error" => {
+                let read = seconds_or_none_left(argument);
+                self.stale_if_error = Some(least(self.stale_if_error, read));
+            }
             _ => {}
         }
     }
@@ -160,71 +163,105 @@ fn says_no_cache(value: &http::HeaderValue) -> bool {
         .any(|member| member.eq_ignore_ascii_case(b"no-cache"))
 }
 
-/// Each directive of all lines, its name in lower case; what is malformed is skipped up to the next comma outside quotes.
+/// Each directive of all lines, its name in lower case. What is malformed grants nothing and still forbids: a directive that
+/// permits is skipped then, another counts with an argument that says nothing.
 fn each(headers: &HeaderMap, mut note: impl FnMut(&str, Option<&str>)) {
     for line in headers.get_all(CACHE_CONTROL) {
-        let mut rest = line.as_bytes();
-        while !rest.is_empty() {
-            let (member, after) = split_member(rest);
-            rest = after;
-            if let Some((name, argument)) = directive(member) {
-                note(&name, argument.as_deref());
+        let mut list = List {
+            rest: line.as_bytes(),
+            plain: false,
+        };
+        while let Some(member) = list.next() {
+            let text = String::from_utf8_lossy(member);
+            let Some((name, said)) = directive(text.trim_ascii()) else {
+                continue;
+            };
+            match said {
+                Said::Nothing => note(&name, None),
+                Said::Argument(argument) => note(&name, Some(&argument)),
+                Said::Malformed if PERMISSIVE.contains(&name.as_str()) => {}
+                Said::Malformed => note(&name, Some("")),
             }
         }
     }
 }
 
-/// The first member of a list and what comes after its comma. A comma in a quoted string is a part of it; a quote that is not
-/// closed reaches to the end.
-fn split_member(list: &[u8]) -> (&[u8], &[u8]) {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in list.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => {
-                let (member, rest) = list.split_at(at);
-                return (member, rest.get(1..).unwrap_or_default());
-            }
-            _ => {}
+/// The members of a list. A comma in a quoted string is a part of it; behind a quote that is not closed there is no quoted string
+/// any more, so that it hides nothing.
+struct List<'a> {
+    rest: &'a [u8],
+    plain: bool,
+}
+
+impl<'a> List<'a> {
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
         }
+        let end = self.end().unwrap_or(self.rest.len());
+        let (member, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest.get(1..).unwrap_or_default();
+        Some(member)
     }
-    (list, &[])
+
+    /// Where the next comma is that separates. Each byte is looked at twice at most.
+    fn end(&mut self) -> Option<usize> {
+        let (mut quoted, mut escaped) = (false, false);
+        for (at, byte) in self.rest.iter().enumerate() {
+            match byte {
+                b',' if self.plain || !quoted => return Some(at),
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ => {}
+            }
+        }
+        self.plain |= quoted;
+        let comma = self.rest.iter().position(|byte| *byte == b',');
+        comma.filter(|_| self.plain)
+    }
+}
+
+/// What stands behind the name of a directive.
+enum Said {
+    Nothing,
+    Argument(String),
+    Malformed,
 }
 
 /// `name`, `name=token` or `name="quoted"`. Around `=` there is no space (§5.2).
-fn directive(member: &[u8]) -> Option<(String, Option<String>)> {
-    let member = str::from_utf8(member).ok()?.trim_ascii();
-    let (name, argument) = match member.split_once('=') {
-        Some((name, argument)) => (name, Some(argument)),
-        None => (member, None),
+fn directive(member: &str) -> Option<(String, Said)> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    let end = member.find(|c| !is_token(c)).unwrap_or(member.len());
+    let (name, rest) = member.split_at_checked(end)?;
+    (!name.is_empty()).then_some(())?;
+    let said = match rest.strip_prefix('=') {
+        None if rest.is_empty() => Said::Nothing,
+        None => Said::Malformed,
+        Some(argument) => match argument.strip_prefix('"') {
+            Some(quoted) => unquoted(quoted).map_or(Said::Malformed, Said::Argument),
+            None => Said::Argument(argument.to_owned()),
+        },
     };
-    // A name with anything behind it is another name.
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    let argument = argument.map(|argument| match argument.strip_prefix('"') {
-        Some(quoted) => unquoted(quoted),
-        None => argument.to_owned(),
-    });
-    Some((name.as_str().to_owned(), argument))
+    Some((name.to_ascii_lowercase(), said))
 }
 
-/// A quoted string after its first quote, without backslashes, up to the quote that ends it.
-fn unquoted(quoted: &str) -> String {
+/// A quoted string after its first quote, without backslashes; `None` where it does not end, or something follows its end.
+fn unquoted(quoted: &str) -> Option<String> {
     let mut text = String::with_capacity(quoted.len());
     let mut characters = quoted.chars();
     while let Some(character) = characters.next() {
         match character {
-            '"' => break,
-            '\\' => text.extend(characters.next()),
+            '"' => return characters.as_str().is_empty().then_some(text),
+            '\\' => text.push(characters.next()?),
             other => text.push(other),
         }
     }
-    text
+    None
 }
 
 /// Field names in an argument; `None` where there is none. What is no name makes it as if there were no argument, which says
-/// more.
+/// more; so does the name of a field without which what is stored can not be used rightly.
 fn fields(argument: Option<&str>) -> Option<SmallVec<[HeaderName; 2]>> {
     let names = argument?
         .split(',')
@@ -237,6 +274,7 @@ fn fields(argument: Option<&str>) -> Option<SmallVec<[HeaderName; 2]>> {
     names
         .ok()
         .filter(|names| !names.is_empty() && names.len() <= MOST_FIELDS)
+        .filter(|names| !names.iter().any(|name| NEEDED.contains(name)))
 }
 
 /// Whole seconds; more than 2^31 are so many (§1.2.2).
@@ -263,3 +301,11 @@ fn seconds_or_none_left_of(argument: &str) -> Duration {
 pub const LONGEST: Duration = Duration::from_secs(1 << 31);
 /// More fields in one argument are taken for all.
 const MOST_FIELDS: usize = 64;
+/// They say for whom the response is and how its bytes are read.
+const NEEDED: [HeaderName; 3] = [CACHE_CONTROL, CONTENT_ENCODING, VARY];
+/// Directives that let a cache do more than it may without them.
+const PERMISSIVE: [&str; 4] = ["public", "must-understand", "immutable", "only-if-cached"];
+
+#[cfg(test)]
+#[path = "tests/directives.rs"]
+mod tests;

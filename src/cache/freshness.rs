@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use http::header::{AGE, COOKIE, DATE, EXPIRES, LAST_MODIFIED};
+use http::header::{AGE, AUTHORIZATION, COOKIE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 
 use super::directives::{LONGEST, ResponseDirectives};
-use super::validator::{date_of, single};
+use super::validator::date_of;
 use super::{Control, status_code};
 
 /// What of a response decides how long it may be used. Plain data, so that it can be written to disk.
@@ -68,7 +68,7 @@ impl Freshness {
             initial_age: initial_age(came),
             lifetime,
             heuristic,
-            no_cache: directives.no_cache && control.ttl.is_none(),
+            no_cache: directives.no_cache && ruled(came, control).is_none(),
             must_revalidate: strict,
             immutable: directives.immutable,
             stale_while_revalidate: permitted(
@@ -194,22 +194,29 @@ fn age_field(headers: &HeaderMap) -> Duration {
         .min(LONGEST)
 }
 
+/// The rule's lifetime, where it is meant for such a response.
+fn ruled(came: Came<'_>, control: &Control) -> Option<Duration> {
+    control
+        .ttl
+        .filter(|_| status_code::is_kept_by_ttl(came.status))
+}
+
 /// §4.2.1, and where nothing is said, a guess (§4.2.2): and whether it is one.
 fn lifetime(
     came: Came<'_>,
     directives: &ResponseDirectives,
     control: &Control,
 ) -> (Duration, bool) {
-    if let Some(ttl) = control
-        .ttl
-        .filter(|_| status_code::is_kept_by_ttl(came.status))
-    {
+    if let Some(ttl) = ruled(came, control) {
         return (ttl, false);
     }
     if let Some(explicit) = explicit(came, directives) {
         return (explicit, false);
     }
-    if let Some(errors) = control.errors.filter(|_| came.status.as_u16() >= 400) {
+    if let Some(errors) = control
+        .errors
+        .filter(|_| status_code::is_kept_as_error(came.status))
+    {
         return (errors, false);
     }
     (guess(came, directives).unwrap_or_default(), true)
@@ -234,16 +241,20 @@ pub(super) fn explicit(came: Came<'_>, directives: &ResponseDirectives) -> Optio
 /// for a request that may be somebody's own.
 fn guess(came: Came<'_>, directives: &ResponseDirectives) -> Option<Duration> {
     let may = directives.public || status_code::is_heuristically_cacheable(came.status);
-    let personal = came.request.contains_key(COOKIE) && !directives.public;
+    let own = [COOKIE, AUTHORIZATION];
+    let personal = own.iter().any(|name| came.request.contains_key(name)) && !directives.public;
     if !may || personal || directives.targeted {
         return None;
     }
-    single(came.headers, &LAST_MODIFIED)?;
     let modified = date_of(came.headers, &LAST_MODIFIED, came.received)?;
     let date = date_of(came.headers, &DATE, came.received).unwrap_or(came.received);
     let since: SignedDuration = date.duration_since(modified);
     let since = Duration::try_from(since).ok()?;
-    Some((since / 10).min(LONGEST_GUESS))
+    Some(Duration::from_secs(since.as_secs() / 10).min(LONGEST_GUESS))
 }
 
 const LONGEST_GUESS: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+#[path = "tests/freshness.rs"]
+mod tests;

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod flight;
 pub mod freshness;
 pub mod front;
+mod hop;
 pub mod inspect;
 pub mod invalidate;
 pub mod key;

@@ -74,7 +74,9 @@ pub fn judge(freshness: &Freshness, asked: &RequestDirectives, now: Timestamp) -
         return Use::Stale;
     }
     let window = freshness.stale_while_revalidate;
-    if asked.max_age.is_none() && !window.is_zero() && staleness <= window {
+    // Who says how old or how stale is not offered more.
+    let indifferent = asked.max_age.is_none() && asked.max_stale.is_none();
+    if indifferent && !window.is_zero() && staleness <= window {
         return Use::StaleWhileRevalidate;
     }
     Use::Validate(Why::Stale)
@@ -98,7 +100,9 @@ pub fn serves_error(freshness: &Freshness, asked: &RequestDirectives, now: Times
     let window = freshness
         .stale_if_error
         .max(asked.stale_if_error.unwrap_or_default());
-    freshness.is_fresh(now) || (!window.is_zero() && freshness.staleness(now) <= window)
+    let within = !window.is_zero() && freshness.staleness(now) <= window;
+    // What is fresh needs no such permission, but a client that wants to know what the origin says gets to know it.
+    within || freshness.is_fresh(now) && !asked.no_cache
 }
 
 /// Whether a stored response may be used because the origin can not be reached (RFC 9111 §4.2.4, disconnected): for a day, where
@@ -113,3 +117,7 @@ pub fn serves_disconnected(
 }
 
 const DISCONNECTED: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+#[path = "tests/reuse.rs"]
+mod tests;

@@ -15,7 +15,7 @@ pub fn is_heuristically_cacheable(status: StatusCode) -> bool {
 pub fn is_understood(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
-        200 | 203 | 204 | 206 | 300..=305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505
+        200 | 203 | 204 | 206 | 300..=305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511
     )
 }
 
@@ -23,3 +23,24 @@ pub fn is_understood(status: StatusCode) -> bool {
 pub fn is_kept_by_ttl(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 206 | 300 | 301 | 308)
 }
+
+/// Whether a rule's time for errors is meant for it: for what is missing, or has failed, whoever asks. Not for what only this
+/// request brought about (400, 408, 421), or only this client (401, 403), which another would not get.
+pub fn is_kept_as_error(status: StatusCode) -> bool {
+    let is_missing = matches!(status.as_u16(), 404 | 405 | 410 | 414 | 451);
+    (is_missing || status.is_server_error()) && !is_never_stored(status)
+}
+
+/// Whether it is never stored, whatever the response says: it is the one client's (304, 412 and 416 answer its conditions and
+/// ranges, RFC 9110 §15; 407 lacks its challenge once stored, RFC 9111 §3.1), or RFC 6585 §3 to §6 forbid it. A 206 is stored as
+/// a part of a 200.
+pub fn is_never_stored(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        206 | 304 | 407 | 412 | 416 | 428 | 429 | 431 | 511
+    )
+}
+
+#[cfg(test)]
+#[path = "tests/status_code.rs"]
+mod tests;

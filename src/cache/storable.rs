@@ -3,16 +3,14 @@
 //! Start at [`storable`].
 
 use bytes::BytesMut;
-use http::header::{
-    AGE, AUTHORIZATION, CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{AGE, AUTHORIZATION, ETAG, LAST_MODIFIED, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 
 use super::control::SetCookie;
 use super::directives::{RequestDirectives, ResponseDirectives};
 use super::freshness::{self, Came, Freshness};
+use super::hop::{is_hop, named_by_connection};
 use super::{Control, Vary, status_code};
 
 /// A response that may be stored.
@@ -107,12 +105,7 @@ pub fn storable(
 
 fn check_status(came: Came<'_>) -> Result<(), Unstorable> {
     let status = came.status;
-    if status.is_informational()
-        || status == StatusCode::NOT_MODIFIED
-        // Preconditions and ranges are the one client's (RFC 9110 §15.5.13, §15.5.17).
-        || status == StatusCode::PRECONDITION_FAILED
-        || status == StatusCode::RANGE_NOT_SATISFIABLE
-    {
+    if status.is_informational() || status_code::is_never_stored(status) {
         return Err(Unstorable::Status);
     }
     Ok(())
@@ -153,14 +146,13 @@ fn check_use(
         || ruled
         || directives.public
         || status_code::is_heuristically_cacheable(came.status);
-    let validator = came.headers.contains_key(http::header::ETAG)
-        || came.headers.contains_key(http::header::LAST_MODIFIED);
+    let validator = came.headers.contains_key(ETAG) || came.headers.contains_key(LAST_MODIFIED);
     let stale_use =
         !freshness.stale_if_error.is_zero() || !freshness.stale_while_revalidate.is_zero();
-    let useful = !freshness.lifetime.is_zero() && freshness.lifetime > freshness.initial_age
-        || validator
-        || stale_use
-        || explicit && !freshness.lifetime.is_zero();
+    let fresh_once = freshness.lifetime > freshness.initial_age;
+    let said = explicit && !freshness.lifetime.is_zero();
+    // Without validation it may not be used, and there is nothing to validate it by.
+    let useful = validator || !freshness.no_cache && (fresh_once || stale_use || said);
     if allowed && useful {
         Ok(())
     } else {
@@ -170,45 +162,21 @@ fn check_use(
 
 /// The fields that are stored: not those of a connection, of a proxy, or of this moment (§3.1).
 pub fn to_store(headers: &HeaderMap) -> HeaderMap {
+    let listed = named_by_connection(headers);
     let mut stored = headers.clone();
-    for value in headers.get_all(CONNECTION) {
-        let names = value.as_bytes().split(|byte| *byte == b',');
-        for name in names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()) {
-            stored.remove(name);
-        }
-    }
-    for name in UNSTORED {
+    for name in headers.keys().filter(|name| is_hop(name)).chain(&listed) {
         stored.remove(name);
     }
-    for name in UNSTORED_TOO {
-        stored.remove(name);
-    }
+    stored.remove(AGE);
     stored
 }
-
-const UNSTORED: [HeaderName; 8] = [
-    AGE,
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-const UNSTORED_TOO: [&str; 4] = [
-    "keep-alive",
-    "proxy-authentication-info",
-    "proxy-connection",
-    "proxy-status",
-];
 
 /// The same fields with values of their own: those that came are slices of what was read from the origin, all of which a kept one
 /// would hold.
 pub fn compact(headers: &HeaderMap) -> HeaderMap {
     let size = headers.iter().map(|(_, value)| value.len()).sum();
     let mut values = BytesMut::with_capacity(size);
-    let mut compact = HeaderMap::with_capacity(headers.keys_len());
+    let mut compact = HeaderMap::try_with_capacity(headers.keys_len()).unwrap_or_default();
     for (name, value) in headers {
         values.extend_from_slice(value.as_bytes());
         let own = values.split().freeze();
@@ -228,3 +196,7 @@ pub fn dated(headers: &mut HeaderMap, received: Timestamp) {
         headers.insert(http::header::DATE, date);
     }
 }
+
+#[cfg(test)]
+#[path = "tests/storable.rs"]
+mod tests;

@@ -4,8 +4,8 @@
 
 use http::{HeaderMap, HeaderName};
 
-/// The members, each name once and the last one standing; `None` where the field is not there, empty, or no dictionary. An
-/// argument that a directive can not have (an integer for a flag, a string for a number) is told as it is: `?0` is no member.
+/// The members that say something, each name once and the last one standing; `None` where the field is not there, empty, or no
+/// dictionary.
 pub fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<(String, Option<String>)>> {
     let lines: Result<Vec<&str>, _> = headers
         .get_all(name)
@@ -15,6 +15,7 @@ pub fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<(String, Optio
     let text = lines.ok()?.join(",");
     let mut input = Input(text.trim_matches(' '));
     let mut members: Vec<(String, Option<String>)> = Vec::new();
+    let mut is_there = false;
     while !input.0.is_empty() {
         let key = input.key()?;
         let value = if input.take('=') {
@@ -23,13 +24,22 @@ pub fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<(String, Optio
             Value::Flag(true)
         };
         input.parameters()?;
+        is_there = true;
         members.retain(|(known, _)| *known != key);
         match value {
             Value::Flag(true) => members.push((key, None)),
-            Value::Integer(text) if !names_fields(&key) => members.push((key, Some(text))),
+            Value::Integer(text) if TIMES.contains(&key.as_str()) => {
+                members.push((key, Some(text)));
+            }
             Value::String(text) if names_fields(&key) => members.push((key, Some(text))),
-            // A value of another type than the directive's makes it one that is not there (RFC 9213 §2.1).
-            Value::Flag(false) | Value::Integer(_) | Value::String(_) | Value::Other => {}
+            Value::Flag(false) => {}
+            // A value of another type than the directive's makes it one that is not there (RFC 9213 §2.1); but who tries to
+            // forbid has forbidden.
+            Value::Integer(_) | Value::String(_) | Value::Other => {
+                if FORBIDDING.contains(&key.as_str()) {
+                    members.push((key, None));
+                }
+            }
         }
         if members.len() > MOST {
             return None;
@@ -43,7 +53,7 @@ pub fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<(String, Optio
         // A comma at the end announces a member that is not there.
         (!input.0.is_empty()).then_some(())?;
     }
-    (!members.is_empty()).then_some(members)
+    is_there.then_some(members)
 }
 
 /// Whether its argument is a list of fields, and not a number.
@@ -130,6 +140,7 @@ impl Input<'_> {
                 let yes = self.take('1');
                 (yes || self.take('0')).then_some(Value::Flag(yes))
             }
+            '%' => self.display_string(),
             '@' => {
                 self.take('@');
                 matches!(self.number()?, Value::Integer(_)).then_some(Value::Other)
@@ -172,6 +183,32 @@ impl Input<'_> {
         None
     }
 
+    /// Text in UTF-8, of which all but ASCII is percent-encoded in lower case (RFC 9651 §4.2.10).
+    fn display_string(&mut self) -> Option<Value> {
+        (self.take('%') && self.take('"')).then_some(())?;
+        let mut text = Vec::new();
+        let digit = |byte: u8| {
+            let digit = char::from(byte).to_digit(16)?;
+            (!byte.is_ascii_uppercase()).then(|| u8::try_from(digit).ok())?
+        };
+        let mut bytes = self.0.bytes().enumerate();
+        while let Some((at, byte)) = bytes.next() {
+            match byte {
+                b'"' => {
+                    self.0 = self.0.get(at + 1..)?;
+                    return str::from_utf8(&text).is_ok().then_some(Value::Other);
+                }
+                b'%' => {
+                    let (high, low) = (digit(bytes.next()?.1)?, digit(bytes.next()?.1)?);
+                    text.push(high << 4 | low);
+                }
+                b' '..=b'~' => text.push(byte),
+                _ => return None,
+            }
+        }
+        None
+    }
+
     fn parameters(&mut self) -> Option<()> {
         while self.take(';') {
             self.0 = self.0.trim_start_matches(' ');
@@ -184,5 +221,24 @@ impl Input<'_> {
     }
 }
 
+/// Directives whose value is a number of seconds.
+const TIMES: [&str; 4] = [
+    "max-age",
+    "s-maxage",
+    "stale-if-error",
+    "stale-while-revalidate",
+];
+/// Directives that forbid something.
+const FORBIDDING: [&str; 5] = [
+    "must-revalidate",
+    "no-cache",
+    "no-store",
+    "private",
+    "proxy-revalidate",
+];
 /// More members are no use of it.
 const MOST: usize = 256;
+
+#[cfg(test)]
+#[path = "tests/targeted.rs"]
+mod tests;

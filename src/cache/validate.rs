@@ -6,14 +6,14 @@
 use std::cmp::Reverse;
 
 use http::header::{
-    ACCEPT_ENCODING, AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
+use super::hop::{is_hop, named_by_connection};
 use super::validator::{EntityTag, date_of, last_modified, single, strong_last_modified};
 use super::{Stored, Vary};
 
@@ -299,33 +299,6 @@ pub fn updated(stored: &HeaderMap, received: &HeaderMap) -> HeaderMap {
 }
 
 const NEVER: [HeaderName; 2] = [AGE, CONTENT_LENGTH];
-
-fn is_hop(name: &HeaderName) -> bool {
-    let known = [
-        CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ];
-    let others = [
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authentication-info",
-    ];
-    known.contains(name) || others.contains(&name.as_str())
-}
-
-/// The fields that the peer meant for its connection (RFC 9110 §7.6.1).
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(CONNECTION).iter();
-    let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    names
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect()
-}
 
 /// What a response to HEAD makes of a stored response to GET.
 #[derive(Debug, Clone)]
