@@ -1,356 +1,187 @@
-//! One shard: S3-FIFO by bytes. What is new waits in a small queue; what is used there goes on to the main one, and what is not
-//! goes, remembered for a while by a number, so that it gets there at once if it comes again. A scan passes through the
-//! small queue alone.
+//! A part of the table: the variants of each URI, found by the hash of the URI.
+//! Does not know who is evicted (queues). Start at [`Shard`].
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use smallvec::SmallVec;
 
-use super::Out;
-use crate::cache::Stored;
+use super::super::Stored;
+use super::is_alike;
+use super::queues::Mark;
+use super::weight::table;
 
-#[derive(Debug)]
+/// The URIs whose hashes fall to it. The hash is the key: the URI itself stands in the entries, once.
+#[derive(Default)]
 pub(super) struct Shard {
-    of_uri: HashMap<Arc<str>, SmallVec<[Slot; 1]>>,
-    small: VecDeque<Ticket>,
-    main: VecDeque<Ticket>,
-    /// Names of what went out of the small queue of late.
-    ghosts: HashSet<u64>,
-    ghost_order: VecDeque<u64>,
-    hasher: RandomState,
-    bound: u64,
-    small_bytes: u64,
-    main_bytes: u64,
-    entries: u64,
-    next: u64,
+    uris: HashMap<u64, Group, BuildHasherDefault<Hashed>>,
+    /// What the table takes.
+    pub(super) bytes: u64,
 }
 
-/// A response that is there.
-#[derive(Debug)]
-struct Slot {
-    stored: Arc<Stored>,
-    number: u64,
-    weight: u64,
-    /// How often it was used since it was last looked at, up to three.
-    uses: AtomicU8,
-    in_main: bool,
+/// The variants of one URI, newest first, and the mark of each at the same index.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) variants: SmallVec<[Arc<Stored>; 1]>,
+    marks: SmallVec<[Arc<Mark>; 1]>,
 }
 
-/// A place in a queue. It is void if its response is not there any more, or has another number.
-#[derive(Debug)]
-struct Ticket {
-    uri: Arc<str>,
-    number: u64,
-}
+/// What was taken out of a group.
+pub(super) type Taken = SmallVec<[(Arc<Stored>, Arc<Mark>); 1]>;
 
 impl Shard {
-    pub(super) fn new(bound: u64) -> Self {
-        Self {
-            of_uri: HashMap::new(),
-            small: VecDeque::new(),
-            main: VecDeque::new(),
-            ghosts: HashSet::new(),
-            ghost_order: VecDeque::new(),
-            hasher: RandomState::new(),
-            bound,
-            small_bytes: 0,
-            main_bytes: 0,
-            entries: 0,
-            next: 0,
+    /// All of a URI.
+    pub(super) fn group(&self, hash: u64, uri: &str) -> Option<&Group> {
+        self.uris.get(&hash).filter(|group| group.is_of(uri))
+    }
+
+    /// All of a URI, to be changed in place but not emptied.
+    pub(super) fn group_mut(&mut self, hash: u64, uri: &str) -> Option<&mut Group> {
+        self.uris.get_mut(&hash).filter(|group| group.is_of(uri))
+    }
+
+    /// What has a mark, whatever its URI.
+    pub(super) fn marked(&self, mark: &Arc<Mark>) -> Option<&Arc<Stored>> {
+        let group = self.uris.get(&mark.uri)?;
+        group.variants.get(group.at_mark(mark)?)
+    }
+
+    /// Puts an entry first. Taken out: the oldest if there are too many, and another URI that happens to have the same hash.
+    pub(super) fn put(&mut self, stored: Arc<Stored>, mark: Arc<Mark>) -> Taken {
+        let mut taken = Taken::new();
+        let group = self.uris.entry(mark.uri).or_default();
+        if !group.is_of(stored.key.uri()) {
+            taken = std::mem::take(group).into_taken();
         }
-    }
-
-    pub(super) fn entries(&self) -> u64 {
-        self.entries
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.small_bytes + self.main_bytes
-    }
-
-    #[must_use]
-    pub(super) fn set_bound(&mut self, bound: u64) -> Out {
-        self.bound = bound;
-        self.make_room()
-    }
-
-    /// The newest first.
-    pub(super) fn of(&self, uri: &str) -> impl Iterator<Item = &Arc<Stored>> {
-        let slots = self.of_uri.get(uri).into_iter().flatten().rev();
-        slots.map(|slot| &slot.stored)
-    }
-
-    fn slot(&self, stored: &Arc<Stored>) -> Option<&Slot> {
-        let slots = self.of_uri.get(stored.key.uri())?;
-        slots.iter().find(|slot| Arc::ptr_eq(&slot.stored, stored))
-    }
-
-    fn slot_mut(&mut self, stored: &Arc<Stored>) -> Option<&mut Slot> {
-        let slots = self.of_uri.get_mut(stored.key.uri())?;
-        slots
-            .iter_mut()
-            .find(|slot| Arc::ptr_eq(&slot.stored, stored))
-    }
-
-    pub(super) fn holds(&self, stored: &Arc<Stored>) -> bool {
-        self.slot(stored).is_some()
-    }
-
-    /// It is used once more. Only what may change is written: a response that is used all the time is read by all.
-    pub(super) fn touch(&self, stored: &Arc<Stored>) {
-        if let Some(slot) = self.slot(stored)
-            && slot.uses.load(Ordering::Relaxed) < MOST_USES
-        {
-            slot.uses.fetch_add(1, Ordering::Relaxed);
+        while group.variants.len() >= VARIANTS {
+            taken.extend(group.take(group.variants.len() - 1));
         }
+        group.variants.insert(0, stored);
+        group.marks.insert(0, mark);
+        self.bytes = self.bytes.max(self.table());
+        taken
     }
 
-    pub(super) fn put(&mut self, stored: Arc<Stored>, weight: u64, replace: bool) -> (bool, Out) {
-        let same = |other: &Stored| other.key == stored.key && other.vary == stored.vary;
-        let there = self.of(stored.key.uri()).any(|other| same(other));
-        if there && !replace {
-            return (false, Out::new());
-        }
-        let uri = stored.key.uri().clone();
-        // What takes the place of something that was used is used.
-        let mut uses = 0;
-        if there {
-            uses = 1;
-            self.remove(|other| same(other), &uri);
-        }
-        if self
-            .of_uri
-            .get(&uri)
-            .is_some_and(|slots| slots.len() >= MOST_VARIANTS)
-        {
-            let oldest = self.of(&uri).last().cloned();
-            self.remove(
-                |other| oldest.as_ref().is_some_and(|old| Arc::ptr_eq(old, other)),
-                &uri,
-            );
-        }
-        let in_main = self.ghosts.contains(&self.name(&stored));
-        self.next += 1;
-        let slot = Slot {
-            stored,
-            number: self.next,
-            weight,
-            uses: AtomicU8::new(uses),
-            in_main,
+    /// Whether something is stored for the same key and the same Vary.
+    pub(super) fn has_alike(&self, hash: u64, stored: &Stored) -> bool {
+        let group = self.group(hash, stored.key.uri());
+        group.is_some_and(|group| {
+            let mut variants = group.variants.iter();
+            variants.any(|other| is_alike(other, stored))
+        })
+    }
+
+    pub(super) fn mark_of(&self, hash: u64, stored: &Arc<Stored>) -> Option<&Arc<Mark>> {
+        self.group(hash, stored.key.uri())?.mark_of(stored)
+    }
+
+    pub(super) fn take_marked(&mut self, mark: &Arc<Mark>) -> Taken {
+        let Some(uri) = self.marked(mark).map(|stored| stored.key.uri().clone()) else {
+            return Taken::new();
         };
-        let ticket = Ticket {
-            uri: uri.clone(),
-            number: self.next,
-        };
-        self.of_uri.entry(uri).or_default().push(slot);
-        self.entries += 1;
-        if in_main {
-            self.main.push_back(ticket);
-            self.main_bytes += weight;
-        } else {
-            self.small.push_back(ticket);
-            self.small_bytes += weight;
-        }
-        (true, self.make_room())
+        self.take_where(mark.uri, &uri, |_, other| Arc::ptr_eq(other, mark))
     }
 
-    pub(super) fn replace(
+    /// Takes out those of a URI for which it holds.
+    pub(super) fn take_where(
         &mut self,
-        old: &Arc<Stored>,
-        new: Arc<Stored>,
-        weight: u64,
-    ) -> (bool, Out) {
-        if old.key != new.key || old.vary != new.vary {
-            // Another variant by now: whatever is stored of that one makes way.
-            if self.remove(|other| Arc::ptr_eq(other, old), old.key.uri()) == 0 {
-                return (false, Out::new());
-            }
-            return self.put(new, weight, true);
-        }
-        let Some(slot) = self.slot_mut(old) else {
-            return (false, Out::new());
+        hash: u64,
+        uri: &str,
+        holds: impl Fn(&Arc<Stored>, &Arc<Mark>) -> bool,
+    ) -> Taken {
+        let mut taken = Taken::new();
+        let Some(group) = self.group_mut(hash, uri) else {
+            return taken;
         };
-        slot.stored = new.clone();
-        (true, self.weigh(&new, weight))
-    }
-
-    #[must_use]
-    pub(super) fn weigh(&mut self, stored: &Arc<Stored>, weight: u64) -> Out {
-        let Some(slot) = self.slot_mut(stored) else {
-            return Out::new();
-        };
-        let before = std::mem::replace(&mut slot.weight, weight);
-        let bytes = if slot.in_main {
-            &mut self.main_bytes
-        } else {
-            &mut self.small_bytes
-        };
-        *bytes = *bytes - before + weight;
-        self.make_room()
-    }
-
-    /// How many of a URI went.
-    pub(super) fn remove(&mut self, fits: impl Fn(&Arc<Stored>) -> bool, uri: &str) -> usize {
-        let Some(slots) = self.of_uri.get_mut(uri) else {
-            return 0;
-        };
-        let mut out: SmallVec<[Slot; 1]> = SmallVec::new();
-        let mut at = 0;
-        while let Some(slot) = slots.get(at) {
-            if fits(&slot.stored) {
-                out.push(slots.remove(at));
-            } else {
-                at += 1;
+        for at in (0..group.variants.len()).rev() {
+            if group
+                .get(at)
+                .is_some_and(|(stored, mark)| holds(stored, mark))
+            {
+                taken.extend(group.take(at));
             }
         }
-        if slots.is_empty() {
-            self.of_uri.remove(uri);
+        if group.variants.is_empty() {
+            self.uris.remove(&hash);
+            self.shrink();
         }
-        for slot in &out {
-            self.gone(slot);
-        }
-        self.tidy();
-        out.len()
+        taken
     }
 
-    pub(super) fn remove_where(&mut self, fits: impl Fn(&Stored) -> bool) -> usize {
-        let uris = self.of_uri.iter();
-        let uris = uris.filter(|(_, slots)| slots.iter().any(|slot| fits(&slot.stored)));
-        let uris: Vec<Arc<str>> = uris.map(|(uri, _)| uri.clone()).collect();
-        let gone = uris
-            .iter()
-            .map(|uri| self.remove(|stored| fits(stored), uri));
-        gone.sum()
-    }
-
-    fn gone(&mut self, slot: &Slot) {
-        self.entries -= 1;
-        if slot.in_main {
-            self.main_bytes -= slot.weight;
-        } else {
-            self.small_bytes -= slot.weight;
+    /// Gives back what a table much too large takes.
+    fn shrink(&mut self) {
+        let (length, capacity) = (self.uris.len(), self.uris.capacity());
+        if capacity > KEPT && length < capacity / 4 {
+            self.uris.shrink_to(length * 2);
+            self.bytes = self.table();
         }
     }
 
-    /// Evicts until all fits.
-    #[must_use]
-    fn make_room(&mut self) -> Out {
-        let mut out = Out::new();
-        while self.bytes() > self.bound {
-            let from_small = self.small_bytes > self.bound / 10 || self.main.is_empty();
-            let evicted = if from_small {
-                self.leave_small()
-            } else {
-                self.leave_main()
-            };
-            match evicted {
-                Leaving::Evicted(stored) => out.push(stored),
-                Leaving::Stays => {}
-                Leaving::Empty if self.small.is_empty() && self.main.is_empty() => break,
-                Leaving::Empty => {}
-            }
-        }
-        out
-    }
-
-    fn leave_small(&mut self) -> Leaving {
-        let Some(ticket) = self.small.pop_front() else {
-            return self.leave_main();
-        };
-        let Some(slot) = self.of_ticket(&ticket) else {
-            return Leaving::Stays;
-        };
-        if slot.uses.swap(0, Ordering::Relaxed) > 0 {
-            slot.in_main = true;
-            let weight = slot.weight;
-            self.small_bytes -= weight;
-            self.main_bytes += weight;
-            self.main.push_back(ticket);
-            return Leaving::Stays;
-        }
-        let stored = slot.stored.clone();
-        self.haunt(self.name(&stored));
-        self.evict(&ticket, stored)
-    }
-
-    fn leave_main(&mut self) -> Leaving {
-        let Some(ticket) = self.main.pop_front() else {
-            return Leaving::Empty;
-        };
-        let Some(slot) = self.of_ticket(&ticket) else {
-            return Leaving::Stays;
-        };
-        let uses = slot.uses.get_mut();
-        if *uses > 0 {
-            *uses -= 1;
-            self.main.push_back(ticket);
-            return Leaving::Stays;
-        }
-        let stored = slot.stored.clone();
-        self.evict(&ticket, stored)
-    }
-
-    fn evict(&mut self, ticket: &Ticket, stored: Arc<Stored>) -> Leaving {
-        if let Some(slots) = self.of_uri.get_mut(&ticket.uri)
-            && let Some(at) = slots.iter().position(|slot| slot.number == ticket.number)
-        {
-            let slot = slots.remove(at);
-            if slots.is_empty() {
-                self.of_uri.remove(&ticket.uri);
-            }
-            self.gone(&slot);
-        }
-        Leaving::Evicted(stored)
-    }
-
-    fn of_ticket(&mut self, ticket: &Ticket) -> Option<&mut Slot> {
-        let slots = self.of_uri.get_mut(&ticket.uri)?;
-        slots.iter_mut().find(|slot| slot.number == ticket.number)
-    }
-
-    fn name(&self, stored: &Stored) -> u64 {
-        self.hasher.hash_one((&stored.key, &stored.vary))
-    }
-
-    /// Remembers as many names as there are responses.
-    fn haunt(&mut self, name: u64) {
-        if self.ghosts.insert(name) {
-            self.ghost_order.push_back(name);
-        }
-        let most = usize::try_from(self.entries).unwrap_or(usize::MAX).max(64);
-        while self.ghost_order.len() > most {
-            if let Some(old) = self.ghost_order.pop_front() {
-                self.ghosts.remove(&old);
-            }
-        }
-    }
-
-    /// Takes void tickets out before they are more than half: what is replaced again and again must not fill the queues.
-    fn tidy(&mut self) {
-        let live = usize::try_from(self.entries).unwrap_or(usize::MAX);
-        if self.small.len() + self.main.len() <= 2 * live + 64 {
-            return;
-        }
-        let of_uri = &self.of_uri;
-        let is_live = |ticket: &Ticket| {
-            let slots = of_uri.get(&ticket.uri).into_iter().flatten();
-            slots.into_iter().any(|slot| slot.number == ticket.number)
-        };
-        self.small.retain(is_live);
-        self.main.retain(is_live);
+    fn table(&self) -> u64 {
+        table(self.uris.capacity(), size_of::<(u64, Group)>())
     }
 }
 
-/// What became of the first of a queue.
-enum Leaving {
-    Evicted(Arc<Stored>),
-    Stays,
-    Empty,
+impl Group {
+    pub(super) fn mark_of(&self, stored: &Arc<Stored>) -> Option<&Arc<Mark>> {
+        let at = |other| Arc::ptr_eq(stored, other);
+        self.marks.get(self.variants.iter().position(at)?)
+    }
+
+    /// Puts an entry in the place of another, and first. What was there; `None` if that was not.
+    pub(super) fn replace(&mut self, old: &Arc<Stored>, new: Arc<Stored>) -> Option<Arc<Mark>> {
+        let mark = self.mark_of(old)?.clone();
+        self.take(self.at_mark(&mark)?);
+        self.variants.insert(0, new);
+        self.marks.insert(0, mark.clone());
+        Some(mark)
+    }
+
+    fn is_of(&self, uri: &str) -> bool {
+        let first = self.variants.first();
+        first.is_some_and(|first| **first.key.uri() == *uri)
+    }
+
+    fn at_mark(&self, mark: &Arc<Mark>) -> Option<usize> {
+        self.marks.iter().position(|other| Arc::ptr_eq(mark, other))
+    }
+
+    fn get(&self, at: usize) -> Option<(&Arc<Stored>, &Arc<Mark>)> {
+        self.variants.get(at).zip(self.marks.get(at))
+    }
+
+    fn take(&mut self, at: usize) -> Option<(Arc<Stored>, Arc<Mark>)> {
+        (at < self.variants.len()).then(|| (self.variants.remove(at), self.marks.remove(at)))
+    }
+
+    fn into_taken(self) -> Taken {
+        self.variants.into_iter().zip(self.marks).collect()
+    }
 }
 
-const MOST_USES: u8 = 3;
-/// More variants of a URI push out the oldest: each is looked at by each request.
-const MOST_VARIANTS: usize = 64;
+/// The key is a hash already, of a hash function with a secret.
+#[derive(Default)]
+pub(super) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// Variants of one URI.
+const VARIANTS: usize = 64;
+
+/// A table for so many is kept.
+const KEPT: usize = 8;
