@@ -15,6 +15,7 @@
 mod answers;
 mod authority;
 mod bypass;
+mod cache;
 mod cache_control;
 mod client_side;
 mod clients;

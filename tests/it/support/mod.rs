@@ -21,7 +21,7 @@ pub(crate) use egret::{Egret, program};
 pub(crate) use origin::{Origin, Request, ok, read_request};
 pub(crate) use programs::{Outcome, Papers, Served, WHEEL, python, run};
 pub(crate) use tls::{Ca, Interception, Met, shake_hands};
-pub(crate) use wire::{Response, Wire};
+pub(crate) use wire::{Response, Wire, fields};
 
 use std::time::Duration;
 

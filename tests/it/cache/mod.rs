@@ -1,0 +1,16 @@
+//! The cache from outside: a table for each clause, through the real process and real sockets.
+//! Not the arithmetic alone, which is tested beside the code. Start at `table`, then read any section.
+
+mod collapse;
+mod directives;
+mod freshness;
+mod invalidation;
+mod ranges;
+mod safety;
+mod stale;
+mod status;
+mod storing;
+mod table;
+mod targeted;
+mod validation;
+mod vary;
