@@ -17,6 +17,7 @@ mod authority;
 mod bypass;
 mod cache;
 mod cache_control;
+mod cache_disk;
 mod client_side;
 mod clients;
 mod commands;
