@@ -299,7 +299,7 @@ pub fn proxy_authorization(data: &[u8]) -> bool {
     let Ok(value) = HeaderValue::from_bytes(data) else {
         return false;
     };
-    let Ok(Some(credentials)) = Credentials::from_proxy_authorization(&value) else {
+    let Ok(Some(credentials)) = Credentials::from_field(&value) else {
         return false;
     };
     let user = credentials.user();

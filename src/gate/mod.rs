@@ -17,8 +17,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::PROXY_AUTHORIZATION;
+use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 
 use crate::addr::Host;
@@ -42,6 +42,8 @@ pub struct Gate {
     pub rates: Arc<Rates>,
     /// The TLS of the listener, where it has that: whose certificates are trusted now.
     pub tls: Option<Arc<Server>>,
+    /// Whether the listener acts as the origin (RFC 9110 §3.7): clients then name no proxy, and say who they are as to an origin.
+    pub gateway: bool,
     /// Whether a request's fields are kept for explanations: where no rule asks for them, they explain nothing.
     keeps_fields: bool,
     /// Whether a rule asks about a tunnel's first bytes.
@@ -70,7 +72,7 @@ pub enum Barred {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadCredentials {
     /// Two of them, or something that is not credentials.
-    #[error("the Proxy-Authorization field is malformed or repeated")]
+    #[error("the field with the credentials is malformed or repeated")]
     Malformed,
 }
 
@@ -93,8 +95,10 @@ impl Gate {
         own: Arc<OwnListeners>,
         rates: Arc<Rates>,
         tls: Option<Arc<Server>>,
+        gateway: bool,
     ) -> Self {
         Self {
+            gateway,
             keeps_fields: policy.asks_fields(),
             asks_hello: policy.asks_hello(),
             policy,
@@ -136,13 +140,30 @@ impl Gate {
         {
             return Ok(None);
         }
-        let mut values = headers.get_all(PROXY_AUTHORIZATION).iter();
+        let mut values = headers.get_all(self.credentials_field()).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
             (Some(value), None) => {
-                Credentials::from_proxy_authorization(value).map_err(|_| BadCredentials::Malformed)
+                Credentials::from_field(value).map_err(|_| BadCredentials::Malformed)
             }
             (Some(_), Some(_)) => Err(BadCredentials::Malformed),
+        }
+    }
+
+    /// Where clients say who they are (RFC 9110 §11.6.2, §11.7.2).
+    fn credentials_field(&self) -> HeaderName {
+        if self.gateway {
+            AUTHORIZATION
+        } else {
+            PROXY_AUTHORIZATION
+        }
+    }
+
+    /// Takes away what a client said to this listener, and not to the origin behind it.
+    pub fn strip_credentials(&self, headers: &mut HeaderMap) {
+        let reads = |auth: &Arc<Authenticator>| auth.reads_credentials();
+        if self.auth.as_ref().is_some_and(reads) {
+            headers.remove(self.credentials_field());
         }
     }
 

@@ -194,7 +194,10 @@ impl Relay {
         {
             Outcome::Known(principal) => Ok(Some(principal)),
             Outcome::Anonymous => Ok(None),
-            Outcome::Challenge(challenges) => Err(Refusal::Challenge(challenges)),
+            Outcome::Challenge(challenges) => Err(Refusal::Challenge {
+                challenges,
+                gateway: caller.service.gate.gateway,
+            }),
             Outcome::Busy => Err(Refusal::Busy),
         }
     }
@@ -217,7 +220,10 @@ impl Relay {
                 .unwrap_or_default()
         };
         gate.credentials(headers)
-            .map_err(|_| Refusal::Challenge(challenges()))
+            .map_err(|_| Refusal::Challenge {
+                challenges: challenges(),
+                gateway: gate.gateway,
+            })
     }
 }
 

@@ -243,7 +243,7 @@ impl Recording {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(denial.rule.name.clone());
                 }
-                Refusal::Challenge(_) | Refusal::NotYours(_) => record.verdict = Verdict::Deny,
+                Refusal::Challenge { .. } | Refusal::NotYours(_) => record.verdict = Verdict::Deny,
                 Refusal::Unmet(rule, _) => {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(rule.clone());

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::PROXY_AUTHENTICATE;
+use http::header::{PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 
 use crate::addr::Authority;
 use crate::auth::Challenge;
@@ -22,8 +22,13 @@ use crate::resolve::ResolveError;
 pub enum Refusal {
     /// Policy said no.
     Denied(Denial),
-    /// The client must say who it is.
-    Challenge(Vec<Challenge>),
+    /// The client must say who it is: to a proxy, or to a gateway as to an origin.
+    Challenge {
+        /// By which methods.
+        challenges: Vec<Challenge>,
+        /// Whether the listener acts as the origin.
+        gateway: bool,
+    },
     /// Too many clients are saying who they are.
     Busy,
     /// The network did not do it.
@@ -63,7 +68,7 @@ impl Refusal {
                     ProxyError::RequestDenied
                 }
             },
-            Self::Challenge(_) | Self::Unmet(..) | Self::NotYours(_) => ProxyError::RequestDenied,
+            Self::Challenge { .. } | Self::Unmet(..) | Self::NotYours(_) => ProxyError::RequestDenied,
             Self::Busy => ProxyError::ConnectionLimit,
             Self::Failed(failure) => failure.error,
             Self::Trouble(Trouble::Connections) => ProxyError::ConnectionLimit,
@@ -80,7 +85,7 @@ impl Refusal {
     pub fn reason(&self) -> Cow<'static, str> {
         match self {
             Self::Denied(denial) => describe(denial).into(),
-            Self::Challenge(_) => "the client did not say who it is, or not rightly".into(),
+            Self::Challenge { .. } => "the client did not say who it is, or not rightly".into(),
             Self::Busy => "too many password checks are under way".into(),
             Self::Failed(failure) => failure.detail.clone().into(),
             Self::Trouble(trouble) => trouble.to_string().into(),
@@ -105,13 +110,26 @@ impl Refusal {
         let answer = |title: &str| Answer::new(self.error(), title).detail(self.reason());
         match self {
             Self::Denied(denial) => deny(denial, &place, self),
-            Self::Challenge(challenges) => {
-                let mut answer = answer("This proxy wants to know who you are")
-                    .status(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+            Self::Challenge {
+                challenges,
+                gateway,
+            } => {
+                let (title, status, field) = if *gateway {
+                    (
+                        "This service wants to know who you are",
+                        StatusCode::UNAUTHORIZED,
+                        WWW_AUTHENTICATE,
+                    )
+                } else {
+                    (
+                        "This proxy wants to know who you are",
+                        StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+                        PROXY_AUTHENTICATE,
+                    )
+                };
+                let mut answer = answer(title).status(status);
                 for challenge in challenges {
-                    answer
-                        .headers
-                        .append(PROXY_AUTHENTICATE, challenge.value().clone());
+                    answer.headers.append(&field, challenge.value().clone());
                 }
                 answer
             }
