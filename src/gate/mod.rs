@@ -24,7 +24,8 @@ use tokio::time::Instant;
 use crate::addr::Host;
 use crate::auth::{Authenticator, Credentials, Outcome, Principal};
 use crate::policy::{
-    Allowance, Denial, DenyAction, Explanation, Facts, Grant, Permit, Policy, Reason, Verdict,
+    Allowance, Denial, DenyAction, Explanation, Facts, Grant, NamedBy, Permit, Policy, Reason,
+    Verdict,
 };
 use crate::resolve::{CachedResolver, ResolveError, Resolver};
 use crate::tls::acceptor::{ClientTls, Server};
@@ -258,6 +259,26 @@ impl Gate {
         self.confirm(grant, intent, headers, addresses, dns)
     }
 
+    /// The second moment for endpoints of an upstream, which the operator named by the configuration: rules about addresses
+    /// hold, and nothing is guarded. What the permit holds may be dialled. Looks nothing up.
+    ///
+    /// Errors: a denial, where no rule allows any of them. Never for an address that a client brought in: [`Gate::vet`].
+    pub fn vet_endpoint(
+        &self,
+        grant: &Grant,
+        intent: &Intent,
+        headers: Option<&HeaderMap>,
+        endpoints: &[SocketAddr],
+    ) -> Result<Permit, Denial> {
+        let facts = Facts {
+            named_by: NamedBy::Operator,
+            ..intent.facts(headers)
+        };
+        let permit = self.confirm_readings(grant, intent, &facts, endpoints);
+        intent.judged.saw_addresses(endpoints.to_vec());
+        permit
+    }
+
     /// Explains what was judged, with the policy in force now: by the fields and the addresses that the decision saw.
     pub fn explain(&self, intent: &Intent) -> Explanation {
         let facts = intent.facts(intent.judged.fields());
@@ -288,24 +309,36 @@ impl Gate {
         addresses: Vec<SocketAddr>,
         dns: Option<Duration>,
     ) -> Result<Vetted, Barred> {
-        let own = |address| self.own.contains(address);
-        let permit = self
-            .policy
-            .confirm(grant, &intent.facts(headers), &addresses, &own);
-        let permit = match intent.other_facts(headers) {
-            // By the other reading exactly what was permitted by the first must be permitted too.
-            Some(other) => permit.and_then(|permit| {
-                let by_other = self
-                    .policy
-                    .confirm(grant, &other, permit.addresses(), &own)?;
-                let same = by_other.addresses() == permit.addresses();
-                if same { Ok(permit) } else { Ok(by_other) }
-            }),
-            None => permit,
+        let facts = Facts {
+            named_by: NamedBy::Client,
+            ..intent.facts(headers)
         };
+        let permit = self.confirm_readings(grant, intent, &facts, &addresses);
         intent.judged.saw_addresses(addresses);
         permit
             .map(|permit| Vetted { permit, dns })
             .map_err(Barred::Denied)
+    }
+
+    /// Judges addresses by the facts, and by the other reading of the path where there is one.
+    fn confirm_readings(
+        &self,
+        grant: &Grant,
+        intent: &Intent,
+        facts: &Facts<'_>,
+        addresses: &[SocketAddr],
+    ) -> Result<Permit, Denial> {
+        let permit = self.confirm_by(grant, facts, addresses)?;
+        let Some(path) = intent.other_path.as_deref() else {
+            return Ok(permit);
+        };
+        let other = Facts {
+            path: Some(path),
+            ..*facts
+        };
+        // By the other reading exactly what was permitted by the first must be permitted too.
+        let by_other = self.confirm_by(grant, &other, permit.addresses())?;
+        let same = by_other.addresses() == permit.addresses();
+        Ok(if same { permit } else { by_other })
     }
 }

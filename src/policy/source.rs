@@ -81,7 +81,7 @@ impl Policy {
 }
 
 /// The name that stands for "no rule held".
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
 /// Words of other products, and what they are called here.
 const OTHER_WORDS: &[(&str, &str)] = &[

@@ -16,7 +16,7 @@ use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
 use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
-use crate::policy::{Allowance, Permit, Scheme};
+use crate::policy::{Allowance, NamedBy, Permit, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
 
@@ -88,6 +88,7 @@ impl Relay {
                 .as_ref()
                 .map_or(Seen::Nothing, |within| within.hello.clone()),
             now: recording.time(),
+            named_by: NamedBy::Client,
             judged: Judged::default(),
         };
         recording.note_intent(intent, FlowKind::Exchange);

@@ -19,7 +19,7 @@ use crate::addr::Authority;
 use crate::auth::{Credentials, Principal};
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::Body;
-use crate::policy::{Permit, Scheme};
+use crate::policy::{NamedBy, Permit, Scheme};
 use crate::report::{Flow, FlowKind};
 use crate::settings::ByteSize;
 use crate::stream::{Ended, Limits, Stream, duplex};
@@ -173,6 +173,7 @@ impl Relay {
             other_path: None,
             hello: Seen::Later,
             now: recording.time(),
+            named_by: NamedBy::Client,
             judged: Judged::default(),
         };
         recording.note_intent(intent, FlowKind::Tunnel);

@@ -79,6 +79,7 @@ pub(super) struct Ask {
     pub(super) now: Timestamp,
     pub(super) hello: Option<Hello>,
     pub(super) resolved: Option<IpAddr>,
+    pub(super) named_by: NamedBy,
 }
 
 /// A plain GET of the path `/` at an authority.
@@ -97,6 +98,7 @@ pub(super) fn get(authority: &str) -> Ask {
             .expect("the test writes a time"),
         hello: None,
         resolved: None,
+        named_by: NamedBy::Client,
     }
 }
 
@@ -128,6 +130,7 @@ impl Ask {
                 (None, Scheme::Http | Scheme::Https) => Look::Nothing,
             },
             resolved: self.resolved,
+            named_by: self.named_by,
         }
     }
 
