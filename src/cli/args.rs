@@ -31,7 +31,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve
     #[command(
-        after_help = "Signals: TERM drains and ends, HUP reloads, USR1 opens the access log anew."
+        after_help = "Signals: TERM drains and ends, HUP reloads, USR1 opens the access log anew, USR2 upgrades."
     )]
     Run(Run),
     /// Load everything, tell every fault at once, run the [[expect]] cases
@@ -48,6 +48,8 @@ pub enum Command {
     },
     /// Accept nothing more, let the running process end when everything has ended
     Drain,
+    /// Start the program anew, hand it the listening sockets, and let the running process drain
+    Upgrade,
     /// Say how the running process is
     Status {
         /// As JSON

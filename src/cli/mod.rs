@@ -53,6 +53,9 @@ pub fn run() -> ExitCode {
             control::Control::new(config.as_deref(), cli.socket.as_deref()).reload(ignore_expect)
         }
         Command::Drain => control::Control::new(config.as_deref(), cli.socket.as_deref()).drain(),
+        Command::Upgrade => {
+            control::Control::new(config.as_deref(), cli.socket.as_deref()).upgrade()
+        }
         Command::Status { json } => {
             control::Control::new(config.as_deref(), cli.socket.as_deref()).status(json)
         }

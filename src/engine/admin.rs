@@ -33,6 +33,14 @@ pub(super) fn carry_out(engine: &mut Engine, request: &Value) -> Answer {
             engine.drain();
             Box::pin(ready(Ok(json!({ "draining": true }))))
         }
+        "upgrade" => {
+            let answer = engine.upgrade();
+            Box::pin(async {
+                let result = answer.await;
+                let pid = result.unwrap_or_else(|_| Err("the process has ended".to_owned()))?;
+                Ok(json!({ "pid": pid }))
+            })
+        }
         "status" => status(engine),
         "flows" => match filter(request) {
             Ok(filter) => Box::pin(flows(lines(engine), filter)),

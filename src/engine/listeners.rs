@@ -2,8 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use socket2::SockRef;
+
+use super::handover::Inherited;
 use crate::config::Config;
 use crate::fault::{Fault, Location};
 use crate::listener::{bind, is_usable};
@@ -20,7 +24,17 @@ pub(super) struct Key {
 /// The sockets in force.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
-    bound: Vec<(Key, SocketAddr)>,
+    bound: Vec<Bound>,
+}
+
+/// The sockets of one address. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Bound {
+    key: Key,
+    actual: SocketAddr,
+    /// Handles of our own, beside those of the workers: what a process that takes over is given. They hold a socket open after
+    /// the workers have let go of it, so they go with it.
+    copies: Arc<[TcpListener]>,
 }
 
 /// What workers have to change.
@@ -30,12 +44,18 @@ pub(super) struct Change {
     pub(super) opened: Vec<Vec<(Key, &'static Entry, TcpListener)>>,
     /// Sockets to close.
     pub(super) closed: Vec<Key>,
-    bound: Vec<(Key, SocketAddr)>,
+    bound: Vec<Bound>,
 }
 
 impl Listeners {
-    /// Binds what is new, for so many workers. Nothing of the running state changes; on an error everything new is closed.
-    pub(super) fn prepare(&self, config: &Config, workers: usize) -> Result<Change, Vec<Fault>> {
+    /// Binds what is new, for so many workers, or takes what was inherited. Nothing of the running state changes; on an error
+    /// everything new is closed.
+    pub(super) fn prepare(
+        &self,
+        config: &Config,
+        workers: usize,
+        inherited: &mut Inherited,
+    ) -> Result<Change, Vec<Fault>> {
         let mut change = Change {
             opened: (0..workers).map(|_| Vec::new()).collect(),
             ..Change::default()
@@ -48,26 +68,33 @@ impl Listeners {
                     mode: listener.mode.name,
                     configured: address.value,
                 };
-                if let Some(kept) = self.bound.iter().find(|(bound, _)| *bound == key) {
+                if let Some(kept) = self.bound.iter().find(|bound| bound.key == key) {
                     change.bound.push(kept.clone());
                     continue;
                 }
-                match self.open(address.value, workers) {
-                    Ok((actual, sockets)) => {
-                        for (worker, socket) in change.opened.iter_mut().zip(sockets) {
-                            worker.push((key.clone(), listener.mode, socket));
+                match self.open(address.value, workers, inherited) {
+                    Ok(opened) => {
+                        for (place, socket) in opened.sockets.into_iter().enumerate() {
+                            // More sockets than workers, after an upgrade to fewer: some accept from several.
+                            if let Some(worker) = change.opened.get_mut(place % workers.max(1)) {
+                                worker.push((key.clone(), listener.mode, socket));
+                            }
                         }
-                        change.bound.push((key, actual));
+                        change.bound.push(Bound {
+                            key,
+                            actual: opened.actual,
+                            copies: opened.copies,
+                        });
                     }
                     Err(error) => faults.push(cannot_bind(&address.at, address.value, &error)),
                 }
             }
         }
-        let stays = |key: &Key| change.bound.iter().any(|(bound, _)| bound == key);
+        let stays = |key: &Key| change.bound.iter().any(|bound| bound.key == *key);
         change.closed = self
             .bound
             .iter()
-            .map(|(key, _)| key)
+            .map(|bound| &bound.key)
             .filter(|key| !stays(key))
             .cloned()
             .collect();
@@ -82,18 +109,49 @@ impl Listeners {
         &self,
         address: SocketAddr,
         workers: usize,
-    ) -> std::io::Result<(SocketAddr, Vec<TcpListener>)> {
-        // What this process listens on is in use by nobody else: a listener that got another name or mode takes it over.
-        if !self.bound.iter().any(|(_, own)| meet(*own, address)) {
-            is_usable(address)?;
+        inherited: &mut Inherited,
+    ) -> std::io::Result<Opened> {
+        let mut sockets = inherited.tcp(address);
+        if sockets.is_empty() {
+            // What this process listens on is in use by nobody else: a listener that got another name or mode takes it over.
+            if !self.bound.iter().any(|own| meet(own.actual, address)) {
+                is_usable(address)?;
+            }
+            sockets.push(bind(address)?);
         }
-        let first = bind(address)?;
+        let first = sockets.first().ok_or(ErrorKind::NotFound)?;
         let actual = first.local_addr()?;
-        let mut sockets = vec![first];
+        // A service manager's one socket is for all workers; of our own, each has one.
+        let alone = !SockRef::from(first).reuse_port()?;
         while sockets.len() < workers {
-            sockets.push(bind(actual)?);
+            let another = match sockets.first() {
+                Some(first) if alone => first.try_clone()?,
+                Some(_) | None => bind(actual)?,
+            };
+            sockets.push(another);
         }
-        Ok((actual, sockets))
+        let copies: std::io::Result<Vec<TcpListener>> =
+            sockets.iter().map(TcpListener::try_clone).collect();
+        Ok(Opened {
+            actual,
+            copies: copies?.into(),
+            sockets,
+        })
+    }
+
+    /// Handles of all sockets, for a process that takes over.
+    pub(super) fn copies(&self) -> std::io::Result<Vec<OwnedFd>> {
+        let copies = self.bound.iter().flat_map(|bound| &*bound.copies);
+        copies
+            .map(|copy| copy.try_clone().map(OwnedFd::from))
+            .collect()
+    }
+
+    /// Lets go of the sockets, which are then open only as long as the workers accept from them.
+    pub(super) fn release(&mut self) {
+        for bound in &mut self.bound {
+            bound.copies = Arc::default();
+        }
     }
 
     /// Takes a change that was prepared.
@@ -105,8 +163,15 @@ impl Listeners {
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
         self.bound
             .iter()
-            .map(|(key, address)| (&*key.listener, *address))
+            .map(|bound| (&*bound.key.listener, bound.actual))
     }
+}
+
+/// Sockets of one address, one for each worker and more where more were inherited.
+struct Opened {
+    actual: SocketAddr,
+    sockets: Vec<TcpListener>,
+    copies: Arc<[TcpListener]>,
 }
 
 /// Whether two sockets of one family would take connections to one address.

@@ -11,8 +11,11 @@ use tokio::time::Instant;
 use super::admin;
 use super::certificates;
 use super::desk::Desk;
+use super::handover::Inherited;
 use super::listeners::Listeners;
+use super::service::{self, Watchdog};
 use super::snapshot::Lasting;
+use super::upgrade::Upgrade;
 use super::worker::{Command, Worker};
 use crate::config::{self, Config};
 use crate::fault::Fault;
@@ -43,6 +46,13 @@ pub enum End {
 
 /// Runs until a signal or command ends it. Errors: every fault of the configuration, or of the machine.
 pub fn run(options: &Options) -> Result<End, Vec<Fault>> {
+    let inherited = Inherited::take().map_err(|error| {
+        let remedy = "start the process anew, not as the successor of another one";
+        vec![Fault::new(
+            format!("cannot take over sockets: {error}"),
+            remedy,
+        )]
+    })?;
     let config = checked(options, options.ignore_expect)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -55,7 +65,7 @@ pub fn run(options: &Options) -> Result<End, Vec<Fault>> {
     runtime.block_on(async {
         // Before anybody is told that the process is ready: whoever is told may send one at once.
         let signals = Signals::catch().map_err(cannot_start)?;
-        let mut engine = Engine::start(options.clone(), config)?;
+        let mut engine = Engine::start(options.clone(), config, inherited)?;
         engine.serve(signals).await;
         Ok(engine.stop())
     })
@@ -67,6 +77,7 @@ struct Signals {
     int: Signal,
     hup: Signal,
     usr1: Signal,
+    usr2: Signal,
 }
 
 impl Signals {
@@ -76,6 +87,7 @@ impl Signals {
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
             usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
         })
     }
 }
@@ -92,7 +104,9 @@ pub(super) struct Engine {
     pub(super) reloads: u64,
     pub(super) lasting: Lasting,
     ended: mpsc::UnboundedReceiver<u16>,
-    desk: Desk,
+    pub(super) desk: Desk,
+    pub(super) upgrading: Upgrade,
+    watchdog: Watchdog,
     /// When it was last looked for certificates that expire.
     warned: Instant,
     /// The admin socket that was named when the process started.
@@ -101,14 +115,18 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    fn start(options: Options, config: Config) -> Result<Self, Vec<Fault>> {
+    fn start(
+        options: Options,
+        config: Config,
+        mut inherited: Inherited,
+    ) -> Result<Self, Vec<Fault>> {
         let count = workers(&options, &config);
         let one = |fault| vec![fault];
         let mut listeners = Listeners::default();
-        let mut change = listeners.prepare(&config, count)?;
+        let mut change = listeners.prepare(&config, count, &mut inherited)?;
         let log = AccessLog::start(&config.access).map_err(one)?;
         let socket = options.socket.clone().or_else(|| config.admin.clone());
-        let desk = Desk::open(socket.as_deref()).map_err(one)?;
+        let desk = Desk::open(socket.as_deref(), &mut inherited).map_err(one)?;
         let mut lasting = Lasting::default();
         let snapshot = Arc::new(lasting.snapshot(&config).map_err(one)?);
         let (sender, ended) = mpsc::unbounded_channel();
@@ -142,11 +160,15 @@ impl Engine {
             lasting,
             ended,
             desk,
+            upgrading: Upgrade::default(),
+            watchdog: Watchdog::new(),
             socket,
             warned: Instant::now(),
             end: End::Asked,
         };
         engine.announce();
+        inherited.ready();
+        service::ready();
         certificates::warn_of_expiry(&engine.config);
         Ok(engine)
     }
@@ -187,6 +209,9 @@ impl Engine {
                 _ = signals.int.recv() => self.drain(),
                 _ = signals.hup.recv() => { let _ = self.reload(false); }
                 _ = signals.usr1.recv() => self.log.reopen(),
+                // What comes of it is told below; nobody waits for an answer to a signal.
+                _ = signals.usr2.recv() => drop(self.upgrade()),
+                result = self.upgrading.done() => self.upgraded(result),
                 _ = ticks.tick() => self.refresh(),
                 asked = self.desk.next() => {
                     let answer = admin::carry_out(self, &asked.request);
@@ -212,6 +237,12 @@ impl Engine {
 
     /// Begins the drain; when it has begun already, cuts it short.
     pub(super) fn drain(&mut self) {
+        service::stopping();
+        self.let_go();
+    }
+
+    /// The same, where the service goes on in another process.
+    pub(super) fn let_go(&mut self) {
         let limit = if self.draining {
             Duration::ZERO
         } else {
@@ -222,6 +253,7 @@ impl Engine {
             "draining: no new connections; waiting for what is under way"
         );
         self.draining = true;
+        self.listeners.release();
         for worker in &self.workers {
             worker.line().tell(Command::Drain(limit));
         }
@@ -229,6 +261,7 @@ impl Engine {
 
     /// What is looked at each second.
     fn refresh(&mut self) {
+        self.watchdog.turn();
         self.refresh_lists();
         if certificates::refresh(&self.config) {
             certificates::warn_of_expiry(&self.config);
@@ -327,7 +360,8 @@ mod tests {
         };
         let config = config::load(Some(&path)).expect("a configuration");
         let signals = Signals::catch().expect("signals");
-        let mut engine = Engine::start(options, config).expect("it starts");
+        let mut engine =
+            Engine::start(options, config, Inherited::default()).expect("it starts");
         let broken = engine.workers[0]
             .line()
             .ask(|_| panic!("as a defect would"));

@@ -6,10 +6,13 @@ mod admin;
 mod cache;
 mod certificates;
 mod desk;
+mod handover;
 mod listeners;
 mod main_loop;
 mod reload;
+mod service;
 mod snapshot;
+mod upgrade;
 mod worker;
 
 pub use desk::default_path as default_socket;

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::certificates;
+use super::handover::Inherited;
 use super::main_loop::{Engine, checked, workers};
+use super::service;
 use super::worker::Command;
 use crate::config::Config;
 use crate::fault::Fault;
@@ -16,7 +18,9 @@ impl Engine {
     /// Builds everything anew and swaps it in, and gives back what needs a restart or is most likely not meant; or keeps what
     /// is running and tells every fault.
     pub(super) fn reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
+        service::reloading();
         let reloaded = self.try_reload(ignore_expect);
+        service::ready();
         match &reloaded {
             Ok(warnings) => {
                 self.reloads += 1;
@@ -50,7 +54,8 @@ impl Engine {
             )]);
         }
         let config = checked(&self.options, ignore_expect)?;
-        let mut change = self.listeners.prepare(&config, self.workers.len())?;
+        let none = &mut Inherited::default();
+        let mut change = self.listeners.prepare(&config, self.workers.len(), none)?;
         self.log
             .reload(&config.access)
             .map_err(|fault| vec![fault])?;

@@ -64,6 +64,7 @@ impl Lasting {
                 self.own.clone(),
                 self.rates.clone(),
                 listener.tls.clone(),
+                listener.mode.gateway,
             );
             let service = Service {
                 name: listener.name.clone(),

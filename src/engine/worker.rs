@@ -158,19 +158,19 @@ async fn run(
         parts: parts.clone(),
     });
     life.spawn_background(sweep(parts.clone()));
-    let mut doors: HashMap<Key, Rc<Notify>> = HashMap::new();
+    let mut doors: HashMap<Key, Vec<Rc<Notify>>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
         match command {
             Command::Replace(snapshot) => floor.replace(&snapshot),
             Command::Open(sockets) => {
                 for (key, mode, socket) in sockets {
                     if let Some(stop) = floor.open(&key, mode, socket) {
-                        doors.insert(key, stop);
+                        doors.entry(key).or_default().push(stop);
                     }
                 }
             }
             Command::Close(key) => {
-                if let Some(stop) = doors.remove(&key) {
+                for stop in doors.remove(&key).unwrap_or_default() {
                     stop.notify_one();
                 }
             }

@@ -19,6 +19,7 @@ use crate::relay::{Caller, Destination, Offer, Refusal};
 pub(super) const ENTRY: Entry = Entry {
     name: "forward",
     summary: "clients name their destination: HTTP proxy requests, CONNECT, SOCKS4, 4a and 5",
+    gateway: false,
     build: |means| Rc::new(Forward { means }),
 };
 
@@ -43,7 +44,6 @@ impl Mode for Forward {
                 address: conn.client,
                 tls: conn.tls,
             });
-            drop(self);
             if protocol == Protocol::Http1 {
                 return serve_http1(conn.stream, &requests, &limits, &life).await;
             }

@@ -2,7 +2,9 @@
 //! Opens no connection and judges nothing.
 //! Start at [`Mode`]; [`table::MODES`] lists them.
 
+mod client;
 mod forward;
+mod own;
 mod socks;
 pub mod table;
 
@@ -41,6 +43,8 @@ pub struct Entry {
     pub name: &'static str,
     /// One line about it.
     pub summary: &'static str,
+    /// Whether it acts as the origin for its clients (RFC 9110 §3.7), and the configuration says where requests go.
+    pub gateway: bool,
     /// Builds it for a worker.
     pub build: fn(Means) -> Rc<dyn Mode>,
 }

@@ -15,7 +15,7 @@ use super::{Caller, Destination, Refusal, Relay, filtered, retry, throttle};
 use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
-use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
+use crate::message::{Answer as Page, Body, Reply, default_port, hop, normal_path, other_reading};
 use crate::policy::{Allowance, NamedBy, Permit, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
@@ -45,7 +45,7 @@ impl Relay {
         recording.note_request(request.method(), request.headers(), Some(&to.path));
         recording.edit(|record| record.authority = Some(to.authority.clone()));
         // What a refusal needs of the request: the client's preferences for the form of the answer.
-        let asked = accept_of(request.headers());
+        let asked = Page::asked(request.headers());
         let attempt = self.attempt(request, (caller, to, purpose), &mut recording);
         match attempt.await {
             Ok(sent) => self.pass_back(sent, caller, recording),
@@ -295,12 +295,4 @@ struct Sent {
     /// The fields that policy saw, where a tunnel may follow that has to be judged again.
     as_judged: Option<HeaderMap>,
     generation: watch::Receiver<u64>,
-}
-
-fn accept_of(headers: &HeaderMap) -> HeaderMap {
-    let mut asked = HeaderMap::new();
-    if let Some(accept) = headers.get(http::header::ACCEPT) {
-        asked.insert(http::header::ACCEPT, accept.clone());
-    }
-    asked
 }

@@ -60,6 +60,12 @@ pub struct Record {
     pub intercepted: bool,
     /// The tunnel that an intercepted request came through.
     pub tunnel: Option<RequestId>,
+    /// The route that the request took through a gateway.
+    pub route: Option<Arc<str>>,
+    /// The upstream that it was sent to.
+    pub upstream: Option<Arc<str>>,
+    /// How often it was sent, where that was more than once.
+    pub tries: u32,
     /// What the cache did: `hit`, `miss`, `stale`, `revalidated`, `bypass`, …
     pub cache: Option<&'static str>,
     /// Bytes from the client.
@@ -123,6 +129,9 @@ impl Record {
             fingerprint: None,
             intercepted: false,
             tunnel: None,
+            route: None,
+            upstream: None,
+            tries: 0,
             cache: None,
             bytes_in: 0,
             bytes_out: 0,
