@@ -4,34 +4,40 @@
 
 mod connection;
 mod dial;
+mod endpoint;
 mod failure;
+mod habits;
 mod http1;
 mod http2;
 mod idle;
+mod keep_alive;
 mod key;
 mod late;
 mod open;
 mod outgoing;
+mod places;
 mod replay;
 mod response_body;
 mod settings;
 mod shared;
+mod terms;
 mod upload;
+mod watch;
 
 pub use connection::{Connection, needs_http1};
+pub use endpoint::Dialled;
 pub use failure::{Failure, Retry};
 pub use key::Key;
 pub use open::Handshake;
 pub use outgoing::{Outgoing, Received, SendError};
 pub use replay::KEPT as REPLAYABLE;
 pub use settings::Settings;
+pub use terms::{Protocol, Terms};
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use self::http1::Http1;
 use crate::lifeline::Lifeline;
@@ -49,6 +55,10 @@ pub struct Pool(Rc<Inner>);
 struct Inner {
     idle: idle::Idle,
     shared: shared::Shared,
+    habits: Rc<habits::Habits>,
+    places: places::Places,
+    /// Whether idle connections are watched.
+    watched: Cell<bool>,
     origin: RefCell<Origin>,
     balancer: RefCell<Rc<Equals>>,
     /// Counts changes of trust: a connection that was made under another is not used again.
@@ -82,10 +92,12 @@ impl Pool {
     /// An empty pool whose late requests hang on `life`.
     pub fn new(origin: Origin, life: Lifeline) -> Self {
         let balancer = RefCell::new(Rc::new(Equals::new(origin.settings.balance)));
-        let idle = idle::Idle::default();
         Self(Rc::new(Inner {
-            idle,
+            idle: idle::Idle::default(),
             shared: shared::Shared::default(),
+            habits: Rc::default(),
+            places: places::Places::default(),
+            watched: Cell::new(false),
             origin: RefCell::new(origin),
             balancer,
             generation: Cell::new(0),
@@ -109,9 +121,21 @@ impl Pool {
         &self.0.life
     }
 
-    /// The limits in force.
+    fn habits(&self) -> &habits::Habits {
+        &self.0.habits
+    }
+
+    /// The limits in force where no terms say otherwise.
     pub fn settings(&self) -> Settings {
         self.0.origin.borrow().settings
+    }
+
+    /// The limits in force for connections with a key.
+    pub fn limits(&self, key: &Key) -> Settings {
+        match &key.terms {
+            Some(terms) => *terms.limits(),
+            None => self.settings(),
+        }
     }
 
     /// Limits of response heads.
@@ -134,10 +158,14 @@ impl Pool {
 
     /// Drops idle connections that are too old or were closed by their origins.
     pub fn sweep(&self) {
-        if let Some(since) = Instant::now().checked_sub(self.settings().idle) {
-            self.0.idle.sweep(since);
-            self.0.shared.sweep(since);
-        }
+        let default = self.settings().idle;
+        let limit = |key: &Key| {
+            let terms = key.terms.as_ref();
+            terms.map_or(default, |terms| terms.limits().idle)
+        };
+        self.0.idle.sweep(limit, &self.0.habits);
+        self.0.shared.sweep(limit);
+        self.0.places.sweep();
     }
 
     /// How many connections are idle.
@@ -146,11 +174,24 @@ impl Pool {
     }
 
     fn give_back(&self, key: Key, connection: Http1) {
-        let settings = self.settings();
-        if connection.generation() != self.0.generation.get() {
+        if self.is_outdated(&key, connection.generation()) {
             return;
         }
-        self.0.idle.put(key, connection, &settings);
+        if !self.0.watched.replace(true) {
+            let watch = watch::watch(Rc::downgrade(&self.0));
+            self.0.life.spawn_background(watch);
+        }
+        let room = (
+            self.settings().idle_total,
+            self.limits(&key).idle_per_origin,
+        );
+        self.0.idle.put(key, connection, room, &self.0.habits);
+    }
+
+    /// Whether what was made in this generation must not be used again. Terms have their own trust, and other terms another
+    /// key.
+    fn is_outdated(&self, key: &Key, generation: u64) -> bool {
+        key.terms.is_none() && generation != self.0.generation.get()
     }
 }
 

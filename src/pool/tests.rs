@@ -53,6 +53,7 @@ fn key(http1_only: bool) -> Key {
         authority: Authority::parse("a.example:443", None).expect("an authority"),
         pins: Pins::default(),
         http1_only,
+        terms: None,
     }
 }
 

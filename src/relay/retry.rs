@@ -101,6 +101,7 @@ impl Sending<'_> {
             authority: self.to.authority.clone(),
             pins: self.pins(),
             http1_only: self.to.secure && needs_http1(&self.to.path, self.host, headers),
+            terms: None,
         }
     }
 }
@@ -150,8 +151,9 @@ fn length_of(body: &Body) -> Length {
     }
 }
 
-/// How lately a connection must have been used for a request that can not be sent twice.
-const JUST_USED: Duration = Duration::from_secs(1);
+/// How lately a connection must have been used for a request that can not be sent twice: few origins close one that was idle
+/// for a second, and the request needs time to get there. Where an origin is seen to close earlier, the pool uses it less.
+const JUST_USED: Duration = Duration::from_millis(500);
 
 /// How often a request is sent again.
 const AGAIN: usize = 2;

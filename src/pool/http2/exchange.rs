@@ -5,6 +5,7 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
@@ -18,6 +19,7 @@ use super::body::ResponseBody;
 use super::upload::Upload;
 use crate::message::http1::framing::{self, Length};
 use crate::message::{Body, Interim, ProxyError, hop};
+use crate::pool::key::Key;
 use crate::pool::late::Late;
 use crate::pool::outgoing::{
     Outgoing, RESPONSE_HEAD, Received, SendError, Stop, ambiguous, check_count, drop_false_length,
@@ -33,12 +35,20 @@ impl Slot {
     pub(in crate::pool) async fn send(
         self,
         pool: &Pool,
+        key: &Key,
         outgoing: Outgoing<'_>,
         body: Body,
         keep: bool,
         interim: &Interim,
     ) -> Result<Received, SendError> {
-        let request = request(outgoing).map_err(|failure| SendError::Origin(failure, None))?;
+        let limits = pool.limits(key);
+        let scheme = if key.secure {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        };
+        let request =
+            request(outgoing, scheme).map_err(|failure| SendError::Origin(failure, None))?;
         // The copy keeps hold of the stream that it opens: it must go at once, or dropping the rest would not reset it.
         let begun = (self.0.sender.clone()).send_request(request, outgoing.length == Length::Empty);
         let (response, stream) = match begun {
@@ -53,10 +63,9 @@ impl Slot {
                 return Err(SendError::Origin(failure.with_retry(retry), Some(body)));
             }
         };
-        let stall = pool.settings().body_idle;
-        let mut upload = Upload::new(stream, outgoing.length, body, keep, stall);
+        let mut upload = Upload::new(stream, outgoing.length, body, keep, limits.body_idle);
         let waited = self
-            .response_head(pool, response, &mut upload, interim)
+            .response_head(limits.response, response, &mut upload, interim)
             .await;
         let received = match waited {
             Ok(received) => received,
@@ -65,13 +74,13 @@ impl Slot {
                 return Err(SendError::Origin(failure, upload.into_body()));
             }
         };
-        self.receive(pool, received, upload, outgoing.method)
+        self.receive(pool, limits.body_idle, received, upload, outgoing.method)
             .map_err(|failure| SendError::Origin(failure, None))
     }
 
     async fn response_head(
         &self,
-        pool: &Pool,
+        limit: Duration,
         mut response: ResponseFuture,
         upload: &mut Upload,
         interim: &Interim,
@@ -84,7 +93,7 @@ impl Slot {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Stop::Client(error))),
                 Poll::Ready(Ok(())) if !waiting_since_sent => {
                     waiting_since_sent = true;
-                    deadline.set(Instant::now() + pool.settings().response);
+                    deadline.set(Instant::now() + limit);
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
@@ -111,6 +120,7 @@ impl Slot {
     fn receive(
         self,
         pool: &Pool,
+        idle: Duration,
         received: Response<RecvStream>,
         upload: Upload,
         method: &Method,
@@ -141,7 +151,6 @@ impl Slot {
             late.map(Late::finish);
             Body::Empty
         } else {
-            let idle = pool.settings().body_idle;
             let body = ResponseBody::new(stream, length, late, slot, idle);
             if length == Length::Empty {
                 // Its end comes in a frame of its own. To reset the stream instead would look like an attack.
@@ -164,9 +173,9 @@ impl Slot {
 }
 
 /// The head of a request (RFC 9113 §8.3.1): no Host beside `:authority`, no field of a connection, the length anew.
-fn request(outgoing: Outgoing<'_>) -> Result<Request<()>, Failure> {
+fn request(outgoing: Outgoing<'_>, scheme: Scheme) -> Result<Request<()>, Failure> {
     let uri = Uri::builder()
-        .scheme(Scheme::HTTPS)
+        .scheme(scheme)
         .authority(outgoing.host)
         .path_and_query(outgoing.target)
         .build()

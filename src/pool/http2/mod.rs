@@ -19,10 +19,10 @@ use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::time::Instant;
 
-use super::Failure;
 use super::outgoing::RESPONSE_HEAD;
+use super::places::Place;
 use super::shared::Group;
-use crate::lifeline::Lifeline;
+use super::{Failure, Pool};
 use crate::message::ProxyError;
 use crate::stream::Stream;
 
@@ -36,6 +36,7 @@ pub(super) struct Line {
     retired: Cell<bool>,
     /// Who waits for a place on it.
     group: Rc<Group>,
+    _place: Place,
 }
 
 impl Line {
@@ -43,8 +44,8 @@ impl Line {
     pub(super) async fn open(
         stream: Stream,
         peer: SocketAddr,
-        group: Rc<Group>,
-        life: &Lifeline,
+        (group, place): (Rc<Group>, Place),
+        pool: &Pool,
         limit: Duration,
     ) -> Result<Rc<Self>, Failure> {
         let settings = settings();
@@ -59,18 +60,24 @@ impl Line {
                 ));
             }
         };
-        life.spawn_background(async move {
-            // Why it ended is told to each stream that it took along.
-            let _ = connection.await;
-        });
-        Ok(Rc::new(Self {
+        let line = Rc::new(Self {
             sender,
             peer,
             open: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             retired: Cell::new(false),
             group,
-        }))
+            _place: place,
+        });
+        let (weak, habits) = (Rc::downgrade(&line), pool.0.habits.clone());
+        pool.life().spawn_background(async move {
+            // Why it ended is told to each stream that it took along.
+            let _ = connection.await;
+            if let Some(line) = weak.upgrade().filter(|line| !line.is_busy()) {
+                habits.closed(line.peer, line.idle_since().elapsed());
+            }
+        });
+        Ok(line)
     }
 
     /// The origin's address.

@@ -186,6 +186,7 @@ impl Session {
             authority: authority.clone(),
             pins: Pins::from(self.intercept.pins.clone()),
             http1_only: false,
+            terms: None,
         };
         let origin = self.tunnel.take_origin();
         let began = Instant::now();
