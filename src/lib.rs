@@ -43,7 +43,7 @@
 //! | 1 | [`settings`] from TOML to typed values |
 //! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`cache`] what is stored of responses, and when it is used again; [`filter`] changes to messages |
 //! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] which of several endpoints is first |
-//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
+//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`route`] which route a gateway's request takes; [`question`] a request that nobody has made, for `egret explain` |
 //! | 5 | [`relay`] one exchange or one tunnel, from end to end |
 //! | 6 | [`mode`] what a client speaks, turned into an intent |
 //! | 7 | [`config`] from files to checked values |
@@ -63,6 +63,7 @@
 //! | rule, condition, action | a rule does its action where all its conditions hold (RFC 3198) |
 //! | verdict | allow or deny, with the rule and the reason |
 //! | obligation | what must be done if it is allowed: a rate, a bandwidth, interception |
+//! | route | which requests of a gateway's go where, and on what terms |
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |
 //! | fault, denial, failure | the operator's mistake; policy said no; the network did not do it |
@@ -115,6 +116,7 @@ pub mod question;
 pub mod relay;
 pub mod report;
 pub mod resolve;
+pub mod route;
 pub mod settings;
 pub mod socks;
 pub mod stream;

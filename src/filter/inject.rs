@@ -11,7 +11,7 @@ use http::header::{Entry as Field, HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem::{Finder, find};
 
 use super::headers::{KEPT, content, field};
-use super::{Channel, Entry, Filter};
+use super::{Channel, Entry, Filter, Variables};
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Located, Secret, Table, Value};
 
@@ -65,7 +65,7 @@ impl Filter for Inject {
         true
     }
 
-    fn on_request(&self, headers: &mut HeaderMap) {
+    fn on_request(&self, headers: &mut HeaderMap, _: &Variables<'_>) {
         for credential in &self.credentials {
             credential.set_in(headers);
         }
@@ -77,7 +77,7 @@ impl Filter for Inject {
         }
     }
 
-    fn on_response(&self, headers: &mut HeaderMap, _: bool) {
+    fn on_response(&self, headers: &mut HeaderMap, _: bool, _: &Variables<'_>) {
         self.hide_in(headers);
     }
 

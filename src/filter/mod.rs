@@ -6,6 +6,10 @@ mod headers;
 mod hsts;
 mod inject;
 pub mod table;
+mod template;
+
+pub(crate) use headers::{content, field};
+pub use template::{Place, Template, Variables};
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -31,13 +35,13 @@ pub trait Filter: Debug + Send + Sync {
     }
 
     /// Changes the fields of a request. Hop-by-hop fields are gone already.
-    fn on_request(&self, headers: &mut HeaderMap);
+    fn on_request(&self, headers: &mut HeaderMap, variables: &Variables<'_>);
 
     /// Takes out of a request's trailer section what would come behind the back of `on_request`; adds nothing.
     fn on_request_trailers(&self, trailers: &mut HeaderMap);
 
     /// Changes the fields of a response that came over TLS, or not. Hop-by-hop fields are gone already.
-    fn on_response(&self, headers: &mut HeaderMap, secure: bool);
+    fn on_response(&self, headers: &mut HeaderMap, secure: bool, variables: &Variables<'_>);
 
     /// Takes out of a response's trailer section, or of an interim response, what would come behind the back of
     /// `on_response`; adds nothing.
@@ -96,16 +100,16 @@ impl Filters {
     }
 
     /// Runs all on a request.
-    pub fn on_request(&self, headers: &mut HeaderMap) {
+    pub fn on_request(&self, headers: &mut HeaderMap, variables: &Variables<'_>) {
         for filter in &*self.0 {
-            filter.on_request(headers);
+            filter.on_request(headers, variables);
         }
     }
 
     /// Runs all on a response, the last one first: each sees what those after it made of the request's answer.
-    pub fn on_response(&self, headers: &mut HeaderMap, secure: bool) {
+    pub fn on_response(&self, headers: &mut HeaderMap, secure: bool, variables: &Variables<'_>) {
         for filter in self.0.iter().rev() {
-            filter.on_response(headers, secure);
+            filter.on_response(headers, secure, variables);
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::{Channel, Filters, table};
+use super::{Channel, Filters, Variables, table};
 use crate::fault::{Faults, Source};
 use crate::settings::Table;
 
@@ -30,7 +30,7 @@ fn a_credential_replaces_every_value_of_the_client_or_its_placeholder_inside_one
     ];
     for (filters, sent, expected) in cases {
         let mut headers = fields("authorization", sent);
-        filters.on_request(&mut headers);
+        filters.on_request(&mut headers, &Variables::default());
         assert_eq!(values(&headers, "authorization"), *expected, "{sent:?}");
         for value in headers.get_all("authorization") {
             let secret = value.to_str().is_ok_and(|text| text.contains("s3cr"));
@@ -57,7 +57,7 @@ fn a_secret_is_hidden_in_the_fields_that_come_back_however_they_spell_it() {
         (r#""s3cr\/et\==", \"#, r#""(hidden)", \"#),
     ] {
         let mut headers = fields("location", &[sent]);
-        filters.on_response(&mut headers, true);
+        filters.on_response(&mut headers, true, &Variables::default());
         assert_eq!(values(&headers, "location"), [expected]);
     }
 }
@@ -68,7 +68,7 @@ fn of_two_secrets_the_one_that_holds_the_other_is_hidden_whole() {
         "inject = [{ header = \"a\", value = { file = \"SHORT\" } }, { header = \"b\", value = { file = \"S\" } }]",
     );
     let mut headers = fields("x", &["s3cr/et== s3cr"]);
-    filters.on_response(&mut headers, true);
+    filters.on_response(&mut headers, true, &Variables::default());
     assert_eq!(values(&headers, "x"), ["(hidden) (hidden)"]);
 }
 
@@ -77,7 +77,7 @@ fn a_field_that_is_named_like_a_secret_does_not_come_back() {
     let filters = filters("inject = { header = \"a\", value = { file = \"SHORT\" } }");
     let mut headers = fields("x-s3cr-id", &["1"]);
     headers.insert("x-id", HeaderValue::from_static("2"));
-    filters.on_response(&mut headers, true);
+    filters.on_response(&mut headers, true, &Variables::default());
     assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-id"]);
 }
 
@@ -116,7 +116,7 @@ fn hsts_is_said_over_tls_alone_and_in_place_of_the_origin_s_own() {
     ] {
         let filters = filters(&format!("hsts = {{ {text} }}"));
         let mut headers = fields("strict-transport-security", &["max-age=1", "max-age=2"]);
-        filters.on_response(&mut headers, secure);
+        filters.on_response(&mut headers, secure, &Variables::default());
         assert_eq!(
             values(&headers, "strict-transport-security"),
             expected,

@@ -133,7 +133,7 @@ impl Relay {
             .then(|| head.headers.clone());
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
         let filters = &permit.obligations().filters;
-        filters.on_request(&mut head.headers);
+        filters.on_request(&mut head.headers, &recording.variables());
         errand.prepare(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
         if let Some(asked) = &asked {
@@ -210,7 +210,7 @@ impl Relay {
         let obligations = &sent.allowance.obligations;
         hop::strip(response.headers_mut());
         let filters = &obligations.filters;
-        filters.on_response(response.headers_mut(), sent.secure);
+        filters.on_response(response.headers_mut(), sent.secure, &recording.variables());
         // What the filters hide must not be recorded either.
         if self.parts.reporter.wants().content_type {
             let kind = response
@@ -259,7 +259,7 @@ impl Relay {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
         let filters = &sent.allowance.obligations.filters;
-        filters.on_response(response.headers_mut(), sent.secure);
+        filters.on_response(response.headers_mut(), sent.secure, &recording.variables());
         caller
             .service
             .via

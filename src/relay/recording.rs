@@ -16,6 +16,7 @@ use super::followed::{Counted, Followed};
 use super::parts::{Decided, Parts, Service};
 use super::{Caller, Refusal};
 use crate::addr::{AddrClass, Authority};
+use crate::filter::Variables;
 use crate::gate::{Intent, Seen};
 use crate::message::Body;
 use crate::policy::{Allowance, Scheme};
@@ -160,6 +161,30 @@ impl Recording {
 
     pub(super) fn intent(&self) -> Option<&Intent> {
         self.intent.as_ref()
+    }
+
+    /// What a rule's filters may say of the request.
+    pub(super) fn variables(&self) -> Variables<'_> {
+        let id = self.record.as_ref().map(|record| &record.id as _);
+        let Some(intent) = &self.intent else {
+            return Variables {
+                id,
+                ..Variables::default()
+            };
+        };
+        let principal = intent.principal.as_ref();
+        Variables {
+            client: Some(intent.client.ip().to_canonical()),
+            host: Some(&intent.authority.host),
+            path: intent.path.as_deref().unwrap_or_default(),
+            query: "",
+            scheme: intent.scheme.word(),
+            method: intent.method.as_ref().map_or("", Method::as_str),
+            id,
+            listener: &intent.listener,
+            principal: principal.map_or("", |principal| &principal.name),
+            route: "",
+        }
     }
 
     pub(super) fn flow(&self) -> Option<&Rc<Flow>> {

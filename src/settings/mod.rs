@@ -46,6 +46,15 @@ impl Table {
         Self::convert(root.into_inner(), at)
     }
 
+    /// A table with nothing in it, for what may be written as `true` in place of `{}`.
+    pub fn empty(at: &Location) -> Self {
+        Self {
+            at: at.clone(),
+            entries: RefCell::default(),
+            known: RefCell::default(),
+        }
+    }
+
     fn convert(table: toml::de::DeTable<'_>, at: Location) -> Self {
         let source = at.source.clone();
         let entry = |(key, value): (

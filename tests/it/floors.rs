@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("listener", 4),
     ("gate", 4),
     ("pool", 4),
+    ("route", 4),
     ("question", 4),
     ("relay", 5),
     ("mode", 6),

@@ -61,7 +61,9 @@ impl Relay {
         loop {
             let allowance = permit.as_ref().map_or(grant.allowance(), Permit::allowance);
             let allowance = allowance.clone();
-            let question = Question::new((head, body), to, &allowance, permit.is_some());
+            let variables = recording.variables();
+            let terms = (&allowance, &variables);
+            let question = Question::new((head, body), to, terms, permit.is_some());
             let found = match self.parts.cache() {
                 Some(cache) if is_purge(&cache, &head.method) => {
                     check_right(&cache, recording.intent())?;

@@ -19,6 +19,7 @@ use crate::cache::flight::{Joined, Lead, Outcome};
 use crate::cache::reuse::{self, Use};
 use crate::cache::status::Fwd;
 use crate::cache::{Cache, CacheStatus, Candidates, Control, Key, Stored, conditional, partition};
+use crate::filter::Variables;
 use crate::message::{Body, default_port, hop};
 use crate::policy::Allowance;
 use crate::relay::Destination;
@@ -53,7 +54,7 @@ impl<'a> Question<'a> {
     pub(super) fn new(
         (head, body): (&'a Parts, &Body),
         to: &'a Destination,
-        allowance: &'a Allowance,
+        (allowance, variables): (&'a Allowance, &Variables<'_>),
         vetted: bool,
     ) -> Self {
         let filters = &allowance.obligations.filters;
@@ -61,7 +62,7 @@ impl<'a> Question<'a> {
             Cow::Borrowed(&head.headers)
         } else {
             let mut headers = head.headers.clone();
-            filters.on_request(&mut headers);
+            filters.on_request(&mut headers, variables);
             Cow::Owned(headers)
         };
         Self {
