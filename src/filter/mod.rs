@@ -83,6 +83,15 @@ impl Filters {
         self.0.is_empty()
     }
 
+    /// These, and then others.
+    pub fn and(&self, others: &Self) -> Self {
+        match (self.is_empty(), others.is_empty()) {
+            (_, true) => self.clone(),
+            (true, false) => others.clone(),
+            (false, false) => Self(self.0.iter().chain(&*others.0).cloned().collect()),
+        }
+    }
+
     /// Their keys.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(|filter| filter.name())

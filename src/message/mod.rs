@@ -3,6 +3,7 @@
 
 mod answer;
 pub mod body;
+mod cookies;
 pub mod grpc;
 pub mod hop;
 pub mod http1;
@@ -13,6 +14,7 @@ mod via;
 
 pub use answer::Answer;
 pub use body::{Body, BodyError};
+pub use cookies::cookies;
 pub use proxy_status::{ProxyError, proxy_status};
 pub use reply::{Interim, Reply, Takeover};
 pub use target::{Target, TargetError, default_port, normal_path, other_reading};

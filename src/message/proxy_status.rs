@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 pub enum ProxyError {
     DnsTimeout,
     DnsError,
+    DestinationNotFound,
     DestinationUnavailable,
     AddressProhibited,
     Unroutable,
@@ -45,6 +46,8 @@ impl ProxyError {
         match self {
             Self::DnsTimeout => ("dns_timeout", StatusCode::GATEWAY_TIMEOUT),
             Self::DnsError => ("dns_error", StatusCode::BAD_GATEWAY),
+            // Recommended is 500 (§2.3.3), for what a proxy should have known; clients and crawlers go by 404.
+            Self::DestinationNotFound => ("destination_not_found", StatusCode::NOT_FOUND),
             Self::DestinationUnavailable => {
                 ("destination_unavailable", StatusCode::SERVICE_UNAVAILABLE)
             }

@@ -4,6 +4,7 @@
 
 mod client;
 mod forward;
+mod gateway;
 mod own;
 mod socks;
 pub mod table;

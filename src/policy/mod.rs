@@ -195,6 +195,15 @@ impl Policy {
         self.confirm_observed(grant, &facts, endpoints, &|_| false, &mut ())
     }
 
+    /// The second moment for endpoints of the operator's, where no condition was left open: no address could change the ruling,
+    /// so the rules are not asked again. `None` where one could.
+    pub fn confirm_settled(&self, grant: &Grant, addresses: &[SocketAddr]) -> Option<Permit> {
+        (grant.settled && grant.named_by == NamedBy::Operator).then(|| Permit {
+            addresses: addresses.iter().copied().map(canonical).collect(),
+            allowance: grant.allowance.clone(),
+        })
+    }
+
     fn decide_observed<O: Observer>(
         &self,
         facts: &Facts<'_>,
@@ -211,6 +220,7 @@ impl Policy {
                     would_deny: outcome.would_deny,
                 },
                 settled: outcome.settled,
+                named_by: facts.named_by,
             }),
             Ruling::Deny(denial) => Verdict::Deny(denial),
         }

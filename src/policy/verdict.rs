@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::NamedBy;
 use crate::addr::{AddrClass, Host};
 use crate::cache::Control;
 use crate::fault::Location;
@@ -123,6 +124,8 @@ pub struct Allowance {
 pub struct Grant {
     pub(super) allowance: Allowance,
     pub(super) settled: bool,
+    /// Who says which addresses are dialled: what a proxy's client named is guarded, whatever was settled.
+    pub(super) named_by: NamedBy,
 }
 
 /// Allowed by address: exactly these socket addresses may be dialled.
@@ -225,6 +228,13 @@ impl Default for DenyAction {
             message: None,
             redirect: None,
         }
+    }
+}
+
+impl Obligations {
+    /// Whether nothing is asked for.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 }
 

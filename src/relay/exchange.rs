@@ -7,11 +7,14 @@ use std::rc::Rc;
 use http::{HeaderMap, Request, StatusCode, Version};
 use tokio::sync::watch;
 
-use super::cached::{Answer, Consulted, Errand, Purpose, Settled};
+use super::cached::{Answer, Consulted, Permitted, Purpose, Settled};
 use super::recording::Recording;
+use super::retry::Message;
+use super::tries::Tries;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
-use super::{Caller, Destination, Refusal, Relay, filtered, retry, throttle};
+use super::way::{Judging, Way};
+use super::{Caller, Destination, Refusal, Relay, filtered, throttle};
 use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::ProxyError;
@@ -43,7 +46,12 @@ impl Relay {
     ) -> Reply {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(&to.path));
-        recording.edit(|record| record.authority = Some(to.authority.clone()));
+        recording.edit(|record| {
+            record.authority = Some(to.authority.clone());
+            record.route = to.route().map(|route| route.name.clone());
+            let backend = to.backend();
+            record.upstream = backend.map(|backend| backend.served.upstream.name().into());
+        });
         // What a refusal needs of the request: the client's preferences for the form of the answer.
         let asked = Page::asked(request.headers());
         let attempt = self.attempt(request, (caller, to, purpose), &mut recording);
@@ -52,6 +60,10 @@ impl Relay {
             Err(refusal) => {
                 let close = matches!(refusal, Refusal::Trouble(_) | Refusal::Ended(_));
                 let response = recording.refuse(&refusal, Some(&to.authority), Some(&asked));
+                let response = match to.route() {
+                    Some(route) => route.terms.error_pages.replace(response),
+                    None => response,
+                };
                 Reply {
                     response,
                     takeover: None,
@@ -88,7 +100,11 @@ impl Relay {
                 .as_ref()
                 .map_or(Seen::Nothing, |within| within.hello.clone()),
             now: recording.time(),
-            named_by: NamedBy::Client,
+            named_by: if to.by.is_some() {
+                NamedBy::Operator
+            } else {
+                NamedBy::Client
+            },
             judged: Judged::default(),
         };
         recording.note_intent(intent, FlowKind::Exchange);
@@ -111,45 +127,55 @@ impl Relay {
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let generation = self.parts.generation();
+        let plan = to.route().and_then(|route| {
+            let compress = route.terms.compress.as_ref()?;
+            Some(compress.plan(&head.method, &head.headers))
+        });
+        if to.by.is_some() {
+            // The gateway was told them, in the origin's place.
+            caller.service.gate.strip_credentials(&mut head.headers);
+        }
         let consulted = self
             .consult(&head, &body, (caller, to, purpose), recording)
             .await?;
-        let (permit, errand) = match consulted {
-            Consulted::Permitted(permit, errand) => (permit, errand),
-            Consulted::Answered(allowance, answer) => {
-                return Ok(Sent {
-                    received: answer.received,
-                    cache: answer.status,
-                    secure: to.secure,
-                    asked: None,
-                    allowance,
-                    as_judged: None,
-                    generation,
-                });
-            }
+        let sent = |answer: Answer, allowance| Sent {
+            received: answer.received,
+            cache: answer.status,
+            secure: to.secure,
+            asked: None,
+            allowance,
+            as_judged: None,
+            generation,
+            cookie: None,
+            plan,
+            read_ahead: to.read_ahead(),
+        };
+        let mut permitted = match consulted {
+            Consulted::Permitted(permitted) => permitted,
+            Consulted::Answered(allowance, answer) => return Ok(sent(answer, allowance)),
         };
         let as_judged = hop::read(&head.headers)
             .upgrade
             .then(|| head.headers.clone());
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
-        let filters = &permit.obligations().filters;
+        let filters = &permitted.way.allowance.obligations.filters;
+        to.vouch(&mut head.headers);
         filters.on_request(&mut head.headers, &recording.variables());
-        errand.prepare(&mut head.headers);
+        permitted.errand.prepare(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
         if let Some(asked) = &asked {
             asked.restore(&mut head.headers);
         }
-        let answer = self
-            .send((head, body), errand, &permit, (caller, to), recording)
+        let (answer, way) = self
+            .send((head, body), *permitted, (caller, to), recording)
             .await?;
+        let cookie = way.picked.as_ref().and_then(|picked| to.cookie(picked));
+        recording.hold(way.picked);
         Ok(Sent {
-            received: answer.received,
-            cache: answer.status,
-            secure: to.secure,
             asked,
-            allowance: permit.allowance().clone(),
             as_judged,
-            generation,
+            cookie,
+            ..sent(answer, way.allowance)
         })
     }
 
@@ -157,36 +183,47 @@ impl Relay {
     async fn send(
         &self,
         (mut head, body): (http::request::Parts, Body),
-        mut errand: Errand,
-        permit: &Permit,
+        permitted: Permitted,
         (caller, to): (&Caller, &Destination),
         recording: &mut Recording,
-    ) -> Result<Answer, Refusal> {
-        let host = to
-            .authority
-            .without_default_port(default_port(to.secure))
-            .to_string();
-        let obligations = permit.obligations();
+    ) -> Result<(Answer, Way), Refusal> {
+        let Permitted {
+            mut way,
+            mut errand,
+            grant,
+            judged,
+        } = permitted;
+        let obligations = way.allowance.obligations.clone();
         let filters = &obligations.filters;
-        let sending = retry::Sending {
-            pool: &self.parts.pool,
-            permit,
-            to,
-            host: &host,
+        let deadline = to.deadline(recording.started(), &head.headers);
+        recording.limit(deadline);
+        let tries = Tries {
+            relay: self,
+            judging: Judging {
+                caller,
+                to,
+                grant: &grant,
+                headers: judged.as_ref(),
+            },
             interim: &filtered::interim(filters, &caller.interim),
+            deadline,
         };
-        let body = filtered::request_body(filters, body);
+        let body = to.take_in(filtered::request_body(filters, body)).await?;
+        let body = self.mirrored((&head, body), &tries, recording).await?;
         let mut body = match obligations.bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),
         };
         loop {
-            let received = sending
-                .send(&head.method, &head.headers, body, recording)
-                .await;
-            let guarded = recording.is_guarded();
+            let message = Message {
+                method: &head.method,
+                headers: &head.headers,
+            };
+            let received = tries.send(&mut way, message, body, recording).await;
+            // Where the operator named the address, it is not for policy to guard it.
+            let guarded = to.by.is_none() && recording.is_guarded();
             match errand.settle(received, guarded, &self.parts.life)? {
-                Settled::Answer(answer) => return Ok(answer),
+                Settled::Answer(answer) => return Ok((answer, way)),
                 Settled::Again(other) => errand = *other,
             }
             // Only what has no content is asked twice.
@@ -236,7 +273,18 @@ impl Relay {
                 .map(|body| throttle::body(body, rate)),
             None => sent.received.response,
         };
-        let response = response.map(|body| filtered::response_body(filters, body));
+        let mut response = response.map(|body| filtered::response_body(filters, body));
+        if let Some(cookie) = sent.cookie {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        let response = match sent.plan {
+            Some(plan) => plan.apply(response),
+            None => response,
+        };
+        let response = match sent.read_ahead {
+            Some(limit) => response.map(|body| buffer::read_ahead(body, limit, &self.parts.life)),
+            None => response,
+        };
         Reply::new(recording.follow(response))
     }
 
@@ -295,4 +343,10 @@ struct Sent {
     /// The fields that policy saw, where a tunnel may follow that has to be judged again.
     as_judged: Option<HeaderMap>,
     generation: watch::Receiver<u64>,
+    /// Keeps the client at the endpoint that answers.
+    cookie: Option<HeaderValue>,
+    /// How the response is compressed.
+    plan: Option<Plan>,
+    /// How much of the response is read before the client takes it.
+    read_ahead: Option<usize>,
 }

@@ -12,12 +12,15 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::recording::Recording;
 use crate::message::{Body, BodyError};
 use crate::report::{Flow, Killed};
+use crate::stream::LazyDeadline;
 
 /// A response body that ends its record, and that an operator can end.
 pub(super) struct Followed {
     pub(super) body: Body,
     pub(super) recording: Option<Recording>,
     pub(super) killed: Option<Killed>,
+    /// When all of it must have passed.
+    pub(super) deadline: Option<LazyDeadline>,
 }
 
 impl HttpBody for Followed {
@@ -37,6 +40,14 @@ impl HttpBody for Followed {
                 recording.cut(reason.to_string());
             }
             return Poll::Ready(Some(Err(BodyError::Aborted)));
+        }
+        let deadline = this.deadline.as_ref();
+        if deadline.is_some_and(|deadline| deadline.poll_expired(cx).is_ready()) {
+            this.deadline = None;
+            if let Some(recording) = this.recording.take() {
+                recording.cut("the time of the exchange was over");
+            }
+            return Poll::Ready(Some(Err(BodyError::Timeout)));
         }
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -94,6 +105,42 @@ impl HttpBody for Counted {
         {
             let counter = &self.flow.traffic.from_client;
             counter.set(counter.get() + data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A request body of which no more passes than its route takes.
+pub(super) struct Sized {
+    pub(super) body: Body,
+    /// Bytes that may still pass.
+    pub(super) left: u64,
+}
+
+impl HttpBody for Sized {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            match self.left.checked_sub(data.len() as u64) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Some(Err(BodyError::TooLarge))),
+            }
         }
         Poll::Ready(frame)
     }

@@ -3,11 +3,14 @@
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
 mod cached;
+mod destination;
 mod exchange;
 mod filtered;
 mod followed;
+mod gateway;
 mod intercept;
 mod look;
+mod mirror;
 mod opening;
 mod parts;
 mod permission;
@@ -15,9 +18,13 @@ mod recording;
 mod refusal;
 mod retry;
 mod throttle;
+mod tries;
 mod tunnel;
 mod upgrade;
+mod way;
 
+pub use destination::Destination;
+pub use gateway::{Request, Routes, Served};
 pub use intercept::{Interception, LANDING, Settings as InterceptSettings, Within};
 pub use opening::Opening;
 pub use parts::{Decided, Parts, Service};
@@ -30,7 +37,6 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response};
 
-use crate::addr::Authority;
 use crate::auth::{Credentials, Outcome, Principal};
 use crate::gate::Certified;
 use crate::listener::http::Trouble;
@@ -60,17 +66,6 @@ pub struct Caller {
     pub within: Option<Rc<Within>>,
     /// What the TLS handshake of its connection found out, where there was one.
     pub tls: Option<Rc<ClientTls>>,
-}
-
-/// An origin that a request is for, and what to ask there.
-#[derive(Debug, Clone)]
-pub struct Destination {
-    /// Whether it is reached over TLS.
-    pub secure: bool,
-    /// Host and port.
-    pub authority: Authority,
-    /// Path and query, or `*`.
-    pub path: String,
 }
 
 impl Relay {

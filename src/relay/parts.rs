@@ -2,14 +2,14 @@
 //! Holds no logic of its own.
 //! Start at [`Parts`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Interception;
+use super::{Interception, Routes};
 use crate::addr::Host;
 use crate::cache::Cache;
 use crate::gate::{Gate, Intent};
@@ -20,6 +20,7 @@ use crate::policy::Explanation;
 use crate::pool::Pool;
 use crate::report::{Counters, Flows, Recent, Reporter, RequestId, RequestIds};
 use crate::resolve::CachedResolver;
+use crate::upstream::Dice;
 
 /// What one listener enforces; built off the workers, shared by them, replaced whole.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Service {
     pub accepted: Accepted,
     /// The name in `Via` and `Proxy-Status`.
     pub via: Via,
+    /// Where requests go, where the listener is a gateway's.
+    pub gateway: Option<Routes>,
 }
 
 /// One worker's means. Nothing here is shared with another worker but through the reporter and the services' `Arc`s.
@@ -58,6 +61,10 @@ pub struct Parts {
     pub ids: RequestIds,
     /// The latest decisions, so that they can be explained.
     pub recent: Recent<Decided>,
+    /// Random numbers for balancing.
+    pub(super) dice: Dice,
+    /// Copies of requests that are under way.
+    pub(super) mirrors: Rc<Cell<usize>>,
     /// Tasks.
     pub life: Lifeline,
 }
@@ -91,6 +98,8 @@ impl Parts {
             reporter,
             ids: RequestIds::new(worker),
             recent: Recent::new(RECENT),
+            dice: Dice::new(),
+            mirrors: Rc::default(),
             life,
         }
     }

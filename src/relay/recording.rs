@@ -21,7 +21,9 @@ use crate::gate::{Intent, Seen};
 use crate::message::Body;
 use crate::policy::{Allowance, Scheme};
 use crate::report::{Flow, FlowFacts, FlowGuard, FlowKind, Record, RequestId, Verdict, text_of};
+use crate::stream::LazyDeadline;
 use crate::tls::acceptor::ClientTls;
+use crate::upstream::{Entered, Picked};
 
 /// A record in the making. Dropped unfinished, it says that the client went away.
 #[derive(Debug)]
@@ -33,6 +35,12 @@ pub(super) struct Recording {
     intent: Option<Intent>,
     started: Instant,
     flow: Option<FlowGuard>,
+    /// A place in an upstream, held until the exchange has ended.
+    entered: Option<Entered>,
+    /// The endpoint that answers, busy until the exchange has ended.
+    picked: Option<Picked>,
+    /// When the exchange must have ended.
+    deadline: Option<Instant>,
 }
 
 impl Recording {
@@ -64,7 +72,17 @@ impl Recording {
             intent: None,
             started: Instant::now(),
             flow: None,
+            entered: None,
+            picked: None,
+            deadline: None,
         }
+    }
+
+    /// Nothing is recorded: for what is done beside an exchange that is recorded.
+    pub(super) fn silent(parts: &Rc<Parts>, caller: &Caller) -> Self {
+        let mut silent = Self::begin(parts, caller);
+        silent.record = None;
+        silent
     }
 
     pub(super) fn id(&self) -> Option<RequestId> {
@@ -183,7 +201,7 @@ impl Recording {
             id,
             listener: &intent.listener,
             principal: principal.map_or("", |principal| &principal.name),
-            route: "",
+            route: self.record.as_ref().and_then(|record| record.route.as_deref()).unwrap_or_default(),
         }
     }
 
@@ -209,6 +227,33 @@ impl Recording {
         };
         if let Some(denial) = would_deny {
             record.reason = Some(Refusal::Denied(denial.as_ref().clone()).reason());
+        }
+    }
+
+    /// Takes a place in an upstream.
+    pub(super) fn enter(&mut self, entered: Entered) {
+        self.entered = Some(entered);
+    }
+
+    /// Keeps the endpoint that answers.
+    pub(super) fn hold(&mut self, picked: Option<Picked>) {
+        self.picked = picked;
+    }
+
+    /// Until when the exchange may take, its body included.
+    pub(super) fn limit(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// How often the request was sent.
+    pub(super) fn tries(&self) -> u32 {
+        self.record.as_ref().map_or(0, |record| record.tries)
+    }
+
+    /// What is being waited for, for who looks at the flows.
+    pub(super) fn state(&self, state: &'static str) {
+        if let Some(flow) = self.flow() {
+            flow.state.set(state);
         }
     }
 
@@ -280,7 +325,9 @@ impl Recording {
                 | Refusal::Misdirected(_)
                 | Refusal::OtherOrigin { .. }
                 | Refusal::Ended(_)
-                | Refusal::NotStored => {}
+                | Refusal::NotStored
+                | Refusal::NoRoute
+                | Refusal::Unrewritable(_) => {}
             }
         });
     }
@@ -314,12 +361,18 @@ impl Recording {
             flow.state.set("relaying");
         }
         let killed = self.flow().map(Flow::killed);
+        let deadline = self.deadline.map(|at| {
+            let deadline = LazyDeadline::new();
+            deadline.set(at);
+            deadline
+        });
         Response::from_parts(
             head,
             Body::stream(Followed {
                 body,
                 recording: Some(self),
                 killed,
+                deadline,
             }),
         )
     }
@@ -350,6 +403,8 @@ impl Recording {
         }
         self.parts.reporter.emit(record);
         self.flow = None;
+        self.picked = None;
+        self.entered = None;
     }
 }
 

@@ -52,6 +52,10 @@ pub enum Refusal {
     Ended(String),
     /// The client wants a stored response or none (RFC 9111 §5.2.1.7), and there is none that may be used.
     NotStored,
+    /// A gateway has nothing for it.
+    NoRoute,
+    /// A gateway's route can not make a target of it that means one thing.
+    Unrewritable(String),
     /// It asked for something of the proxy that only others may.
     NotYours(&'static str),
 }
@@ -75,7 +79,9 @@ impl Refusal {
             Self::Trouble(_)
             | Self::Target(_)
             | Self::Misdirected(_)
-            | Self::OtherOrigin { .. } => ProxyError::RequestError,
+            | Self::OtherOrigin { .. }
+            | Self::Unrewritable(_) => ProxyError::RequestError,
+            Self::NoRoute => ProxyError::DestinationNotFound,
             Self::Ended(_) => ProxyError::ConnectionTerminated,
             Self::NotStored => ProxyError::InternalResponse,
         }
@@ -93,6 +99,8 @@ impl Refusal {
             Self::Misdirected(reason) | Self::Unmet(_, reason) | Self::NotYours(reason) => {
                 (*reason).into()
             }
+            Self::NoRoute => "no route leads anywhere for this host, path and method".into(),
+            Self::Unrewritable(reason) => reason.clone().into(),
             Self::NotStored => "the request wants a stored response, and none may be used".into(),
             Self::OtherOrigin { asked, tunnel } => {
                 format!("the tunnel was opened for {tunnel}, and the request is for {asked}").into()
@@ -153,7 +161,10 @@ impl Refusal {
                     answer
                 }
             }
-            Self::Target(_) | Self::Misdirected(_) => answer("The request was refused"),
+            Self::Target(_) | Self::Misdirected(_) | Self::Unrewritable(_) => {
+                answer("The request was refused")
+            }
+            Self::NoRoute => answer("There is nothing here"),
             Self::OtherOrigin { .. } => answer("The request came to the wrong place")
                 .status(StatusCode::MISDIRECTED_REQUEST),
         }

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 
 use super::conditions::{Values, read_named};
 use super::source::Ground;
 use crate::fault::{Fault, Faults};
+use crate::message::cookies;
 use crate::settings::{FromValue, Kind, Located, Table, Value};
 
 /// One upstream, or several with their shares.
@@ -206,14 +206,6 @@ impl When {
         };
         self.headers.iter().all(in_field) && self.cookies.iter().all(in_cookie)
     }
-}
-
-/// Names and values of a request's cookies (RFC 6265 §4.2.1).
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let fields = headers.get_all(COOKIE).iter();
-    let fields = fields.filter_map(|field| std::str::from_utf8(field.as_bytes()).ok());
-    let pairs = fields.flat_map(|field| field.split(';'));
-    pairs.filter_map(|pair| pair.trim().split_once('='))
 }
 
 /// A share of requests, in millionths.

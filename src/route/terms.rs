@@ -11,6 +11,7 @@ use super::pages::{ErrorPages, Files};
 use super::source::Ground;
 use super::split::{Chosen, Share};
 use crate::fault::{Fault, Faults};
+use crate::filter::Compress;
 use crate::policy::{Obligations, read_terms};
 use crate::settings::{ByteSize, FromValue, Located, Table, Value};
 
@@ -31,6 +32,10 @@ pub struct Terms {
     pub limits: Limits,
     /// When another endpoint is tried, where that differs from what the upstream says.
     pub retry: Option<Retry>,
+    /// How responses are compressed; `None` where they are not.
+    pub compress: Option<Compress>,
+    /// Who goes first where requests wait for an upstream: the higher, the sooner.
+    pub priority: u8,
 }
 
 /// How long the origin may take.
@@ -40,8 +45,6 @@ pub struct Timeouts {
     pub connect: Option<Duration>,
     /// From the request's end to the response's head.
     pub response: Option<Duration>,
-    /// Between two pieces of a body, either way.
-    pub idle: Option<Duration>,
     /// For everything, all tries and the body included.
     pub total: Option<Duration>,
 }
@@ -121,6 +124,10 @@ impl Terms {
             error_pages: Arc::new(pages.unwrap_or_default()),
             limits: limits.map_or_else(Limits::default, |table| read_limits(table, faults)),
             retry: retry.map(|table| read_retry(table, faults)),
+            compress: table
+                .take_value("compress")
+                .and_then(|value| Compress::read(value, faults)),
+            priority: table.take_or("priority", 0, faults),
         }
     }
 }
@@ -129,7 +136,6 @@ fn read_timeouts(table: Table, faults: &Faults) -> Timeouts {
     let timeouts = Timeouts {
         connect: some_time(&table, "connect", faults),
         response: some_time(&table, "response", faults),
-        idle: some_time(&table, "idle", faults),
         total: some_time(&table, "total", faults),
     };
     table.finish(faults);

@@ -15,6 +15,7 @@ use crate::cache::range::{self, Wanted};
 use crate::cache::{CacheStatus, Stored};
 use crate::message::{Body, BodyError};
 use crate::pool::Received;
+use crate::route::Page;
 
 /// A response, and what the cache had to do with it.
 pub(in crate::relay) struct Answer {
@@ -41,6 +42,19 @@ impl Answer {
         let age = HeaderValue::from(stored.freshness.age(now).as_secs());
         answer.received.response.headers_mut().insert(AGE, age);
         Some(answer)
+    }
+
+    /// A page of a gateway's own, with which the cache has nothing to do.
+    pub(super) fn own(page: &Page) -> Self {
+        let body = Body::from(page.body.clone());
+        Self {
+            received: Received {
+                response: made(page.status, page.headers.clone(), body),
+                upgraded: None,
+                delimited: true,
+            },
+            status: None,
+        }
     }
 
     /// For the request that brought it: with the fields as they came, and the content that the cache is being filled with.

@@ -14,14 +14,16 @@ mod storing;
 pub(super) use answer::Answer;
 pub(super) use errand::{Errand, Settled};
 
+use http::HeaderMap;
 use http::request::Parts;
 
 use self::purging::{check_right, is_purge};
 use self::question::{Found, Question};
 use super::recording::Recording;
+use super::way::{Judging, Way};
 use super::{Caller, Destination, Refusal, Relay};
 use crate::message::Body;
-use crate::policy::{Allowance, Permit};
+use crate::policy::{Allowance, Grant};
 
 /// For whom an exchange is carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +36,20 @@ pub(super) enum Purpose {
 
 /// What came of both moments of the decision with the cache between them.
 pub(super) enum Consulted {
-    /// The cache answers.
+    /// The cache answers, or the proxy by itself.
     Answered(Allowance, Answer),
     /// The origin may be asked, and the cache wants to know what it says.
-    Permitted(Permit, Errand),
+    Permitted(Box<Permitted>),
+}
+
+/// A way to the origin, and what it is taken for.
+pub(super) struct Permitted {
+    pub(super) way: Way,
+    pub(super) errand: Errand,
+    /// What the way was found by, for another one.
+    pub(super) grant: Grant,
+    /// The fields that the first moment saw, where the address of an endpoint can still matter.
+    pub(super) judged: Option<HeaderMap>,
 }
 
 impl Relay {
@@ -54,20 +66,33 @@ impl Relay {
     ) -> Result<Consulted, Refusal> {
         let headers = Some(&head.headers);
         let grant = self.admit(caller, recording, headers)?;
-        let mut permit = None;
+        if let Some(page) = to.own_answer() {
+            let allowance = to.terms(grant.allowance());
+            self.take_on(&allowance, (caller, to), purpose, recording)?;
+            return Ok(Consulted::Answered(allowance, Answer::own(page)));
+        }
+        let judging = Judging {
+            caller,
+            to,
+            grant: &grant,
+            headers,
+        };
+        let mut way = None;
         if !grant.is_settled() {
-            permit = Some(self.vet(&grant, caller, recording, headers).await?);
+            way = Some(self.find_way(judging, recording).await?);
         }
         loop {
-            let allowance = permit.as_ref().map_or(grant.allowance(), Permit::allowance);
-            let allowance = allowance.clone();
+            let allowance = match &way {
+                Some(way) => way.allowance.clone(),
+                None => to.terms(grant.allowance()),
+            };
             let variables = recording.variables();
             let terms = (&allowance, &variables);
-            let question = Question::new((head, body), to, terms, permit.is_some());
+            let question = Question::new((head, body), to, terms, way.is_some());
             let found = match self.parts.cache() {
                 Some(cache) if is_purge(&cache, &head.method) => {
                     check_right(&cache, recording.intent())?;
-                    self.take_up(&allowance, caller, purpose, recording)?;
+                    self.take_on(&allowance, (caller, to), purpose, recording)?;
                     let answer = question.purge(&cache).await;
                     return Ok(Consulted::Answered(allowance, answer));
                 }
@@ -79,32 +104,39 @@ impl Relay {
             };
             match found {
                 Found::Guarded => {
-                    permit = Some(self.vet(&grant, caller, recording, headers).await?);
+                    way = Some(self.find_way(judging, recording).await?);
                 }
                 Found::NotStored => {
-                    self.take_up(&allowance, caller, purpose, recording)?;
+                    self.take_on(&allowance, (caller, to), purpose, recording)?;
                     return Err(Refusal::NotStored);
                 }
                 Found::Answer(answer, refresh) => {
-                    self.take_up(&allowance, caller, purpose, recording)?;
+                    self.take_on(&allowance, (caller, to), purpose, recording)?;
                     if refresh {
                         self.refresh(&head.headers, head.version, caller, to);
                     }
                     return Ok(Consulted::Answered(allowance, answer));
                 }
                 Found::Ask(errand) => {
-                    let vetted = match permit {
-                        Some(permit) => Ok(permit),
-                        None => self.vet(&grant, caller, recording, headers).await,
+                    let found = match way {
+                        Some(way) => Ok(way),
+                        None => self.find_way(judging, recording).await,
                     };
-                    return match vetted {
-                        Ok(permit) => {
-                            self.take_up(permit.allowance(), caller, purpose, recording)?;
-                            Ok(Consulted::Permitted(permit, errand))
+                    return match found {
+                        Ok(way) => {
+                            self.take_on(&way.allowance, (caller, to), purpose, recording)?;
+                            let matters = !grant.is_settled() && to.by.is_some();
+                            let judged = matters.then(|| head.headers.clone());
+                            Ok(Consulted::Permitted(Box::new(Permitted {
+                                way,
+                                errand,
+                                grant,
+                                judged,
+                            })))
                         }
                         Err(refusal) => {
                             let answer = errand.instead(refusal)?;
-                            self.take_up(&allowance, caller, purpose, recording)?;
+                            self.take_on(&allowance, (caller, to), purpose, recording)?;
                             Ok(Consulted::Answered(allowance, answer))
                         }
                     };

@@ -149,6 +149,10 @@ impl<'a> Question<'a> {
         if let Cow::Owned(sent) = &self.headers {
             partition::add_set(&mut extras, self.asked, sent);
         }
+        if let Some(backend) = self.to.backend() {
+            // What an upstream of ours says of a URI is not what its origin on the network would say.
+            let _ = write!(extras, "upstream={};", backend.served.upstream.name());
+        }
         let intercept = obligations.intercept.as_ref().filter(|_| self.to.secure);
         for pin in intercept
             .map(|intercept| &*intercept.pins)

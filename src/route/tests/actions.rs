@@ -213,7 +213,7 @@ fn terms_are_read_and_pages_found_by_status_or_class() {
         rate = "10/s"
         bandwidth = "1MiB/s"
         cache = {}
-        timeouts = { connect = "1s", response = "2s", idle = "3s", total = "4s" }
+        timeouts = { connect = "1s", response = "2s", total = "4s" }
         buffer = { request = "64KiB" }
         mirror = { to = "new", share = "25%" }
         error-pages = { 502 = "down.html", 5xx = "sorry.json", 404 = { file = "mine", content-type = "text/x" } }
