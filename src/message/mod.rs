@@ -3,6 +3,7 @@
 
 mod answer;
 pub mod body;
+pub mod forwarded;
 pub mod hop;
 pub mod http1;
 mod proxy_status;
