@@ -3,6 +3,8 @@
 
 mod answer;
 pub mod body;
+pub mod buffer;
+mod error_pages;
 pub mod forwarded;
 pub mod hop;
 pub mod http1;
@@ -13,6 +15,7 @@ mod via;
 
 pub use answer::Answer;
 pub use body::{Body, BodyError};
+pub use error_pages::ErrorPages;
 pub use proxy_status::{ProxyError, proxy_status};
 pub use reply::{Interim, Reply, Takeover};
 pub use target::{Target, TargetError, default_port, normal_path, other_reading};
