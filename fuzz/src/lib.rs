@@ -3,6 +3,7 @@
 //! Each check panics where something does not hold, and says whether the bytes were accepted. Start at [`request_head`].
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use egret::cache::range::{self, Ranges, Wanted};
 use egret::cache::storable::storable;
 use egret::cache::{Control, Freshness, Vary, conditional, invalidate, partition, tags};
 use egret::fault::{Faults, Source};
+use egret::message::forwarded::{Trusted, Writing};
 use egret::message::http1::decoder::{Decoder, Part};
 use egret::message::http1::fields::Scan;
 use egret::message::http1::framing::{self, Length};
@@ -531,6 +533,51 @@ fn free_fields(headers: &HeaderMap) -> BTreeMap<String, Vec<Vec<u8>>> {
         }
     }
     fields
+}
+
+/// What proxies say of a client: it is the same client whatever stands to the left of what they say, and the next hop, which is
+/// told what was believed, believes the same.
+pub fn forwarded(data: &[u8]) -> bool {
+    let peer = IpAddr::from([10, 0, 0, 1]);
+    let mut found = false;
+    for family in ["forwarded", "x-forwarded"] {
+        let setting = format!("t = {{ networks = \"10.0.0.0/8\", fields = \"{family}\" }}");
+        let faults = Faults::new();
+        let table = Table::parse(&Source::new("egret.toml", setting), &faults);
+        let trusted: Trusted = table.take("t", &faults).expect("valid settings");
+        let name = if family == "forwarded" {
+            family
+        } else {
+            "x-forwarded-for"
+        };
+        let fields = |data: &[u8]| {
+            let mut headers = HeaderMap::new();
+            for line in data.split(|byte| *byte == b'\n') {
+                headers.append(name, HeaderValue::from_bytes(line).ok()?);
+            }
+            Some(headers)
+        };
+        let Some(mut headers) = fields(data) else {
+            return false;
+        };
+        let seen = trusted.read(peer, &headers);
+        let known = !trusted.contains(seen.client);
+        assert!(!(seen.cut && known), "a walk goes on over proxies only");
+        if known {
+            for hearsay in [&b"for=\"x, "[..], b"for=1.1.1.1, ", b"\\\",", b"1.1.1.1\n"] {
+                let more = fields(&[hearsay, data].concat()).expect("valid fields");
+                assert_eq!(trusted.read(peer, &more).client, seen.client);
+            }
+        }
+        // More hops than anyone has are cut, and one hop more may be too many.
+        if data.len() < 200 {
+            Writing::Both.apply(&mut headers, &seen, peer, false, "host.example:8080");
+            let next = trusted.read(IpAddr::from([10, 0, 0, 9]), &headers);
+            assert_eq!((next.client, next.cut), (seen.client, false));
+        }
+        found |= known;
+    }
+    found
 }
 
 fn read_list(data: &[u8], folder: &Path) -> Option<Arc<List>> {

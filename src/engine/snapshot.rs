@@ -72,6 +72,7 @@ impl Lasting {
                 limits: listener.limits.clone(),
                 accepted: listener.accepted,
                 via: listener.via.clone(),
+                gateway: listener.gateway.clone(),
             };
             services.insert(listener.name.clone(), Arc::new(service));
             let admission = self

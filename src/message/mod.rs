@@ -3,7 +3,9 @@
 
 mod answer;
 pub mod body;
+pub mod buffer;
 mod cookies;
+pub mod forwarded;
 pub mod grpc;
 pub mod hop;
 pub mod http1;

@@ -258,7 +258,8 @@ fn reply_of(refusal: &Refusal) -> v5::Reply {
         }
         ProxyError::Unroutable => v5::Reply::NetworkUnreachable,
         ProxyError::ConnectionRefused => v5::Reply::ConnectionRefused,
-        ProxyError::DestinationUnavailable
+        ProxyError::DestinationNotFound
+        | ProxyError::DestinationUnavailable
         | ProxyError::ConnectionTerminated
         | ProxyError::ConnectionReadTimeout
         | ProxyError::ConnectionLimit

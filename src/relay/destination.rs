@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::followed::Sized;
 use super::gateway::Served;
-use crate::addr::Authority;
+use crate::addr::{Authority, Host};
 use crate::message::forwarded::{Provenance, Writing};
 use crate::message::{Body, BodyError, buffer, default_port, grpc};
 use crate::policy::{Allowance, Obligations};
@@ -208,6 +208,6 @@ pub(super) fn name_of(picked: &Picked) -> Authority {
     let address = endpoint.address();
     match endpoint.host() {
         Some(host) => Authority::new(host.clone(), address.port()),
-        None => Authority::new(address.ip().into(), address.port()),
+        None => Authority::new(Host::Addr(address.ip()), address.port()),
     }
 }

@@ -4,7 +4,8 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Request, StatusCode, Version};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use tokio::sync::watch;
 
 use super::cached::{Answer, Consulted, Permitted, Purpose, Settled};
@@ -16,10 +17,12 @@ use super::upgrade::{self, Asked};
 use super::way::{Judging, Way};
 use super::{Caller, Destination, Refusal, Relay, filtered, throttle};
 use crate::cache::CacheStatus;
+use crate::filter::compress::Plan;
 use crate::gate::{Intent, Judged, Seen};
-use crate::message::ProxyError;
-use crate::message::{Answer as Page, Body, Reply, default_port, hop, normal_path, other_reading};
-use crate::policy::{Allowance, NamedBy, Permit, Scheme};
+use crate::message::{
+    Answer as Page, Body, ProxyError, Reply, buffer, hop, normal_path, other_reading,
+};
+use crate::policy::{Allowance, NamedBy, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
 
@@ -150,7 +153,7 @@ impl Relay {
             plan,
             read_ahead: to.read_ahead(),
         };
-        let mut permitted = match consulted {
+        let permitted = match consulted {
             Consulted::Permitted(permitted) => permitted,
             Consulted::Answered(allowance, answer) => return Ok(sent(answer, allowance)),
         };

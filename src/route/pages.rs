@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::fault::{Fault, Faults};
 use crate::filter::{content, field};
+use crate::message::Body;
 use crate::settings::{FromValue, Kind, Located, Table, Value};
 
 /// An answer that is the same for everyone.
@@ -56,6 +59,22 @@ impl ErrorPages {
         self.exact
             .get(&code)
             .or_else(|| self.classes.get(&(code / 100)))
+    }
+
+    /// Puts the page of its status in place of the content of a response that the proxy made itself. The status and the other
+    /// fields stay: challenges, `Retry-After`, `Proxy-Status`, `Cache-Control`.
+    pub fn replace(&self, response: Response<Body>) -> Response<Body> {
+        let Some(page) = self.of(response.status()) else {
+            return response;
+        };
+        let (mut head, _) = response.into_parts();
+        // What described the content that was there. Its Content-Security-Policy would forbid the page its pictures.
+        for name in [CONTENT_LENGTH, CONTENT_SECURITY_POLICY] {
+            head.headers.remove(name);
+        }
+        let kind = page.content_type.clone();
+        head.headers.insert(CONTENT_TYPE, kind);
+        Response::from_parts(head, Body::from(page.body.clone()))
     }
 
     /// Whether there is none.

@@ -71,6 +71,11 @@ fn client_hellos_are_judged_alike_however_they_are_split() {
 }
 
 #[test]
+fn a_client_is_found_behind_proxies_whatever_it_says_of_itself() {
+    smoke(FORWARDED, 14, checks::forwarded);
+}
+
+#[test]
 fn what_an_origin_says_to_a_cache_is_read_whatever_it_holds() {
     smoke(CACHE_RESPONSES, 12, checks::cache_response);
 }
@@ -246,6 +251,15 @@ const CLIENT_HELLOS: &[&[u8]] = &[
     b"\x16\x03\x01\0<\x01\0\0\x94\x03\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSS\x16\x03\x01\0\\SSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0\x14\x03\x03\0\x01\x01",
     b"\x16\x03\x01\0/\x01\0\0+\x03\x01RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR\0\0\x04\0/\0\xff\x01\0",
     b"\x16\x03\x01\0\x01\x01\x16\x03\x01\0\x01\0\x16\x03\x01\0\x01\0\x16\x03\x01\0\x01\x94\x16\x03\x01\0\x01\x03\x16\x03\x01\0\x93\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0",
+];
+
+const FORWARDED: &[&[u8]] = &[
+    b"for=192.0.2.60;proto=http;by=203.0.113.43",
+    b"for=192.0.2.43, for=\"[2001:db8:cafe::17]:4711\", for=10.0.0.2;host=\"a.example:8080\"",
+    b"For=\"[2001:db8:cafe::17]:_port\";ext=\"a, \\\" b\"\nfor=10.0.0.2",
+    b"203.0.113.1, 192.0.2.43, 10.0.0.2",
+    b"2001:db8::1\n10.0.0.3:80 ,, 10.0.0.2",
+    b"unknown, [2001:db8::1]:4711, 10.0.0.2",
 ];
 
 const CACHE_RESPONSES: &[&[u8]] = &[
