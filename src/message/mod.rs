@@ -5,10 +5,12 @@ mod answer;
 pub mod body;
 pub mod hop;
 pub mod http1;
+pub mod http2;
 mod proxy_status;
 mod reply;
 mod target;
 mod via;
+pub mod websocket;
 
 pub use answer::Answer;
 pub use body::{Body, BodyError};
