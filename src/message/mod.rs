@@ -9,10 +9,12 @@ pub mod forwarded;
 pub mod grpc;
 pub mod hop;
 pub mod http1;
+pub mod http2;
 mod proxy_status;
 mod reply;
 mod target;
 mod via;
+pub mod websocket;
 
 pub use answer::Answer;
 pub use body::{Body, BodyError};

@@ -1,3 +1,6 @@
+mod endpoints;
+mod secure;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -8,7 +8,6 @@ mod request;
 mod send;
 #[cfg(test)]
 mod tests;
-mod tunnel;
 mod websocket;
 
 use std::cell::Cell;
@@ -27,11 +26,11 @@ use self::meter::{Meter, Metered};
 use self::receive::Receiving;
 use self::request::{check, join_cookies};
 use self::send::send;
-use self::tunnel::Tunnel;
 use super::http::{Exchange, Handler, Trouble};
 use super::settings::Limits;
 use crate::lifeline::Lifeline;
 use crate::message::http1::head::RequestHead;
+use crate::message::http2::Tunnel;
 use crate::message::{Body, Interim, Reply};
 use crate::stream::{LazyDeadline, Stream};
 
@@ -215,7 +214,8 @@ async fn exchange<H: Handler>(
         return;
     };
     if let (Some(takeover), Some(receive)) = (takeover, tunnel) {
-        takeover(Stream::boxed(Tunnel::new(receive, sending, broken))).await;
+        let tunnel = Tunnel::new(receive.into_stream(), sending, broken, ());
+        takeover(Stream::boxed(tunnel)).await;
     }
 }
 

@@ -19,6 +19,7 @@ use super::body::ResponseBody;
 use super::upload::Upload;
 use crate::message::http1::framing::{self, Length};
 use crate::message::{Body, Interim, ProxyError, hop};
+use crate::pool::connection::is_websocket;
 use crate::pool::key::Key;
 use crate::pool::late::Late;
 use crate::pool::outgoing::{
@@ -41,27 +42,17 @@ impl Slot {
         keep: bool,
         interim: &Interim,
     ) -> Result<Received, SendError> {
+        if is_websocket(outgoing.headers) {
+            return self.switch(pool, key, outgoing, interim).await;
+        }
         let limits = pool.limits(key);
-        let scheme = if key.secure {
-            Scheme::HTTPS
-        } else {
-            Scheme::HTTP
-        };
         let request =
-            request(outgoing, scheme).map_err(|failure| SendError::Origin(failure, None))?;
+            request(outgoing, key.secure).map_err(|failure| SendError::Origin(failure, None))?;
         // The copy keeps hold of the stream that it opens: it must go at once, or dropping the rest would not reset it.
         let begun = (self.0.sender.clone()).send_request(request, outgoing.length == Length::Empty);
         let (response, stream) = match begun {
             Ok(begun) => begun,
-            // Not a byte of it has left.
-            Err(error) => {
-                let failure = failure(&error);
-                let retry = match failure.retry {
-                    Retry::OverHttp1 => Retry::OverHttp1,
-                    Retry::Never | Retry::IfReused | Retry::Yes => Retry::Yes,
-                };
-                return Err(SendError::Origin(failure.with_retry(retry), Some(body)));
-            }
+            Err(error) => return Err(SendError::Origin(unsent(&error), Some(body))),
         };
         let mut upload = Upload::new(stream, outgoing.length, body, keep, limits.body_idle);
         let waited = self
@@ -78,7 +69,7 @@ impl Slot {
             .map_err(|failure| SendError::Origin(failure, None))
     }
 
-    async fn response_head(
+    pub(super) async fn response_head(
         &self,
         limit: Duration,
         mut response: ResponseFuture,
@@ -117,7 +108,7 @@ impl Slot {
         .await
     }
 
-    fn receive(
+    pub(super) fn receive(
         self,
         pool: &Pool,
         idle: Duration,
@@ -173,7 +164,8 @@ impl Slot {
 }
 
 /// The head of a request (RFC 9113 §8.3.1): no Host beside `:authority`, no field of a connection, the length anew.
-fn request(outgoing: Outgoing<'_>, scheme: Scheme) -> Result<Request<()>, Failure> {
+pub(super) fn request(outgoing: Outgoing<'_>, secure: bool) -> Result<Request<()>, Failure> {
+    let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
     let uri = Uri::builder()
         .scheme(scheme)
         .authority(outgoing.host)
@@ -227,7 +219,7 @@ fn pass(head: Response<()>, count: usize, interim: &Interim) -> Result<(), Failu
 
 /// Many origins let blanks begin or end a value, though they must not (RFC 9113 §8.2.1). In HTTP/1 they mean nothing, so they
 /// go: no reader after us is to stumble over them.
-fn trim(headers: &mut HeaderMap) {
+pub(super) fn trim(headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         let trimmed = value.as_bytes().trim_ascii();
         if trimmed.len() < value.len()
@@ -236,6 +228,16 @@ fn trim(headers: &mut HeaderMap) {
             *value = trimmed;
         }
     }
+}
+
+/// What it means that not a byte of a request has left.
+pub(super) fn unsent(error: &h2::Error) -> Failure {
+    let failure = failure(error);
+    let retry = match failure.retry {
+        Retry::OverHttp1 => Retry::OverHttp1,
+        Retry::Never | Retry::IfReused | Retry::Yes => Retry::Yes,
+    };
+    failure.with_retry(retry)
 }
 
 /// What the end of a stream before its response means.

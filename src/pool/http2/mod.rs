@@ -8,15 +8,18 @@
 mod body;
 mod exchange;
 mod upload;
+mod websocket;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::PingPong;
 use h2::client::{Builder, SendRequest};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::outgoing::RESPONSE_HEAD;
@@ -36,6 +39,10 @@ pub(super) struct Line {
     retired: Cell<bool>,
     /// Who waits for a place on it.
     group: Rc<Group>,
+    /// To find out whether the origin has said its settings; taken by who asks first.
+    ping: RefCell<Option<PingPong>>,
+    answered: Cell<bool>,
+    answer: Notify,
     _place: Place,
 }
 
@@ -50,7 +57,7 @@ impl Line {
     ) -> Result<Rc<Self>, Failure> {
         let settings = settings();
         let begun = tokio::time::timeout(limit, settings.handshake::<_, Bytes>(stream)).await;
-        let (sender, connection) = match begun {
+        let (sender, mut connection) = match begun {
             Ok(Ok(begun)) => begun,
             Ok(Err(error)) => return Err(exchange::failure(&error)),
             Err(_) => {
@@ -67,6 +74,9 @@ impl Line {
             idle_since: Cell::new(Instant::now()),
             retired: Cell::new(false),
             group,
+            ping: RefCell::new(connection.ping_pong()),
+            answered: Cell::new(false),
+            answer: Notify::new(),
             _place: place,
         });
         let (weak, habits) = (Rc::downgrade(&line), pool.0.habits.clone());

@@ -1,4 +1,5 @@
-//! A CONNECT stream of HTTP/2 as bytes, be it a tunnel's or a WebSocket's, relayed as those of every other protocol.
+//! A CONNECT stream of HTTP/2 as bytes, be it a tunnel's or a WebSocket's, with a client or with an origin, relayed as those of
+//! every other protocol.
 //! Not its head: when this begins, the 2xx has been sent.
 //! Start at [`Tunnel::new`].
 
@@ -7,41 +8,54 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use h2::{Reason, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::receive::Receiving;
-
 /// A CONNECT stream as bytes (RFC 9113 §8.5, RFC 8441 §5).
-pub(super) struct Tunnel {
-    receive: Receiving,
+pub struct Tunnel<H = ()> {
+    receive: RecvStream,
     send: SendStream<Bytes>,
     queued: Bytes,
     shut: bool,
     broken: Reason,
+    _held: H,
 }
 
-impl Tunnel {
-    /// A tunnel over both directions of a stream whose 2xx has been sent. `broken` tells the client of an end out of order.
-    pub(super) fn new(receive: Receiving, send: SendStream<Bytes>, broken: Reason) -> Self {
+impl<H> Tunnel<H> {
+    /// A tunnel over both directions of a stream whose 2xx has been sent. `broken` tells the peer of an end out of order;
+    /// `held` is let go with the tunnel.
+    pub fn new(receive: RecvStream, send: SendStream<Bytes>, broken: Reason, held: H) -> Self {
         Self {
             receive,
             send,
             queued: Bytes::new(),
             shut: false,
             broken,
+            _held: held,
         }
     }
 }
 
-impl AsyncRead for Tunnel {
+/// The next bytes of a stream. The window is opened again as soon as they are taken: they are in our hands now.
+pub fn poll_bytes(
+    stream: &mut RecvStream,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    let data = ready!(stream.poll_data(cx));
+    if let Some(Ok(data)) = &data {
+        let _ = stream.flow_control().release_capacity(data.len());
+    }
+    Poll::Ready(data)
+}
+
+impl<H: Unpin> AsyncRead for Tunnel<H> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.queued.is_empty() {
-            match ready!(self.receive.poll_bytes(cx)) {
+            match ready!(poll_bytes(&mut self.receive, cx)) {
                 None => return Poll::Ready(Ok(())),
                 Some(Ok(data)) => self.queued = data,
                 Some(Err(error)) => {
@@ -56,7 +70,7 @@ impl AsyncRead for Tunnel {
     }
 }
 
-impl AsyncWrite for Tunnel {
+impl<H: Unpin> AsyncWrite for Tunnel<H> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -85,9 +99,9 @@ impl AsyncWrite for Tunnel {
     }
 }
 
-impl Drop for Tunnel {
+impl<H> Drop for Tunnel<H> {
     fn drop(&mut self) {
-        // Unless it was shut in order, the client must not take what it got for the whole (RFC 9113 §8.5). After a proper
+        // Unless it was shut in order, the peer must not take what it got for the whole (RFC 9113 §8.5). After a proper
         // end no reset may follow: it could overtake what is still queued.
         if !self.shut {
             self.send.send_reset(self.broken);
