@@ -2,9 +2,8 @@
 //! Not for how long it may be used (freshness), nor where it lies.
 //! Start at [`storable`].
 
-use bytes::BytesMut;
 use http::header::{AGE, AUTHORIZATION, ETAG, LAST_MODIFIED, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method};
 use jiff::Timestamp;
 
 use super::control::SetCookie;
@@ -169,23 +168,6 @@ pub fn to_store(headers: &HeaderMap) -> HeaderMap {
     }
     stored.remove(AGE);
     stored
-}
-
-/// The same fields with values of their own: those that came are slices of what was read from the origin, all of which a kept one
-/// would hold.
-pub fn compact(headers: &HeaderMap) -> HeaderMap {
-    let size = headers.iter().map(|(_, value)| value.len()).sum();
-    let mut values = BytesMut::with_capacity(size);
-    let mut compact = HeaderMap::try_with_capacity(headers.keys_len()).unwrap_or_default();
-    for (name, value) in headers {
-        values.extend_from_slice(value.as_bytes());
-        let own = values.split().freeze();
-        // It was a value before.
-        if let Ok(own) = HeaderValue::from_maybe_shared(own) {
-            compact.append(name.clone(), own);
-        }
-    }
-    compact
 }
 
 /// When a stored response is received that says nothing of it: for the `Date` that is added (RFC 9110 §6.6.1).

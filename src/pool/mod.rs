@@ -39,7 +39,7 @@ use crate::message::http1::HeadLimits;
 use crate::policy::Permit;
 use crate::stream::Stream;
 use crate::tls::connector::Trust;
-use crate::upstream::balance::Balancer;
+use crate::upstream::balance::Equals;
 
 /// One worker's connections to origins. Clones share them.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ struct Inner {
     idle: idle::Idle,
     shared: shared::Shared,
     origin: RefCell<Origin>,
-    balancer: RefCell<Rc<dyn Balancer>>,
+    balancer: RefCell<Rc<Equals>>,
     /// Counts changes of trust: a connection that was made under another is not used again.
     generation: Cell<u64>,
     life: Lifeline,
@@ -81,7 +81,7 @@ pub struct Lease {
 impl Pool {
     /// An empty pool whose late requests hang on `life`.
     pub fn new(origin: Origin, life: Lifeline) -> Self {
-        let balancer = RefCell::new((origin.settings.balance.build)());
+        let balancer = RefCell::new(Rc::new(Equals::new(origin.settings.balance)));
         let idle = idle::Idle::default();
         Self(Rc::new(Inner {
             idle,
@@ -96,7 +96,7 @@ impl Pool {
     /// Takes new settings. Where trust has changed, connections that were made under the old one are not used again.
     pub fn replace(&self, origin: Origin) {
         let changed = self.0.origin.borrow().trust != origin.trust;
-        *self.0.balancer.borrow_mut() = (origin.settings.balance.build)();
+        *self.0.balancer.borrow_mut() = Rc::new(Equals::new(origin.settings.balance));
         *self.0.origin.borrow_mut() = origin;
         if changed {
             self.0.generation.set(self.0.generation.get() + 1);
@@ -129,7 +129,7 @@ impl Pool {
 
     /// The permit with the address in front whose turn it is, among those of the first one's family.
     fn in_turn<'a>(&self, permit: &'a Permit) -> dial::InTurn<'a> {
-        dial::InTurn::new(permit, &**self.0.balancer.borrow())
+        dial::InTurn::new(permit, &self.0.balancer.borrow())
     }
 
     /// Drops idle connections that are too old or were closed by their origins.

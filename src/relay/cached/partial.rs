@@ -61,7 +61,8 @@ impl Storing {
             worker: self.worker,
             stored: Arc::new(stored),
             filler,
-            part: Some((parts, part, self.epoch)),
+            epoch: self.epoch,
+            part: Some((parts, part)),
         };
         fill(life, fill_it, body);
         let body = reading(reader);

@@ -17,7 +17,7 @@ use crate::cache::status::Fwd;
 use crate::cache::storable::{self, Storable, storable};
 use crate::cache::validate::{self, Conditions, HeadUpdate};
 use crate::cache::{
-    Cache, CacheStatus, Candidates, Contents, Control, Freshness, Key, Stored, reuse,
+    Cache, CacheStatus, Candidates, Contents, Control, Epoch, Freshness, Key, Stored, memory, reuse,
 };
 use crate::lifeline::Lifeline;
 use crate::message::Body;
@@ -39,7 +39,7 @@ pub(super) struct Storing {
     pub(super) lead: Option<Lead>,
     pub(super) requested: Timestamp,
     /// What is purged after this was asked must not come back with it.
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
 }
 
 impl Storing {
@@ -201,7 +201,7 @@ impl Storing {
                     key: self.key.clone(),
                     vary: storable.vary,
                     status: old.status,
-                    headers: storable::compact(&storable.headers),
+                    headers: memory::compact(&storable.headers),
                     freshness: storable.freshness,
                     guarded: old.guarded || guarded,
                     held: None,
@@ -258,12 +258,9 @@ impl Storing {
             Ok(storable) => storable,
             Err(why) => return self.not_stored(received, status, why),
         };
-        let (contents, mut filler) =
-            Contents::filling(length, self.cache.limits(self.control.largest));
+        let limits = self.cache.limits(self.control.largest);
+        let (contents, filler) = Contents::filling(length, limits);
         let stored = Arc::new(self.stored(storable, code, guarded, contents));
-        if let Some(writer) = self.cache.spill(&stored, length) {
-            filler.spill_to(writer);
-        }
         if !self.cache.insert(&stored, self.epoch) {
             return self.not_stored(received, status, "there is no room for it");
         }
@@ -280,6 +277,7 @@ impl Storing {
             worker: self.worker,
             stored: stored.clone(),
             filler,
+            epoch: self.epoch,
             part: None,
         };
         fill(life, fill_it, body);
@@ -319,7 +317,7 @@ impl Storing {
             key: self.key.clone(),
             vary,
             status,
-            headers: storable::compact(&headers),
+            headers: memory::compact(&headers),
             freshness,
             guarded,
             held: None,
