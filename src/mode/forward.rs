@@ -23,6 +23,7 @@ use crate::tls::acceptor::ClientTls;
 pub(super) const ENTRY: Entry = Entry {
     name: "forward",
     summary: "clients name their destination: HTTP proxy requests, CONNECT, SOCKS4, 4a and 5",
+    opaque: false,
     build: |means| Rc::new(Forward { means }),
 };
 
