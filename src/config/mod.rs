@@ -2,13 +2,17 @@
 //! Builds no socket and starts nothing (engine).
 //! Start at [`load`].
 
+mod balanced;
 mod cache;
 mod explain;
 mod listener;
 mod policies;
+mod upstreams;
 
+pub use balanced::Balanced;
 pub use listener::ListenerConfig;
 pub use policies::PolicyConfig;
+pub use upstreams::Upstreams;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +40,8 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// The policies, by name.
     pub policies: Vec<PolicyConfig>,
+    /// The upstreams.
+    pub upstreams: Upstreams,
     /// How names are resolved.
     pub dns: resolve::Plan,
     /// How origins are reached.
@@ -145,7 +151,9 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         .collect();
     let policies = policies::read(of_policies, faults);
     let via = root.take_or("via", Via::default(), faults);
-    let listeners = listener::read_all(&root, (&policies, &declared), &via, faults);
+    let upstreams = upstreams::read(root.take("upstream", faults), faults);
+    let of_listeners = ((&policies[..], &declared[..]), &upstreams);
+    let listeners = listener::read_all(&root, of_listeners, &via, faults);
     let workers = root.take::<crate::settings::Located<usize>>("workers", faults);
     if let Some(workers) = workers
         .as_ref()
@@ -184,6 +192,7 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         workers: workers.map(|workers| workers.value),
         listeners,
         policies,
+        upstreams,
         dns: dns?,
         origin,
         intercept,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::admin;
 use super::certificates;
+use super::datagrams::DatagramSockets;
 use super::desk::Desk;
 use super::listeners::Listeners;
 use super::snapshot::Lasting;
@@ -86,6 +87,7 @@ pub(super) struct Engine {
     pub(super) config: Arc<Config>,
     pub(super) workers: Vec<Worker>,
     pub(super) listeners: Listeners,
+    pub(super) datagrams: DatagramSockets,
     pub(super) log: AccessLog,
     pub(super) started: Instant,
     pub(super) draining: bool,
@@ -106,6 +108,8 @@ impl Engine {
         let one = |fault| vec![fault];
         let mut listeners = Listeners::default();
         let mut change = listeners.prepare(&config, count)?;
+        let mut datagrams = DatagramSockets::default();
+        let mut of_datagrams = datagrams.prepare(&config, count)?;
         let log = AccessLog::start(&config.access).map_err(one)?;
         let socket = options.socket.clone().or_else(|| config.admin.clone());
         let desk = Desk::open(socket.as_deref()).map_err(one)?;
@@ -124,17 +128,22 @@ impl Engine {
             })?);
         }
         listeners.commit(&mut change);
+        datagrams.commit(&mut of_datagrams);
         lasting
             .own()
             .replace(listeners.addresses().map(|(_, address)| address).collect());
         for (worker, sockets) in workers.iter().zip(change.opened) {
             worker.line().tell(Command::Open(sockets));
         }
+        for (worker, sockets) in workers.iter().zip(of_datagrams.opened) {
+            worker.line().tell(Command::OpenDatagrams(sockets));
+        }
         let engine = Self {
             options,
             config: config.into(),
             workers,
             listeners,
+            datagrams,
             log,
             started: Instant::now(),
             draining: false,
@@ -153,7 +162,8 @@ impl Engine {
 
     /// Says where it listens, and for the built-in configuration how to use it.
     fn announce(&self) {
-        for (listener, address) in self.listeners.addresses() {
+        let datagrams = self.datagrams.addresses();
+        for (listener, address) in self.listeners.addresses().chain(datagrams) {
             tracing::info!("listening listener={listener} address={address}");
         }
         if self.options.config.is_none() {

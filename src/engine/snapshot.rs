@@ -11,6 +11,7 @@ use crate::listener::{Admission, Terms};
 use crate::pool::Origin;
 use crate::relay::{Interception, Service};
 use crate::resolve::Plan;
+use crate::upstream::Registry;
 
 /// All that workers follow. Replaced whole.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(super) struct Lasting {
     admissions: HashMap<Arc<str>, Arc<Admission>>,
     interception: Option<Arc<Interception>>,
     cache: Option<Arc<Cache>>,
+    upstreams: Arc<Registry>,
 }
 
 impl Lasting {
@@ -55,6 +57,12 @@ impl Lasting {
             Some(settings) => Some(Cache::start(settings, self.cache.as_ref())?),
             None => None,
         };
+        for (name, settings) in &config.upstreams.read {
+            self.upstreams.adopt(name, settings.clone());
+        }
+        let kept = &config.upstreams.read;
+        self.upstreams
+            .retain(|name| kept.iter().any(|(kept, _)| kept == name));
         let mut services = HashMap::new();
         let mut terms = HashMap::new();
         for listener in &config.listeners {
@@ -70,6 +78,13 @@ impl Lasting {
                 gate,
                 limits: listener.limits.clone(),
                 accepted: listener.accepted,
+                balancing: listener
+                    .balanced
+                    .as_ref()
+                    .and_then(|balanced| {
+                        balanced.build(&listener.proxy_headers, |name| self.upstreams.get(name))
+                    })
+                    .map(Arc::new),
                 via: listener.via.clone(),
             };
             services.insert(listener.name.clone(), Arc::new(service));
@@ -81,6 +96,7 @@ impl Lasting {
             let of_listener = Terms {
                 listener: listener.name.clone(),
                 limits: listener.limits.clone(),
+                opaque: listener.mode.opaque,
                 accepted: listener.accepted,
                 proxy_headers: listener.proxy_headers.clone(),
                 admission,

@@ -2,7 +2,10 @@
 //! Speaks no client protocol (mode) and accepts no connection (listener).
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
+mod balancing;
 mod cached;
+mod datagrams;
+mod endpoint;
 mod exchange;
 mod filtered;
 mod followed;
@@ -18,7 +21,11 @@ mod throttle;
 mod tunnel;
 mod upgrade;
 
+pub use balancing::{Balancing, Choice, DatagramLimits};
+pub use datagrams::{Association, Reply};
+pub use endpoint::Toward;
 pub use intercept::{Interception, LANDING, Settings as InterceptSettings, Within};
+pub use look::Unseen;
 pub use opening::Opening;
 pub use parts::{Decided, Parts, Service};
 pub use refusal::Refusal;
@@ -32,9 +39,10 @@ use http::{HeaderMap, Response};
 
 use crate::addr::Authority;
 use crate::auth::{Credentials, Outcome, Principal};
-use crate::gate::Certified;
+use crate::gate::{Certified, Seen};
 use crate::listener::http::Trouble;
-use crate::message::{Body, Interim};
+use crate::message::{Body, Interim, ProxyError};
+use crate::pool::Failure;
 use crate::report::Protocol;
 use crate::tls::acceptor::ClientTls;
 use recording::Recording;
@@ -126,6 +134,15 @@ impl Relay {
     ) -> Response<Body> {
         let recording = Recording::begin(&self.parts, caller);
         recording.refuse(refusal, None, asked)
+    }
+
+    /// Records a connection that no upstream is for.
+    pub fn unrouted(&self, caller: &Caller, seen: Seen, reason: String) {
+        let mut recording = Recording::begin(&self.parts, caller);
+        recording.saw(seen);
+        let failure = Failure::new(ProxyError::DestinationUnavailable, reason);
+        recording.note_refusal(&Refusal::Failed(failure));
+        recording.finish();
     }
 
     /// Records a connection that ended before anything was asked, or was not let in.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Interception;
+use super::{Balancing, Interception};
 use crate::addr::Host;
 use crate::cache::Cache;
 use crate::gate::{Gate, Intent};
@@ -20,6 +20,7 @@ use crate::policy::Explanation;
 use crate::pool::Pool;
 use crate::report::{Counters, Flows, Recent, Reporter, RequestId, RequestIds};
 use crate::resolve::CachedResolver;
+use crate::upstream::Dice;
 
 /// What one listener enforces; built off the workers, shared by them, replaced whole.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Service {
     pub limits: Limits,
     /// The protocols that are spoken.
     pub accepted: Accepted,
+    /// Where its connections go, where that is not what clients say.
+    pub balancing: Option<Arc<Balancing>>,
     /// The name in `Via` and `Proxy-Status`.
     pub via: Via,
 }
@@ -58,6 +61,8 @@ pub struct Parts {
     pub ids: RequestIds,
     /// The latest decisions, so that they can be explained.
     pub recent: Recent<Decided>,
+    /// Random numbers for balancing.
+    pub dice: Dice,
     /// Tasks.
     pub life: Lifeline,
 }
@@ -91,6 +96,7 @@ impl Parts {
             reporter,
             ids: RequestIds::new(worker),
             recent: Recent::new(RECENT),
+            dice: Dice::new(),
             life,
         }
     }
