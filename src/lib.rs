@@ -42,7 +42,7 @@
 //! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
 //! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`cache`] what is stored of responses, and when it is used again; [`filter`] changes to messages |
-//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] which of several endpoints is first |
+//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] groups of endpoints of one service: which is next, which are fit |
 //! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
 //! | 5 | [`relay`] one exchange or one tunnel, from end to end |
 //! | 6 | [`mode`] what a client speaks, turned into an intent |
@@ -57,6 +57,7 @@
 //! | proxy, gateway, tunnel | chosen by the client; acts as the origin for it; relays without looking (RFC 9110 §3.7) |
 //! | origin | the server that can give the authoritative answer (RFC 9110 §3.6) |
 //! | client side, origin side | the two sides of the proxy; never "upstream" or "downstream", which the RFCs use for directions of messages |
+//! | upstream, endpoint | a named group of endpoints of one service; one network address of it. Never a direction |
 //! | authority | host and port that a request is for (RFC 3986 §3.2) |
 //! | target | what stands in the request line: origin-, absolute-, authority- or asterisk-form (RFC 9112 §3.2) |
 //! | facts | what is known of client, request, destination and time when policy decides |

@@ -133,7 +133,8 @@ struct Maker<'a> {
 impl Maker<'_> {
     /// The lanes of a level: that of the own zone, as far as it has the endpoints, and that of the others.
     fn lanes(&self, level: &Level<'_>) -> Vec<Lane> {
-        let own = self.settings.zone.as_deref();
+        // In panic nobody knows that there are any.
+        let own = self.settings.zone.as_deref().filter(|_| !self.all);
         let is_near = |member: &&&Member| own.is_some() && member.zone.as_deref() == own;
         let (near, far): (Vec<&Member>, Vec<&Member>) = level
             .members

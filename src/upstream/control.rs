@@ -2,6 +2,7 @@
 //! Under one lock, which no request waits for: what a request would change while somebody else changes something is left for the next.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ impl Control {
             let state = &mut member.state;
             if state.ejection.end(now) {
                 state.warm_from = Some(now);
+                // What was under way when it was ejected may have failed since.
+                member.endpoint.load.in_a_row.store(0, Ordering::Relaxed);
             }
             state.warm_from = state.warm_from.filter(|from| *from + window > now);
         }
@@ -239,7 +242,7 @@ impl Upstream {
             changed += 1;
             if change(member) {
                 member.state.warm_from = Some(now);
-                member.state.ejection.lift();
+                member.state.ejection.lift(now);
             }
         }
         if changed > 0 {
@@ -271,7 +274,7 @@ impl Upstream {
         };
         let mut intervals = Vec::with_capacity(control.members.all.len());
         for member in &mut control.members.all {
-            member.state.ejection.forgive();
+            member.state.ejection.forgive(now, outlier);
             intervals.push(member.endpoint.load.take_interval());
         }
         let Some(rate) = &outlier.success_rate else {

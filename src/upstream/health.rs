@@ -64,6 +64,8 @@ pub(super) struct Ejection {
     until: Option<Duration>,
     /// How often it was, less what was forgiven.
     times: u32,
+    /// Since when it has been in without a failure of this kind that is not yet rewarded.
+    good_since: Option<Duration>,
 }
 
 impl Ejection {
@@ -88,19 +90,24 @@ impl Ejection {
         let over = self.until.is_some_and(|until| until <= now);
         if over {
             self.until = None;
+            self.good_since = Some(now);
         }
         over
     }
 
     /// Lets it back in at once.
-    pub(super) fn lift(&mut self) {
-        self.until = None;
+    pub(super) fn lift(&mut self, now: Duration) {
+        if self.until.take().is_some() {
+            self.good_since = Some(now);
+        }
     }
 
-    /// An interval has passed in which it was not ejected.
-    pub(super) fn forgive(&mut self) {
-        if self.until.is_none() {
+    /// Forgives one ejection where as long as the first one lasted has passed without another.
+    pub(super) fn forgive(&mut self, now: Duration, settings: &OutlierSettings) {
+        let good = self.until.is_none().then_some(self.good_since).flatten();
+        if good.is_some_and(|since| now.saturating_sub(since) >= settings.base) {
             self.times = self.times.saturating_sub(1);
+            self.good_since = (self.times > 0).then_some(now);
         }
     }
 }

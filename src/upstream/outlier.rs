@@ -55,7 +55,10 @@ mod tests {
             let intervals: Vec<_> = well.iter().copied().chain(more).collect();
             assert_eq!(outliers(&intervals, &settings), expected, "{what}");
         }
-        assert_eq!(outliers(&[(1000, 1000), (1000, 0)], &settings), vec![]);
-        assert_eq!(outliers(&[(1000, 0); 8], &settings), vec![]);
+        assert_eq!(
+            outliers(&[(1000, 1000), (1000, 0)], &settings),
+            Vec::<usize>::new()
+        );
+        assert_eq!(outliers(&[(1000, 0); 8], &settings), Vec::<usize>::new());
     }
 }

@@ -48,11 +48,13 @@ impl Weights {
             .find(|place| field.takes(*place))
     }
 
-    /// Another place than this one, by chance, where that does not take long.
+    /// Another place than this one, by chance, or else one of those behind it: where that does not take long.
     pub(super) fn draw_other(&self, than: usize, field: &dyn Field) -> Option<usize> {
-        let drawn = || self.at(field.dice().roll(), field.len());
-        (0..OTHER_DRAWS)
-            .map(|_| drawn())
+        let count = field.len();
+        let drawn = (0..OTHER_DRAWS).map(|_| self.at(field.dice().roll(), count));
+        let behind = (than + 1..than + count).take(OTHER_DRAWS);
+        drawn
+            .chain(behind.map(|place| place % count))
             .find(|place| *place != than && field.takes(*place))
     }
 }
