@@ -27,7 +27,9 @@ pub(super) fn read(table: &Table, mode: Option<&'static Entry>, faults: &Faults)
     let writing = table.take_value("forwarded");
     let given = [("trusted-proxies", &trusted), ("forwarded", &writing)];
     if let Some(mode) = mode.filter(|mode| !mode.gateway) {
-        let given = given.iter().filter_map(|(key, value)| Some((key, (*value).as_ref()?)));
+        let given = given
+            .iter()
+            .filter_map(|(key, value)| Some((key, (*value).as_ref()?)));
         for (key, value) in given {
             let problem = format!("a listener of mode \"{}\" has no \"{key}\"", mode.name);
             let remedy = "write mode = \"reverse\", or take it out";

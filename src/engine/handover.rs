@@ -102,7 +102,10 @@ impl Inherited {
         for socket in &self.sockets {
             let local = SockRef::from(socket).local_addr().ok();
             let address = local.and_then(|local| local.as_socket());
-            tracing::warn!(?address, "a socket was handed to the process, and no listener has its address");
+            tracing::warn!(
+                ?address,
+                "a socket was handed to the process, and no listener has its address"
+            );
         }
         if let Some(stream) = &mut self.predecessor
             && let Err(error) = stream.write_all(&[READY])

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::fault::{Fault, Location};
 use crate::listener::{bind, is_usable};
 use crate::mode::Entry;
+use crate::proxy_protocol::Transport;
 
 /// Which socket: the listener and the address as configured (port 0 stays port 0).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,7 +62,8 @@ impl Listeners {
             ..Change::default()
         };
         let mut faults = Vec::new();
-        for listener in &config.listeners {
+        let listeners = config.listeners.iter();
+        for listener in listeners.filter(|one| one.transport() == Transport::Stream) {
             for address in &listener.bind {
                 let key = Key {
                     listener: listener.name.clone(),
@@ -175,12 +177,12 @@ struct Opened {
 }
 
 /// Whether two sockets of one family would take connections to one address.
-fn meet(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn meet(a: SocketAddr, b: SocketAddr) -> bool {
     let any = a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (any || a.ip() == b.ip())
 }
 
-fn cannot_bind(at: &Location, address: SocketAddr, error: &std::io::Error) -> Fault {
+pub(super) fn cannot_bind(at: &Location, address: SocketAddr, error: &std::io::Error) -> Fault {
     let known = [
         (
             ErrorKind::AddrInUse,

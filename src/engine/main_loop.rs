@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::admin;
 use super::certificates;
+use super::datagrams::DatagramSockets;
 use super::desk::Desk;
 use super::handover::Inherited;
 use super::listeners::Listeners;
@@ -98,6 +99,7 @@ pub(super) struct Engine {
     pub(super) config: Arc<Config>,
     pub(super) workers: Vec<Worker>,
     pub(super) listeners: Listeners,
+    pub(super) datagrams: DatagramSockets,
     pub(super) log: AccessLog,
     pub(super) started: Instant,
     pub(super) draining: bool,
@@ -124,6 +126,8 @@ impl Engine {
         let one = |fault| vec![fault];
         let mut listeners = Listeners::default();
         let mut change = listeners.prepare(&config, count, &mut inherited)?;
+        let mut datagrams = DatagramSockets::default();
+        let mut of_datagrams = datagrams.prepare(&config, count)?;
         let log = AccessLog::start(&config.access).map_err(one)?;
         let socket = options.socket.clone().or_else(|| config.admin.clone());
         let desk = Desk::open(socket.as_deref(), &mut inherited).map_err(one)?;
@@ -142,17 +146,22 @@ impl Engine {
             })?);
         }
         listeners.commit(&mut change);
+        datagrams.commit(&mut of_datagrams);
         lasting
             .own()
             .replace(listeners.addresses().map(|(_, address)| address).collect());
         for (worker, sockets) in workers.iter().zip(change.opened) {
             worker.line().tell(Command::Open(sockets));
         }
+        for (worker, sockets) in workers.iter().zip(of_datagrams.opened) {
+            worker.line().tell(Command::OpenDatagrams(sockets));
+        }
         let engine = Self {
             options,
             config: config.into(),
             workers,
             listeners,
+            datagrams,
             log,
             started: Instant::now(),
             draining: false,
@@ -175,7 +184,8 @@ impl Engine {
 
     /// Says where it listens, and for the built-in configuration how to use it.
     fn announce(&self) {
-        for (listener, address) in self.listeners.addresses() {
+        let datagrams = self.datagrams.addresses();
+        for (listener, address) in self.listeners.addresses().chain(datagrams) {
             tracing::info!("listening listener={listener} address={address}");
         }
         if self.options.config.is_none() {
@@ -360,8 +370,7 @@ mod tests {
         };
         let config = config::load(Some(&path)).expect("a configuration");
         let signals = Signals::catch().expect("signals");
-        let mut engine =
-            Engine::start(options, config, Inherited::default()).expect("it starts");
+        let mut engine = Engine::start(options, config, Inherited::default()).expect("it starts");
         let broken = engine.workers[0]
             .line()
             .ask(|_| panic!("as a defect would"));

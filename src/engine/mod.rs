@@ -5,6 +5,7 @@
 mod admin;
 mod cache;
 mod certificates;
+mod datagrams;
 mod desk;
 mod handover;
 mod listeners;

@@ -56,6 +56,7 @@ impl Engine {
         let config = checked(&self.options, ignore_expect)?;
         let none = &mut Inherited::default();
         let mut change = self.listeners.prepare(&config, self.workers.len(), none)?;
+        let mut datagrams = self.datagrams.prepare(&config, self.workers.len())?;
         self.log
             .reload(&config.access)
             .map_err(|fault| vec![fault])?;
@@ -66,19 +67,25 @@ impl Engine {
         let snapshot = Arc::new(snapshot);
         let before = self.bound();
         self.listeners.commit(&mut change);
+        self.datagrams.commit(&mut datagrams);
         let bound = self.bound();
         for (listener, address) in bound.iter().filter(|bound| !before.contains(bound)) {
             tracing::info!("listening listener={listener} address={address}");
         }
-        self.lasting
-            .own()
-            .replace(bound.into_iter().map(|(_, address)| address).collect());
-        for (worker, sockets) in self.workers.iter().zip(change.opened) {
+        self.lasting.own().replace(
+            self.listeners
+                .addresses()
+                .map(|(_, address)| address)
+                .collect(),
+        );
+        let opened = change.opened.into_iter().zip(datagrams.opened);
+        for (worker, (sockets, of_datagrams)) in self.workers.iter().zip(opened) {
             worker.line().tell(Command::Replace(snapshot.clone()));
-            for key in &change.closed {
+            for key in change.closed.iter().chain(&datagrams.closed) {
                 worker.line().tell(Command::Close(key.clone()));
             }
             worker.line().tell(Command::Open(sockets));
+            worker.line().tell(Command::OpenDatagrams(of_datagrams));
         }
         let mut warnings = self.lags_behind(&config);
         warnings.extend(config.warnings());
@@ -87,9 +94,9 @@ impl Engine {
     }
 
     fn bound(&self) -> Vec<(String, SocketAddr)> {
-        self.listeners
-            .addresses()
-            .map(|(listener, address)| (listener.to_owned(), address))
+        let datagrams = self.datagrams.addresses();
+        let all = self.listeners.addresses().chain(datagrams);
+        all.map(|(listener, address)| (listener.to_owned(), address))
             .collect()
     }
 

@@ -9,8 +9,9 @@ use crate::fault::Fault;
 use crate::gate::{Gate, OwnListeners, Rates};
 use crate::listener::{Admission, Terms};
 use crate::pool::Origin;
-use crate::relay::{Interception, Service};
+use crate::relay::{Interception, Routes, Served, Service};
 use crate::resolve::Plan;
+use crate::upstream::Registry;
 
 /// All that workers follow. Replaced whole.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Lasting {
     admissions: HashMap<Arc<str>, Arc<Admission>>,
     interception: Option<Arc<Interception>>,
     cache: Option<Arc<Cache>>,
+    upstreams: Arc<Registry>,
+    served: Arc<[Arc<Served>]>,
 }
 
 impl Lasting {
@@ -55,6 +58,7 @@ impl Lasting {
             Some(settings) => Some(Cache::start(settings, self.cache.as_ref())?),
             None => None,
         };
+        let served = self.adopt(config);
         let mut services = HashMap::new();
         let mut terms = HashMap::new();
         for listener in &config.listeners {
@@ -71,8 +75,20 @@ impl Lasting {
                 gate,
                 limits: listener.limits.clone(),
                 accepted: listener.accepted,
+                balancing: listener
+                    .balanced
+                    .as_ref()
+                    .and_then(|balanced| {
+                        balanced.build(&listener.proxy_headers, |name| self.upstreams.get(name))
+                    })
+                    .map(Arc::new),
                 via: listener.via.clone(),
-                gateway: listener.gateway.clone(),
+                gateway: listener.mode.gateway.then(|| Routes {
+                    table: config.routes.clone(),
+                    upstreams: served.clone(),
+                    trusted: listener.provenance.trusted.clone(),
+                    writing: listener.provenance.writing,
+                }),
             };
             services.insert(listener.name.clone(), Arc::new(service));
             let admission = self
@@ -83,6 +99,7 @@ impl Lasting {
             let of_listener = Terms {
                 listener: listener.name.clone(),
                 limits: listener.limits.clone(),
+                opaque: listener.mode.opaque,
                 accepted: listener.accepted,
                 proxy_headers: listener.proxy_headers.clone(),
                 admission,
@@ -100,5 +117,25 @@ impl Lasting {
             interception: self.interception.clone(),
             cache: self.cache.clone(),
         })
+    }
+
+    /// The upstreams of a configuration, in its order. Endpoints that stay keep what is known of them, and their connections.
+    fn adopt(&mut self, config: &Config) -> Arc<[Arc<Served>]> {
+        let all = config.upstreams.read.iter().map(|read| {
+            let before = self.served.iter();
+            let mut before = before.filter(|served| *served.upstream.name() == *read.name);
+            Arc::new(Served {
+                terms: read
+                    .terms
+                    .keeping(before.next().map(|before| &before.terms)),
+                upstream: self.upstreams.adopt(&read.name, read.settings.clone()),
+            })
+        });
+        let all: Arc<[Arc<Served>]> = all.collect();
+        let kept = &config.upstreams.read;
+        self.upstreams
+            .retain(|name| kept.iter().any(|kept| *kept.name == *name));
+        self.served = all.clone();
+        all
     }
 }

@@ -55,10 +55,10 @@ impl Engine {
         }
         let handed = self.to_hand_over();
         let result = Box::pin(async move {
-            let sockets = handed.map_err(|error| format!("cannot hand the sockets over: {error}"))?;
-            let started = tokio::task::spawn_blocking(move || {
-                Successor::start(&sockets)?.serves(PATIENCE)
-            });
+            let sockets =
+                handed.map_err(|error| format!("cannot hand the sockets over: {error}"))?;
+            let started =
+                tokio::task::spawn_blocking(move || Successor::start(&sockets)?.serves(PATIENCE));
             let pid = started.await.map_err(|error| error.to_string())?;
             pid.map_err(|error| format!("cannot start the new process: {error}"))
         });

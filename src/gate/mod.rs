@@ -49,6 +49,8 @@ pub struct Gate {
     keeps_fields: bool,
     /// Whether a rule asks about a tunnel's first bytes.
     asks_hello: bool,
+    /// Whether a rule demands something of them.
+    demands_hello: bool,
 }
 
 /// A permit and what it took to get it.
@@ -102,6 +104,7 @@ impl Gate {
             gateway,
             keeps_fields: policy.asks_fields(),
             asks_hello: policy.asks_hello(),
+            demands_hello: policy.demands_hello(),
             policy,
             auth,
             own,
@@ -185,6 +188,11 @@ impl Gate {
             Verdict::Allow(grant) => Ok(grant),
             Verdict::Deny(denial) => Err(denial),
         }
+    }
+
+    /// Whether anything is decided by what a tunnel begins with.
+    pub fn looks(&self) -> bool {
+        self.asks_hello || self.demands_hello
     }
 
     /// Who a principal is now: a reload may have taken it away, or changed its groups.

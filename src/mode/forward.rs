@@ -20,6 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "forward",
     summary: "clients name their destination: HTTP proxy requests, CONNECT, SOCKS4, 4a and 5",
     gateway: false,
+    opaque: false,
     build: |means| Rc::new(Forward { means }),
 };
 

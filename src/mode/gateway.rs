@@ -22,6 +22,7 @@ pub(super) const REVERSE: Entry = Entry {
     name: "reverse",
     summary: "clients take it for the origin: routes say which upstream answers",
     gateway: true,
+    opaque: false,
     build: |means| Rc::new(Gateway { means }),
 };
 

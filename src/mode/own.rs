@@ -19,7 +19,11 @@ pub(super) fn max_forwards(
     let left: u32 = field.to_str().ok()?.parse().ok()?;
     if left == 0 {
         let traced = *request.method() == Method::TRACE;
-        return Some(if traced { trace(request, to) } else { options() });
+        return Some(if traced {
+            trace(request, to)
+        } else {
+            options()
+        });
     }
     let left = HeaderValue::from(left - 1);
     request.headers_mut().insert(MAX_FORWARDS, left);

@@ -20,7 +20,9 @@ pub(super) async fn serve(means: &Means, conn: Conn) -> Option<Tail> {
     let limit = service.limits.header_time;
     let protocol = match conn.protocol {
         Protocol::Socks4 => report::Protocol::Socks4,
-        Protocol::Socks5 | Protocol::Http1 | Protocol::Http2 => report::Protocol::Socks5,
+        Protocol::Socks5 | Protocol::Http1 | Protocol::Http2 | Protocol::Opaque => {
+            report::Protocol::Socks5
+        }
     };
     let mut session = Session {
         means,

@@ -127,6 +127,11 @@ impl Policy {
         clauses.any(|clause| clause.condition.waits().hello)
     }
 
+    /// Whether any rule demands something of what a tunnel begins with, beyond that a name agrees.
+    pub fn demands_hello(&self) -> bool {
+        self.rules.iter().any(Rule::demands_hello)
+    }
+
     /// The rules that say what the cache is to do; not those that keep it off.
     pub fn caches(&self) -> impl Iterator<Item = &RuleRef> {
         let rules = self.rules.iter();

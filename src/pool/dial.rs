@@ -1,4 +1,4 @@
-//! The one place that opens connections: to the addresses of a permit, and to nothing else.
+//! The one place that opens connections (datagrams: `datagram`): to the addresses of a permit, and to nothing else.
 //! Resolves nothing and judges nothing: the permit has the addresses.
 //! Start at [`dial`].
 

@@ -3,6 +3,7 @@
 //! Start at [`Pool::lease`].
 
 mod connection;
+mod datagram;
 mod dial;
 mod endpoint;
 mod failure;

@@ -20,7 +20,7 @@ use crate::tls::connector::{self, Offered, Pins, Trust};
 ///
 /// Two are equal if connections of one may carry requests of the other: after a reload that changed nothing which a connection
 /// depends on, [`Terms::keeping`] gives the new ones the identity of the old, so that kept connections are used on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     id: u64,
     tls: Option<Tls>,
@@ -29,7 +29,7 @@ pub struct Terms {
     connections: usize,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Tls {
     trust: Trust,
     pins: Pins,
@@ -109,12 +109,13 @@ impl Terms {
     }
 
     /// Takes over the identity of those before a reload, where no connection would have been made otherwise under these.
-    pub fn keeping(mut self, before: Option<&Arc<Self>>) -> Arc<Self> {
+    pub fn keeping(&self, before: Option<&Arc<Self>>) -> Arc<Self> {
+        let mut kept = self.clone();
         let same = |before: &&Arc<Self>| before.tls == self.tls && before.protocol == self.protocol;
         if let Some(before) = before.filter(same) {
-            self.id = before.id;
+            kept.id = before.id;
         }
-        Arc::new(self)
+        Arc::new(kept)
     }
 
     /// Whether it is under TLS.

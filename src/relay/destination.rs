@@ -106,7 +106,10 @@ impl Destination {
 
     /// The Host that the origin is told.
     pub(super) fn host(&self, picked: Option<&Picked>) -> String {
-        let own = || self.authority.without_default_port(default_port(self.secure));
+        let own = || {
+            self.authority
+                .without_default_port(default_port(self.secure))
+        };
         let Some(by) = &self.by else {
             return own().to_string();
         };
@@ -122,7 +125,9 @@ impl Destination {
         let Some(by) = &self.by else {
             return;
         };
-        let host = self.authority.without_default_port(default_port(self.secure));
+        let host = self
+            .authority
+            .without_default_port(default_port(self.secure));
         by.writing
             .apply(headers, &by.seen, by.peer, self.secure, &host.to_string());
     }
@@ -130,7 +135,9 @@ impl Destination {
     /// When the exchange must have ended: by its route, or as the client of a call of gRPC says.
     pub(super) fn deadline(&self, began: Instant, headers: &HeaderMap) -> Option<Instant> {
         let of_route = self.route()?.terms.timeouts.total;
-        let of_call = grpc::is_call(headers).then(|| grpc::deadline(headers)).flatten();
+        let of_call = grpc::is_call(headers)
+            .then(|| grpc::deadline(headers))
+            .flatten();
         let limit = match (of_route, of_call) {
             (Some(route), Some(call)) => Some(route.min(call)),
             (route, call) => route.or(call),

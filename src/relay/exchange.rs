@@ -325,6 +325,7 @@ impl Relay {
             bandwidth: sent.allowance.obligations.bandwidth,
             headers: sent.as_judged.map(tunnel::to_keep),
             generation: sent.generation,
+            held: None,
         };
         Reply {
             response,

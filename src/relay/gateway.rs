@@ -62,11 +62,7 @@ impl Relay {
     /// name.
     ///
     /// Errors: there is no route, or the request can be read as one for several.
-    pub fn route(
-        &self,
-        caller: &mut Caller,
-        request: Request<'_>,
-    ) -> Result<Destination, Refusal> {
+    pub fn route(&self, caller: &mut Caller, request: Request<'_>) -> Result<Destination, Refusal> {
         let service = caller.service.clone();
         let Some(routes) = &service.gateway else {
             return Err(Refusal::NoRoute);
@@ -104,7 +100,9 @@ impl Relay {
         let step = self.step(routes, &route, &asking)?;
         let mirror = route.terms.mirror.as_ref();
         let mirror = mirror.filter(|mirror| mirror.takes(self.parts.dice.roll()));
-        let mirror = mirror.and_then(|mirror| routes.upstreams.get(mirror.to.at)).cloned();
+        let mirror = mirror
+            .and_then(|mirror| routes.upstreams.get(mirror.to.at))
+            .cloned();
         Ok(Destination {
             secure,
             authority: authority.unwrap_or_else(|| nameless(secure)),
@@ -120,12 +118,7 @@ impl Relay {
         })
     }
 
-    fn step(
-        &self,
-        routes: &Routes,
-        route: &Route,
-        asking: &Asking<'_>,
-    ) -> Result<Step, Refusal> {
+    fn step(&self, routes: &Routes, route: &Route, asking: &Asking<'_>) -> Result<Step, Refusal> {
         let split = match route.act(asking.caller.client.ip()) {
             Act::Answer(page) => return Ok(Step::Answer(page.clone())),
             Act::Redirect(redirect) => return asking.redirect(redirect, route).map(Step::Answer),
@@ -219,7 +212,6 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let found = cookies(headers).find(|(known, _)| *known == name);
     found.map(|(_, value)| value.as_bytes())
 }
-
 
 const TWO_READINGS: &str =
     "the path can be read in two ways, which lead to routes that do not do the same";

@@ -2,8 +2,11 @@
 //! Speaks no client protocol (mode) and accepts no connection (listener).
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
+mod balancing;
 mod cached;
+mod datagrams;
 mod destination;
+mod endpoint;
 mod exchange;
 mod filtered;
 mod followed;
@@ -23,9 +26,13 @@ mod tunnel;
 mod upgrade;
 mod way;
 
+pub use balancing::{Balancing, Choice, DatagramLimits};
+pub use datagrams::{Association, Reply};
 pub use destination::Destination;
+pub use endpoint::Toward;
 pub use gateway::{Request, Routes, Served};
 pub use intercept::{Interception, LANDING, Settings as InterceptSettings, Within};
+pub use look::Unseen;
 pub use opening::Opening;
 pub use parts::{Decided, Parts, Service};
 pub use refusal::Refusal;
@@ -38,9 +45,10 @@ use std::sync::Arc;
 use http::{HeaderMap, Response};
 
 use crate::auth::{Credentials, Outcome, Principal};
-use crate::gate::Certified;
+use crate::gate::{Certified, Seen};
 use crate::listener::http::Trouble;
-use crate::message::{Body, Interim};
+use crate::message::{Body, Interim, ProxyError};
+use crate::pool::Failure;
 use crate::report::Protocol;
 use crate::tls::acceptor::ClientTls;
 use recording::Recording;
@@ -121,6 +129,15 @@ impl Relay {
     ) -> Response<Body> {
         let recording = Recording::begin(&self.parts, caller);
         recording.refuse(refusal, None, asked)
+    }
+
+    /// Records a connection that no upstream is for.
+    pub fn unrouted(&self, caller: &Caller, seen: Seen, reason: String) {
+        let mut recording = Recording::begin(&self.parts, caller);
+        recording.saw(seen);
+        let failure = Failure::new(ProxyError::DestinationUnavailable, reason);
+        recording.note_refusal(&Refusal::Failed(failure));
+        recording.finish();
     }
 
     /// Records a connection that ended before anything was asked, or was not let in.
@@ -214,11 +231,10 @@ impl Relay {
                 .map(|auth| auth.challenges().to_vec())
                 .unwrap_or_default()
         };
-        gate.credentials(headers)
-            .map_err(|_| Refusal::Challenge {
-                challenges: challenges(),
-                gateway: gate.gateway,
-            })
+        gate.credentials(headers).map_err(|_| Refusal::Challenge {
+            challenges: challenges(),
+            gateway: gate.gateway,
+        })
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Opening {
 pub(super) enum Way {
     /// To an origin, as far as the permit goes.
     Origin(Box<(Tunnel, Permit, SocketAddr)>),
+    /// To an endpoint, after all was looked at and judged.
+    Endpoint(Box<Tunnel>),
     /// To the proxy's own pages.
     Own(Box<(Tunnel, Arc<Interception>)>),
 }
@@ -40,6 +42,10 @@ impl Opening {
         let status = status.map(|status| status.as_u16());
         let (mut tunnel, permit, peer) = match self.way {
             Way::Origin(way) => *way,
+            Way::Endpoint(mut tunnel) => {
+                tunnel.recording.edit(|record| record.status = status);
+                return tunnel.carry(client).await;
+            }
             Way::Own(way) => {
                 let (mut tunnel, means) = *way;
                 tunnel.recording.edit(|record| record.status = status);

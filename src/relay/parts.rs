@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Interception, Routes};
+use super::{Balancing, Interception, Routes};
 use crate::addr::Host;
 use crate::cache::Cache;
 use crate::gate::{Gate, Intent};
@@ -33,6 +33,8 @@ pub struct Service {
     pub limits: Limits,
     /// The protocols that are spoken.
     pub accepted: Accepted,
+    /// Where its connections go, where that is not what clients say.
+    pub balancing: Option<Arc<Balancing>>,
     /// The name in `Via` and `Proxy-Status`.
     pub via: Via,
     /// Where requests go, where the listener is a gateway's.
@@ -62,7 +64,7 @@ pub struct Parts {
     /// The latest decisions, so that they can be explained.
     pub recent: Recent<Decided>,
     /// Random numbers for balancing.
-    pub(super) dice: Dice,
+    pub dice: Dice,
     /// Copies of requests that are under way.
     pub(super) mirrors: Rc<Cell<usize>>,
     /// Tasks.

@@ -110,4 +110,4 @@ pub(super) fn check_obligations(
     }
 }
 
-const NOTHING: Refusal = Refusal::Misdirected("nothing was asked for");
+pub(super) const NOTHING: Refusal = Refusal::Misdirected("nothing was asked for");

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
@@ -201,7 +202,11 @@ impl Recording {
             id,
             listener: &intent.listener,
             principal: principal.map_or("", |principal| &principal.name),
-            route: self.record.as_ref().and_then(|record| record.route.as_deref()).unwrap_or_default(),
+            route: self
+                .record
+                .as_ref()
+                .and_then(|record| record.route.as_deref())
+                .unwrap_or_default(),
         }
     }
 
@@ -262,6 +267,11 @@ impl Recording {
         if let Some(record) = &mut self.record {
             change(record);
         }
+    }
+
+    /// How long connecting took, where that is known.
+    pub(super) fn connect_time(&self) -> Option<Duration> {
+        self.record.as_ref()?.connect
     }
 
     pub(super) fn origin(&mut self, peer: SocketAddr) {

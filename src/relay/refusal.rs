@@ -72,7 +72,9 @@ impl Refusal {
                     ProxyError::RequestDenied
                 }
             },
-            Self::Challenge { .. } | Self::Unmet(..) | Self::NotYours(_) => ProxyError::RequestDenied,
+            Self::Challenge { .. } | Self::Unmet(..) | Self::NotYours(_) => {
+                ProxyError::RequestDenied
+            }
             Self::Busy => ProxyError::ConnectionLimit,
             Self::Failed(failure) => failure.error,
             Self::Trouble(Trouble::Connections) => ProxyError::ConnectionLimit,

@@ -80,7 +80,11 @@ impl Tries<'_> {
                 return outcome;
             };
             retrying = Some(next);
-            tried.extend(way.picked.as_ref().map(|picked| picked.endpoint().key().clone()));
+            tried.extend(
+                way.picked
+                    .as_ref()
+                    .map(|picked| picked.endpoint().key().clone()),
+            );
             let relay = self.relay;
             match relay.pick(self.judging, backend, &mut tried, recording) {
                 Ok(another) => *way = another,

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method};
 
 use tokio::sync::watch;
 
+use super::endpoint::Held;
 use super::opening::{Opening, Way};
 use super::parts::{Parts, Service};
 use super::recording::Recording;
@@ -88,13 +89,9 @@ impl Relay {
         let opened = match opened {
             Ok(opened) => opened,
             Err(refusal) => {
-                recording.note_refusal(&refusal);
-                return Err(Box::new(Refused {
-                    refusal,
-                    recording,
-                    authority,
-                    headers,
-                }));
+                let mut refused = Refused::new(refusal, recording, authority);
+                refused.headers = headers;
+                return Err(refused);
             }
         };
         let mut tunnel = Tunnel {
@@ -106,6 +103,7 @@ impl Relay {
             bandwidth: None,
             headers: headers.map(to_keep),
             generation,
+            held: None,
         };
         Ok(match opened {
             Opened::Own(means) => Opening {
@@ -194,6 +192,21 @@ impl Relay {
 }
 
 impl Refused {
+    /// Notes why.
+    pub(super) fn new(
+        refusal: Refusal,
+        mut recording: Recording,
+        authority: Authority,
+    ) -> Box<Self> {
+        recording.note_refusal(&refusal);
+        Box::new(Self {
+            refusal,
+            recording,
+            authority,
+            headers: None,
+        })
+    }
+
     /// The answer to an HTTP client; writes the record.
     pub fn into_response(self) -> http::Response<Body> {
         self.recording
@@ -218,6 +231,8 @@ pub(super) struct Tunnel {
     pub(super) headers: Option<HeaderMap>,
     /// Subscribed before policy was asked: what changes from then on is judged.
     pub(super) generation: watch::Receiver<u64>,
+    /// The endpoint that it leads to, where it is one of an upstream: counted as in use.
+    pub(super) held: Option<Held>,
 }
 
 impl Tunnel {
@@ -237,6 +252,7 @@ impl Tunnel {
             bandwidth,
             headers,
             generation,
+            held: _held,
         } = self;
         let limits = Limits {
             idle: service.limits.tunnel_idle,
@@ -290,7 +306,10 @@ pub(super) async fn ended(tunnel: &Tunnel) -> String {
     killed_or(flow, stays).await
 }
 
-async fn killed_or(flow: &Rc<Flow>, no_longer_permitted: impl Future<Output = String>) -> String {
+pub(super) async fn killed_or(
+    flow: &Rc<Flow>,
+    no_longer_permitted: impl Future<Output = String>,
+) -> String {
     tokio::select! {
         // Whichever ends the tunnel first; the other holds nothing.
         reason = flow.killed() => reason.to_string(),
@@ -307,7 +326,7 @@ pub(super) fn to_keep(mut headers: HeaderMap) -> HeaderMap {
 }
 
 /// Waits until a changed policy does not permit what it permitted when the tunnel was opened.
-async fn no_longer_permitted(
+pub(super) async fn no_longer_permitted(
     parts: &Parts,
     service: &Arc<Service>,
     recording: &Recording,

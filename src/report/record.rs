@@ -202,6 +202,10 @@ pub enum Protocol {
     Socks4a,
     /// SOCKS 5.
     Socks5,
+    /// A connection of which nothing is read.
+    Tcp,
+    /// Datagrams of one client.
+    Udp,
 }
 
 impl Protocol {
@@ -224,6 +228,8 @@ impl Protocol {
             Self::Socks4 => "socks4",
             Self::Socks4a => "socks4a",
             Self::Socks5 => "socks5",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 
@@ -236,13 +242,17 @@ impl Protocol {
             Self::Socks4 => "SOCKS/4",
             Self::Socks4a => "SOCKS/4a",
             Self::Socks5 => "SOCKS/5",
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
         }
     }
 
     /// Whether it carries nothing but tunnels.
     pub fn is_tunnel(self) -> bool {
         match self {
-            Self::Connect | Self::Socks4 | Self::Socks4a | Self::Socks5 => true,
+            Self::Connect | Self::Socks4 | Self::Socks4a | Self::Socks5 | Self::Tcp | Self::Udp => {
+                true
+            }
             Self::Http10 | Self::Http11 | Self::Http2 => false,
         }
     }

@@ -14,6 +14,7 @@
 
 mod answers;
 mod authority;
+mod balanced;
 mod bypass;
 mod cache;
 mod cache_control;
@@ -23,6 +24,7 @@ mod clients;
 mod commands;
 mod connect;
 mod corners;
+mod datagrams;
 mod drain;
 mod endings;
 mod engine;

@@ -64,7 +64,11 @@ pub(super) fn write(line: &mut String, record: &Record) {
     shown(line, "tunnel", record.tunnel);
     text(line, "route", record.route.as_deref());
     text(line, "upstream", record.upstream.as_deref());
-    count(line, "tries", Some(u64::from(record.tries)).filter(|tries| *tries > 1));
+    count(
+        line,
+        "tries",
+        Some(u64::from(record.tries)).filter(|tries| *tries > 1),
+    );
     line.push('}');
 }
 
