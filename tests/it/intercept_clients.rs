@@ -97,7 +97,7 @@ impl World {
     /// Runs curl quietly, by itself trusting nobody but the authority of interception.
     fn curl(&self, words: &[&str]) -> Option<Outcome> {
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--max-time", "30"]);
+        curl.args(["--silent", "--show-error", "--max-time", "50"]);
         run(curl.args(["--cacert", &self.ca()]).args(words))
     }
 }
@@ -217,7 +217,7 @@ fn curl_that_reads_slowly_gets_the_whole_answer() {
     let proxy = world.egret.proxy_url();
     let url = format!("https://origin.test:{}/", origin.port());
     for version in ["--http1.1", "--http2"] {
-        let words = [version, "--limit-rate", "12M", "--max-time", "10"];
+        let words = [version, "--limit-rate", "12M", "--max-time", "50"];
         let words = [&words[..], &["-x", &proxy, &url]].concat();
         let Some(outcome) = world.curl(&words) else {
             return;
@@ -596,7 +596,7 @@ async def main():
         if request.path == "/echo":
             return None
         if request.path == "/hold":
-            await asyncio.wait_for(ended.wait(), 10)
+            await asyncio.wait_for(ended.wait(), 40)
             return peer.respond(404, "held\n")
         answer = peer.respond(200 if request.path == "/page" else 404, PAGE)
         del answer.headers["Content-Type"]
