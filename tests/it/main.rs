@@ -41,6 +41,7 @@ mod http2_floods;
 mod inject;
 mod intercept;
 mod intercept_clients;
+mod leaves;
 mod lifecycle;
 mod limits;
 mod listener_tls;

@@ -61,6 +61,17 @@ pub(crate) fn tunnel(egret: &Egret, authority: &str) -> Wire {
     wire
 }
 
+/// Opens a tunnel by SOCKS5 (RFC 1928), for a host by name.
+pub(crate) fn socks_tunnel(egret: &Egret, host: &str, port: u16) -> Wire {
+    let mut wire = egret.connect();
+    wire.send(&[5, 1, 0]);
+    assert_eq!(wire.exact(2), [5, 0]);
+    let length = u8::try_from(host.len()).unwrap();
+    wire.send(&[&[5, 1, 0, 3, length], host.as_bytes(), &port.to_be_bytes()].concat());
+    assert_eq!(wire.exact(10)[1], 0);
+    wire
+}
+
 /// Both outputs of a program as text.
 pub(crate) fn said(output: &std::process::Output) -> String {
     [&output.stdout, &output.stderr]
