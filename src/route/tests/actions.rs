@@ -13,6 +13,11 @@ use crate::settings::ByteSize;
 
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
+/// The first of a thousand equal parts of all draws, the second, and so on.
+fn evenly(n: u64) -> u64 {
+    n * (u64::MAX / 1000) + 1000
+}
+
 #[test]
 fn a_request_goes_to_the_upstream_that_asks_for_it_and_else_by_weight() {
     let route = one("to = [\n\
@@ -42,8 +47,7 @@ fn a_request_goes_to_the_upstream_that_asks_for_it_and_else_by_weight() {
     let mut counts = [0_u32; 3];
     let none = HeaderMap::new();
     for n in 0..1000_u64 {
-        let draw = n * (u64::MAX / 1000);
-        counts[split.choose(&none, draw).at] += 1;
+        counts[split.choose(&none, evenly(n)).at] += 1;
     }
     assert_eq!(counts, [900, 100, 0]);
     assert_eq!(&*split.choose(&none, u64::MAX).name, "old");
@@ -244,9 +248,7 @@ fn terms_are_read_and_pages_found_by_status_or_class() {
         (Some(3), Some(Duration::from_secs(1)))
     );
     let mirror = terms.mirror.as_ref().expect("it is there");
-    let copied = (0..1000_u64)
-        .filter(|n| mirror.takes(n * (u64::MAX / 1000)))
-        .count();
+    let copied = (0..1000_u64).filter(|n| mirror.takes(evenly(*n))).count();
     assert_eq!((&*mirror.to.name, copied), ("new", 250));
     assert!(Share::ALL.takes(u64::MAX));
     for (status, body, kind) in [
