@@ -35,6 +35,7 @@ mod fuzz_smoke;
 mod hello;
 mod hostile;
 mod http2;
+mod idle_origin;
 mod inject;
 mod intercept;
 mod intercept_clients;
