@@ -13,8 +13,8 @@
 //!
 //! ```text
 //! client -> listener -> mode -> relay -> pool -> origin
-//!                                 |
-//!                                gate -> policy, auth, resolve
+//!                              |  |
+//!                          cache  gate -> policy, auth, resolve
 //! ```
 //!
 //! Calls go down, values come back. A request becomes an [`Intent`](gate::Intent), in one vocabulary for all protocols. The first
@@ -41,7 +41,7 @@
 //! | --: | --- |
 //! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
-//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
+//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`cache`] what is stored of responses, and when it is used again; [`filter`] changes to messages |
 //! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] which of several endpoints is first |
 //! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
 //! | 5 | [`relay`] one exchange or one tunnel, from end to end |
@@ -67,6 +67,11 @@
 //! | guard | what refuses an address that is not public, unless a rule names it by address |
 //! | fault, denial, failure | the operator's mistake; policy said no; the network did not do it |
 //! | exchange, tunnel, flow | one request with its response; bytes both ways; either of them while it lives |
+//! | shared cache | one whose responses are for more than one client (RFC 9111 §1) |
+//! | stored response, fresh, stale | kept to be used again; as old as it may be, or older (RFC 9111 §4.2) |
+//! | key, variant | the URI and what a rule adds to it; what of one key was selected by the fields that `Vary` names |
+//! | tier | one of the two stores of the cache: memory, and disk |
+//! | flight | one request at the origin that others wait for |
 //! | splice, intercept | relay a tunnel's TLS untouched; end it here, and begin it anew towards the origin |
 //! | authority (of interception), leaf | whose certificate clients trust; a certificate that it signed for one host |
 //! | record | what is written of an exchange or tunnel when it has ended |
@@ -83,6 +88,10 @@
 //! * **`poll_*` code stands outside of [`stream`] too**: in [`message`], [`listener`], [`pool`] and [`relay`]. Bodies are polled by
 //!   who reads them (`http_body::Body`), and a codec is polled by its body: an `async fn` between the two would be a task or a box
 //!   for each body.
+//! * **[`cache`] is of our own** from the law to the disk: a crate that decides about one stored response leaves ranges, several validators,
+//!   collapsing and targeted fields to its user, and they are most of it. The stores that were weighed stand in [`cache::disk`].
+//! * **[`cache`] is asked between the two moments of a decision**: what is allowed by name may be answered without an address, and without
+//!   a look-up. Not where a rule asks about the address, nor for what came from one that is guarded.
 //! * **[`pool`] uses [`upstream`]'s balancers**: the addresses of one name are equal endpoints, and choosing among them is the same
 //!   job as choosing among the members of a group; so there is one set of algorithms for both.
 

@@ -9,6 +9,11 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use egret::addr::{Authority, Host, HostPattern};
 use egret::auth::{Authenticator, Credentials};
+use egret::cache::directives::{LONGEST, RequestDirectives, ResponseDirectives};
+use egret::cache::freshness::Came;
+use egret::cache::range::{self, Ranges, Wanted};
+use egret::cache::storable::storable;
+use egret::cache::{Control, Freshness, Vary, conditional, invalidate, partition, tags};
 use egret::fault::{Faults, Source};
 use egret::message::http1::decoder::{Decoder, Part};
 use egret::message::http1::fields::Scan;
@@ -21,7 +26,7 @@ use egret::settings::Table;
 use egret::tls::hello;
 use egret::{proxy_protocol, socks};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 /// A request head: however its bytes are split it is the same head, and what is sent on of it is read as the same request.
 pub fn request_head(data: &[u8]) -> bool {
@@ -550,3 +555,102 @@ const ROOMY: HeadLimits = HeadLimits {
     size: 1 << 20,
     count: 1000,
 };
+
+/// What an origin says to a cache, as lines of fields: nothing that is stored lives longer than can be said, belongs to one hop,
+/// or does not answer the request that it came for; what forbids is not overlooked, and invalidates no other origin's.
+pub fn cache_response(data: &[u8]) -> bool {
+    let Some(headers) = lines(data) else {
+        return false;
+    };
+    let targets = [HeaderName::from_static("cdn-cache-control")];
+    let mut forbidden = headers.clone();
+    forbidden.append("cache-control", HeaderValue::from_static("no-store"));
+    assert!(ResponseDirectives::read(&forbidden, &[]).no_store);
+
+    let request = HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static("a/b"))]);
+    let received: jiff::Timestamp = "2026-11-25T12:00:00Z".parse().expect("a time");
+    let came = Came {
+        request: &request,
+        requested: received,
+        status: StatusCode::OK,
+        headers: &headers,
+        received,
+    };
+    let stored = storable(&Method::GET, came, (&Control::default(), &targets));
+    if let Ok(stored) = &stored {
+        let Freshness { lifetime, .. } = stored.freshness;
+        assert!(lifetime <= LONGEST, "{lifetime:?}");
+        let words = stored.freshness.to_words();
+        assert_eq!(
+            Freshness::from_words(words).as_ref(),
+            Some(&stored.freshness)
+        );
+        assert!(stored.vary.matches(&request), "it answers its own request");
+        for name in ["connection", "proxy-authenticate", "set-cookie", "age"] {
+            assert!(!stored.headers.contains_key(name), "{name} is stored");
+        }
+        let kept = conditional::not_modified(&stored.headers);
+        assert!(kept.keys().all(|name| stored.headers.contains_key(name)));
+    }
+    let base = "https://example.com/a/b?c";
+    let gone = invalidate::invalidated(&Method::POST, StatusCode::OK, base, &headers);
+    assert!(gone.iter().any(|uri| uri == base));
+    assert!(
+        gone.iter()
+            .all(|uri| uri.starts_with("https://example.com/"))
+    );
+    if let Some(part) = range::part_of(StatusCode::PARTIAL_CONTENT, &headers) {
+        assert!(part.range.start < part.range.end && part.range.end <= part.total);
+    }
+    assert!(tags::of(&headers).all(|tag| !tag.is_empty()));
+    stored.is_ok()
+}
+
+/// What a client says to a cache, as lines of fields: its ranges lie within what is there, its preferences match themselves, and a
+/// field that may lead an origin astray is part of the key.
+pub fn cache_request(data: &[u8]) -> bool {
+    let Some(headers) = lines(data) else {
+        return false;
+    };
+    let mut forbidden = headers.clone();
+    forbidden.append("cache-control", HeaderValue::from_static("no-store"));
+    assert!(RequestDirectives::read(&forbidden).no_store);
+    let asked = RequestDirectives::read(&headers);
+    for span in [asked.max_age, asked.max_stale, asked.min_fresh] {
+        assert!(span.is_none_or(|span| span <= LONGEST));
+    }
+    for total in [0, 1, 10, u64::MAX] {
+        match Ranges::of(&headers).map(|ranges| ranges.of_total(total)) {
+            Some(Wanted::One(range)) => assert!(range.start < range.end && range.end <= total),
+            Some(Wanted::Unsatisfiable(of)) => assert_eq!(of, total),
+            Some(Wanted::Whole) | None => {}
+        }
+    }
+    let names = "accept, accept-encoding, accept-language, cookie, user-agent, x-a";
+    let varies = HeaderMap::from_iter([(http::header::VARY, HeaderValue::from_static(names))]);
+    let vary = Vary::of(&varies, &headers).expect("these are names");
+    assert!(vary.matches(&headers));
+    let mut extras = String::new();
+    partition::add_routing(&mut extras, &headers);
+    assert!(!extras.is_empty() || !headers.contains_key("x-forwarded-host"));
+    let response = HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("\"a\""))]);
+    let received: jiff::Timestamp = "2026-11-25T12:00:00Z".parse().expect("a time");
+    let _ = conditional::evaluate(&Method::GET, &headers, StatusCode::OK, &response, received);
+    true
+}
+
+/// `Name: value` on each line, as many as a head may have; `None` where one is no field.
+fn lines(data: &[u8]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for line in data
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let name = HeaderName::from_bytes(name).ok()?;
+        headers.append(name, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(headers)
+}

@@ -3,12 +3,12 @@
 //! Start at [`Cache::start`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
 use super::Stored;
 use super::disk::{Ban, Disk};
+use super::epochs::Epochs;
 use super::flight::Flights;
 use super::inspect::{Inspected, Tier};
 use super::memory::Memory;
@@ -33,8 +33,7 @@ pub(super) struct Lasting {
     pub(super) disk: Option<Disk>,
     pub(super) flights: Flights,
     pub(super) uses: Uses,
-    /// Counts purges: what was asked for before one is not stored after it.
-    epoch: AtomicU64,
+    pub(super) epochs: Epochs,
     tallies: Tallies,
 }
 
@@ -72,17 +71,12 @@ impl Cache {
         &self.lasting.flights
     }
 
-    /// Counts purges; see [`Cache::insert`].
-    pub fn epoch(&self) -> u64 {
-        self.lasting.epoch.load(Ordering::Acquire)
-    }
-
     /// Takes out what is named. When it returns, none of that is used any more; on disk, it is noted before, so that it
     /// stays so after a restart. Cancel-safe: it may then be done in part.
     pub async fn purge(&self, what: &Purge) -> Purged {
         self.tally(0).purges.bump();
         let lasting = &self.lasting;
-        lasting.epoch.fetch_add(1, Ordering::AcqRel);
+        lasting.epochs.purge();
         let memory = match what {
             Purge::Uri(uri) => lasting.memory.remove_uri(uri),
             Purge::Prefix(prefix) => lasting
@@ -181,7 +175,7 @@ impl Lasting {
             disk: disk.transpose()?,
             flights: Flights::new(),
             uses: Uses::new(),
-            epoch: AtomicU64::new(0),
+            epochs: Epochs::new(),
             tallies: Tallies::default(),
         })
     }

@@ -4,17 +4,29 @@
 
 use std::fmt::Write as _;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// Adds the fields that are there to what belongs to the key, by a digest of their values.
 pub fn add_routing(extras: &mut String, headers: &HeaderMap) {
     for name in headers.keys().filter(|name| is_routing(name.as_str())) {
-        let values = headers.get_all(name).iter();
-        let values: Vec<&[u8]> = values.map(http::HeaderValue::as_bytes).collect();
-        let digest = u128::from_be_bytes(super::key::digest(&values));
-        // Writing to a string does not fail.
-        let _ = write!(extras, "{name}={digest:032x};");
+        add(extras, "", name, headers);
     }
+}
+
+/// Adds the fields that a rule has set: what an origin says to those whom it names so is theirs, whether `Vary` says it or not.
+pub fn add_set(extras: &mut String, asked: &HeaderMap, sent: &HeaderMap) {
+    let is_set = |name: &&HeaderName| asked.get_all(*name) != sent.get_all(*name);
+    for name in sent.keys().filter(is_set) {
+        add(extras, "set ", name, sent);
+    }
+}
+
+fn add(extras: &mut String, how: &str, name: &HeaderName, headers: &HeaderMap) {
+    let values = headers.get_all(name).iter();
+    let values: Vec<&[u8]> = values.map(http::HeaderValue::as_bytes).collect();
+    let digest = u128::from_be_bytes(super::key::digest(&values));
+    // Writing to a string does not fail.
+    let _ = write!(extras, "{how}{name}={digest:032x};");
 }
 
 /// Whether frameworks are known to take host, scheme, path, method or client from it.
@@ -69,14 +81,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_that_route_are_part_of_the_key_and_others_are_not() {
-        let extras = |fields: &[(&'static str, &'static str)]| {
+    fn fields_that_route_or_that_a_rule_sets_are_part_of_the_key_and_others_are_not() {
+        let headers = |fields: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
                 headers.append(*name, http::HeaderValue::from_static(value));
             }
+            headers
+        };
+        let extras = |fields: &[(&'static str, &'static str)]| {
             let mut extras = String::new();
-            add_routing(&mut extras, &headers);
+            add_routing(&mut extras, &headers(fields));
             extras
         };
         assert_eq!(extras(&[("accept", "*/*"), ("user-agent", "a")]), "");
@@ -92,6 +107,15 @@ mod tests {
             );
             assert!(!one.is_empty() && one != other, "{name}");
         }
+        let asked = headers(&[("a", "b"), ("c", "d")]);
+        let sent = headers(&[("a", "b"), ("c", "e"), ("x-team", "f")]);
+        let mut set = String::new();
+        add_set(&mut set, &asked, &sent);
+        assert!(
+            set.contains("set c=") && set.contains("set x-team="),
+            "{set}"
+        );
+        assert!(!set.contains("set a="), "{set}");
         let split = extras(&[("x-host", "a"), ("x-host", "b")]);
         assert_ne!(split, extras(&[("x-host", "a, b")]));
     }

@@ -111,6 +111,11 @@ impl Count {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Adds so many.
+    pub fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
     /// The number.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -2,9 +2,8 @@
 //! Not for how long it may be used (freshness), nor where it lies.
 //! Start at [`storable`].
 
-use bytes::BytesMut;
 use http::header::{AGE, AUTHORIZATION, ETAG, LAST_MODIFIED, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method};
 use jiff::Timestamp;
 
 use super::control::SetCookie;
@@ -43,6 +42,18 @@ pub enum Unstorable {
     VariesByAll,
     /// It could neither be used nor validated.
     Useless,
+    /// It ends with its connection, so that it may have been cut (RFC 9111 §3.3).
+    Undelimited,
+    /// It is larger than may be stored.
+    TooLarge,
+    /// The rule stores what is asked for more often.
+    Rare,
+    /// It was purged meanwhile, or there is no room.
+    NoRoom,
+    /// It is no part that could be stored.
+    Part,
+    /// All of what it is a part of is stored.
+    Known,
 }
 
 impl Unstorable {
@@ -57,6 +68,12 @@ impl Unstorable {
             Self::SetsCookie => "it sets a cookie",
             Self::VariesByAll => "it varies by anything",
             Self::Useless => "no lifetime and no validator",
+            Self::Undelimited => "the response does not say where it ends",
+            Self::TooLarge => "it is too large",
+            Self::Rare => "it is not asked for often enough",
+            Self::NoRoom => "there is no room for it",
+            Self::Part => "the part is not stored",
+            Self::Known => "all of it is stored",
         }
     }
 }
@@ -169,23 +186,6 @@ pub fn to_store(headers: &HeaderMap) -> HeaderMap {
     }
     stored.remove(AGE);
     stored
-}
-
-/// The same fields with values of their own: those that came are slices of what was read from the origin, all of which a kept one
-/// would hold.
-pub fn compact(headers: &HeaderMap) -> HeaderMap {
-    let size = headers.iter().map(|(_, value)| value.len()).sum();
-    let mut values = BytesMut::with_capacity(size);
-    let mut compact = HeaderMap::try_with_capacity(headers.keys_len()).unwrap_or_default();
-    for (name, value) in headers {
-        values.extend_from_slice(value.as_bytes());
-        let own = values.split().freeze();
-        // It was a value before.
-        if let Ok(own) = HeaderValue::from_maybe_shared(own) {
-            compact.append(name.clone(), own);
-        }
-    }
-    compact
 }
 
 /// When a stored response is received that says nothing of it: for the `Date` that is added (RFC 9110 §6.6.1).

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::contents::Limits;
 use super::disk::{Found, Writer};
 use super::front::Cache;
-use super::{Candidates, Contents, Key, Stored};
+use super::{Candidates, Contents, Epoch, Key, Stored};
 
 impl Cache {
     /// What is stored for a key, and which of it a request with these fields selects: from memory, and where nothing there is
@@ -26,6 +26,7 @@ impl Cache {
         if !disk.may_hold(&key.digest()) {
             return found;
         }
+        let epoch = self.epoch(key.uri());
         let loaded = disk.load(key.uri()).await;
         let loaded: Vec<Arc<Stored>> = loaded.into_iter().map(of_disk).map(Arc::new).collect();
         // What stays on disk is looked up there each time: by then it may be gone, and must not have been promised.
@@ -34,7 +35,10 @@ impl Cache {
             .rev()
             .filter(|stored| !stored.contents.is_on_disk())
         {
-            memory.insert_if_absent(stored.clone());
+            if memory.insert_if_absent(stored.clone()) && epoch != self.epoch(key.uri()) {
+                // Purged or invalidated this moment, which has perhaps not seen it.
+                memory.remove(stored);
+            }
         }
         let in_memory = memory.all(key.uri());
         let not_there = |loaded: &Arc<Stored>| {
@@ -59,21 +63,31 @@ impl Cache {
         }
     }
 
-    /// A place on disk for a content that may be too large for memory; `expected` is its length, where that is known.
-    pub fn spill(&self, stored: &Stored, expected: Option<u64>) -> Option<Writer> {
-        let small = expected.is_some_and(|length| length <= self.lasting.memory.largest());
-        let disk = self.lasting.disk.as_ref().filter(|_| !small)?;
-        disk.begin(&stored.key, &stored.vary, &stored.headers, expected)
+    /// A place on disk for a content that arrives and is too large for memory, where there is one.
+    pub fn spill(&self, stored: &Stored) -> Option<Writer> {
+        let disk = self
+            .lasting
+            .disk
+            .as_ref()
+            .filter(|_| stored.may_be_on_disk())?;
+        let length = stored.contents.length();
+        disk.begin(&stored.key, &stored.vary, &stored.headers, length)
+    }
+
+    /// The moment of a URI; see [`Cache::insert`].
+    pub fn epoch(&self, uri: &str) -> Epoch {
+        self.lasting.epochs.of(uri)
     }
 
     /// Stores a response whose content may still be to come, in place of the one for the same key and variant. Whether it is
-    /// there now: not where something was purged since `epoch`, or where it is too large.
-    pub fn insert(&self, stored: &Arc<Stored>, epoch: u64) -> bool {
-        if epoch != self.epoch() || !self.lasting.memory.insert(stored.clone()) {
+    /// there now: not where it was purged or became invalid since `epoch`, or where it is too large.
+    pub fn insert(&self, stored: &Arc<Stored>, epoch: Epoch) -> bool {
+        let uri = stored.key.uri();
+        if epoch != self.epoch(uri) || !self.lasting.memory.insert(stored.clone()) {
             return false;
         }
         // A purge that came between has not seen it.
-        let stays = epoch == self.epoch();
+        let stays = epoch == self.epoch(uri);
         if !stays {
             self.lasting.memory.remove(stored);
         }
@@ -103,8 +117,8 @@ impl Cache {
         self.lasting.memory.grow(stored)
     }
 
-    /// All of a response's content has come: it is written to disk, if it is still there.
-    pub fn completed(&self, stored: &Arc<Stored>) {
+    /// All of the content has come of a response that was asked for in `epoch`: it is written to disk, if it is still there.
+    pub fn completed(&self, stored: &Arc<Stored>, epoch: Epoch) {
         let memory = &self.lasting.memory;
         memory.grow(stored);
         if stored.contents.is_on_disk() {
@@ -120,6 +134,13 @@ impl Cache {
         {
             disk.save(&**stored, pieces);
         }
+        // A purge is known to the disk by its time; what made it invalid was perhaps there before it.
+        if self.epoch(stored.key.uri()).invalid_since(epoch) {
+            memory.remove(stored);
+            if let Some(disk) = &self.lasting.disk {
+                disk.remove_stored(&stored.key, &stored.vary);
+            }
+        }
     }
 
     /// Takes a response out.
@@ -130,12 +151,18 @@ impl Cache {
         }
     }
 
-    /// Takes out all that is stored of a URI (RFC 9111 §4.4); how many in memory.
-    pub fn invalidate(&self, uri: &str) -> usize {
-        if let Some(disk) = &self.lasting.disk {
-            disk.remove(&Key::new(uri, "").digest());
-        }
-        self.lasting.memory.remove_uri(uri)
+    /// Takes out all that is stored of a URI, and what is on its way there (RFC 9111 §4.4).
+    pub fn invalidate(&self, uri: &str, worker: u16) {
+        self.lasting.epochs.invalidate(uri);
+        let in_memory = self.lasting.memory.remove_uri(uri);
+        let digest = Key::new(uri, "").digest();
+        let on_disk = self.lasting.disk.as_ref().is_some_and(|disk| {
+            let may_hold = disk.may_hold(&digest);
+            disk.remove(&digest);
+            may_hold
+        });
+        let count = in_memory.max(usize::from(on_disk));
+        self.tally(worker).invalidated.add(count);
     }
 }
 

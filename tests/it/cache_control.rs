@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{Config, Egret, program, said};
+use crate::support::{Config, Egret, Origin, Response, get, ok, program, said};
 
 /// `egret WORDS -c FILE` for a configuration of this text.
 fn offline(text: &str, words: &[&str]) -> Output {
@@ -247,4 +247,177 @@ fn a_reload_changes_the_cache_and_keeps_its_numbers() {
         said(&output)
     );
     assert_eq!(egret.status()["cache"], "off");
+}
+
+/// Answers with what may be stored, and to PURGE as an origin would that knows it.
+fn origin() -> Origin {
+    Origin::http(|request| {
+        match request.method.as_str() {
+        "GET" => b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nSurrogate-Key: all news\r\nContent-Length: 3\r\n\r\none".to_vec(),
+        _ => ok(b"of the origin"),
+    }
+    })
+}
+
+fn is_hit(answer: &Response) -> bool {
+    let status = answer.header("cache-status").unwrap_or_default();
+    status.contains("; hit")
+}
+
+/// PURGE for a URL, with further lines.
+fn purge(egret: &Egret, url: &str, lines: &str) -> Response {
+    egret.ask(&format!("PURGE {url} HTTP/1.1\r\nHost: a\r\n{lines}\r\n"))
+}
+
+#[test]
+fn purge_is_obeyed_for_whom_the_settings_name() {
+    let config = Config::loopback().more("[cache]\npurge = { from = [\"127.0.0.0/8\"] }");
+    let (egret, origin) = (Egret::start(&config), origin());
+    let (url, other) = (origin.url("/one?a=b"), origin.url("/two"));
+    for url in [&url, &other] {
+        egret.ask(&get(url, ""));
+        assert!(is_hit(&egret.ask(&get(url, ""))));
+    }
+    let answer = purge(&egret, &url, "");
+    assert_eq!((answer.status, answer.text()), (200, "purged\n".to_owned()));
+    let asked = origin.requests();
+    assert!(
+        asked.iter().all(|request| request.method == "GET"),
+        "it went to the origin"
+    );
+    assert!(!is_hit(&egret.ask(&get(&url, ""))), "it is there still");
+    assert!(is_hit(&egret.ask(&get(&other, ""))), "another went too");
+    assert_eq!(purge(&egret, &origin.url("/none"), "").status, 200);
+    assert_eq!(egret.status()["cache"]["purges"], 2);
+    let record = egret.wait_record("the purge", |record| record["method"] == "PURGE");
+    assert_eq!(
+        (&record["verdict"], &record["status"]),
+        (&"allow".into(), &200.into())
+    );
+}
+
+#[test]
+fn purge_is_refused_for_others_and_purges_nothing() {
+    let config = Config::loopback()
+        .more("[cache]\npurge = { from = [\"192.0.2.0/24\"], principal = [\"ada\"] }");
+    let (egret, origin) = (Egret::start(&config), origin());
+    let url = origin.url("/one");
+    egret.ask(&get(&url, ""));
+    // What a client says of itself does not make it another.
+    for lines in [
+        "",
+        "X-Forwarded-For: 192.0.2.1\r\n",
+        "Forwarded: for=192.0.2.1\r\n",
+    ] {
+        let answer = purge(&egret, &url, lines);
+        assert_eq!(answer.status, 403, "{}", answer.head);
+    }
+    assert!(is_hit(&egret.ask(&get(&url, ""))));
+    assert_eq!(egret.status()["cache"]["purges"], 0);
+    let record = egret.wait_record("the purge", |record| record["method"] == "PURGE");
+    assert_eq!(record["verdict"], "deny", "{record}");
+    assert!(
+        origin
+            .requests()
+            .iter()
+            .all(|request| request.method == "GET")
+    );
+}
+
+#[test]
+fn who_may_purge_is_known_by_name_or_by_group_and_policy_is_asked_first() {
+    let listener = "auth = [{ network = { \"127.0.0.0/8\" = { principal = \"ada\", groups = [\"operators\"] } } }]";
+    for (right, status) in [
+        ("principal = [\"ada\"]", 200),
+        ("principal = [\"*\"]", 200),
+        ("group = [\"operators\"]", 200),
+        ("principal = [\"bob\"]", 403),
+        ("group = [\"operators\"], from = [\"192.0.2.0/24\"]", 403),
+    ] {
+        let config = Config::loopback()
+            .listener(listener)
+            .more(&format!("[cache]\npurge = {{ {right} }}"));
+        let egret = Egret::start(&config);
+        assert_eq!(
+            purge(&egret, "http://127.0.0.1:9/one", "").status,
+            status,
+            "{right}"
+        );
+    }
+    let config = Config::closed().more("[cache]\npurge = { from = [\"127.0.0.0/8\"] }");
+    let egret = Egret::start(&config);
+    assert_eq!(purge(&egret, "http://127.0.0.1:9/one", "").status, 403);
+    assert_eq!(egret.status()["cache"]["purges"], 0);
+}
+
+#[test]
+fn purge_is_a_method_like_others_where_nobody_is_named() {
+    let (egret, origin) = (Egret::start(&cached()), origin());
+    let url = origin.url("/one");
+    egret.ask(&get(&url, ""));
+    let answer = purge(&egret, &url, "");
+    assert_eq!(answer.text(), "of the origin");
+    // An unknown method is not known to be safe, and it went well (RFC 9111 §4.4).
+    assert!(!is_hit(&egret.ask(&get(&url, ""))));
+    let cache = &egret.status()["cache"];
+    assert_eq!(
+        (&cache["purges"], &cache["invalidated"]),
+        (&0.into(), &1.into())
+    );
+}
+
+#[test]
+fn an_operator_purges_by_url_prefix_and_tag_and_inspects_what_is_there() {
+    let (egret, origin) = (Egret::start(&cached()), origin());
+    let urls = ["/a/1", "/a/2", "/b"].map(|path| origin.url(path));
+    let fill = || urls.iter().for_each(|url| drop(egret.ask(&get(url, ""))));
+    let there = || {
+        urls.clone()
+            .map(|url| is_hit(&egret.ask(&get(&url, "Cache-Control: only-if-cached\r\n"))))
+    };
+    let [first, _, _] = &urls;
+    for (words, left) in [
+        (&["purge", first][..], [false, true, true]),
+        (
+            &["purge", "--prefix", &origin.url("/a/")],
+            [false, false, true],
+        ),
+        (&["purge", "--tag", "news"], [false; 3]),
+        (&["purge", "--tag", "other"], [true; 3]),
+        (&["purge", "--all"], [false; 3]),
+    ] {
+        fill();
+        assert_eq!(there(), [true; 3]);
+        let output = egret.command(&[&["cache"], words].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{words:?}: {}",
+            said(&output)
+        );
+        assert_eq!(there(), left, "{words:?}");
+    }
+    fill();
+    let output = egret.command(&["cache", "inspect", "--json", first]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let variant = &told["variants"][0];
+    assert_eq!(
+        (&variant["status"], &variant["size"], &variant["tier"]),
+        (&200.into(), &3.into(), &"memory".into())
+    );
+    assert_eq!(
+        variant["tags"],
+        serde_json::json!(["all", "news"]),
+        "{told}"
+    );
+    assert_eq!(
+        (&variant["fresh"], &variant["lifetime"]),
+        (&true.into(), &600.into())
+    );
+    let text = said(&egret.command(&["cache", "inspect", first]));
+    assert!(
+        text.contains("200 ") && text.contains("fresh for"),
+        "{text}"
+    );
 }

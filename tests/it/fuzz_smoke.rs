@@ -71,6 +71,16 @@ fn client_hellos_are_judged_alike_however_they_are_split() {
 }
 
 #[test]
+fn what_an_origin_says_to_a_cache_is_read_whatever_it_holds() {
+    smoke(CACHE_RESPONSES, 12, checks::cache_response);
+}
+
+#[test]
+fn what_a_client_says_to_a_cache_is_read_whatever_it_holds() {
+    smoke(CACHE_REQUESTS, 13, checks::cache_request);
+}
+
+#[test]
 fn every_check_has_a_fuzz_target() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let checks = std::fs::read_to_string(fuzz.join("src/lib.rs")).unwrap();
@@ -236,4 +246,20 @@ const CLIENT_HELLOS: &[&[u8]] = &[
     b"\x16\x03\x01\0<\x01\0\0\x94\x03\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSS\x16\x03\x01\0\\SSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0\x14\x03\x03\0\x01\x01",
     b"\x16\x03\x01\0/\x01\0\0+\x03\x01RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR\0\0\x04\0/\0\xff\x01\0",
     b"\x16\x03\x01\0\x01\x01\x16\x03\x01\0\x01\0\x16\x03\x01\0\x01\0\x16\x03\x01\0\x01\x94\x16\x03\x01\0\x01\x03\x16\x03\x01\0\x93\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0",
+];
+
+const CACHE_RESPONSES: &[&[u8]] = &[
+    b"Cache-Control: max-age=600, s-maxage=\"60\", private=\"a, b\", x=\"\\\"\", stale-if-error=9\nVary: Accept, a\nETag: W/\"a\"\nAge: 5, 6",
+    b"CDN-Cache-Control: max-age=600;a=1, no-cache=\"b\", c=(1 2.5;d :YQ==: @1 %\"%c3%a9\")\nCache-Control: no-store\nSurrogate-Key: a b",
+    b"Date: Wed, 25 Nov 2026 11:59:00 GMT\nExpires: Wednesday, 25-Nov-26 12:59:00 GMT\nLast-Modified: Wed Nov  4 12:00:00 2026\nCache-Tag: a,b",
+    b"Cache-Control: public, must-understand\nETag: \"a\"\nLocation: ../d?e#f\nContent-Location: https://EXAMPLE.com:443/g\nConnection: x-h\nX-H: i",
+    b"Cache-Control: max-age=1\nContent-Range: bytes 2-5/10\nContent-Length: 4\nLocation: //example.com/%2e%2e/a\nContent-Location: http:b",
+];
+
+const CACHE_REQUESTS: &[&[u8]] = &[
+    b"Cache-Control: max-age=5, max-stale, min-fresh=\"7\", no-cache, only-if-cached\nPragma: no-cache",
+    b"Range: bytes=0-4, 3-9,-2, 7-\nIf-Range: \"a\"\nIf-None-Match: W/\"a\", \"b,c\" , *",
+    b"Range: bytes=-1\nIf-Range: Wed, 25 Nov 2026 11:00:00 GMT\nIf-Modified-Since: Wed, 25 Nov 2026 11:00:00 GMT",
+    b"Accept: text/*;q=0.3, text/html;level=\"1,2\";q=0.7, */*\nAccept-Encoding: gzip;q=1.0, br, identity;q=0\nAccept-Language: de,en-GB;q=0.7",
+    b"Cookie: a=b; c=d\nX-Forwarded-Host: e\nForwarded: for=\"[::1]\"\nUser-Agent: f, g\nX-A: \"h, i\", j",
 ];

@@ -136,7 +136,6 @@ impl World {
 }
 
 #[test]
-#[ignore = "the relay does not ask the cache yet"]
 fn pip_installs_again_and_the_file_is_not_fetched_again() {
     let Some(world) = python_registry() else {
         return;
@@ -154,7 +153,6 @@ fn pip_installs_again_and_the_file_is_not_fetched_again() {
 }
 
 #[test]
-#[ignore = "the relay does not ask the cache yet"]
 fn pip_installs_again_while_the_registry_is_gone() {
     let Some(mut world) = python_registry() else {
         return;
@@ -165,7 +163,6 @@ fn pip_installs_again_while_the_registry_is_gone() {
 }
 
 #[test]
-#[ignore = "the relay does not ask the cache yet"]
 fn npm_installs_again_and_nothing_is_fetched_again() {
     let Some(world) = npm_registry() else {
         return;
@@ -177,7 +174,6 @@ fn npm_installs_again_and_nothing_is_fetched_again() {
 }
 
 #[test]
-#[ignore = "the relay does not ask the cache yet"]
 fn npm_installs_again_while_the_registry_is_gone() {
     let Some(mut world) = npm_registry() else {
         return;
@@ -188,7 +184,6 @@ fn npm_installs_again_while_the_registry_is_gone() {
 }
 
 #[test]
-#[ignore = "the relay does not ask the cache yet"]
 fn many_builds_at_once_fetch_a_file_once() {
     let world = World::new(|_, _| answer(FILE, b"a file"));
     let url = world.url("npm.example", "/many/-/many-1.0.0.tgz");
@@ -208,7 +203,6 @@ fn many_builds_at_once_fetch_a_file_once() {
 
 /// Some registries choose the form by `Accept` and do not say so with `Vary`, or only sometimes.
 #[test]
-#[ignore = "the relay does not ask the cache yet"]
 fn two_forms_of_an_index_are_kept_apart_even_where_the_registry_does_not_say_that_they_differ() {
     let world = World::new(|_, request| {
         let form = request.header("accept").unwrap_or_default();
@@ -232,7 +226,6 @@ fn two_forms_of_an_index_are_kept_apart_even_where_the_registry_does_not_say_tha
 }
 
 #[test]
-#[ignore = "the relay does not ask the cache yet"]
 fn a_registrys_cookie_goes_to_nobody_who_did_not_fetch() {
     let world = World::new(|_, _| answer(&format!("{FILE}Set-Cookie: id=first\r\n"), b"a file"));
     let url = world.url("npm.example", "/tiny/-/tiny-1.0.0.tgz");
@@ -256,7 +249,6 @@ fn a_registrys_cookie_goes_to_nobody_who_did_not_fetch() {
 }
 
 #[test]
-#[ignore = "the relay does not ask the cache yet"]
 fn a_registry_that_fails_is_stood_in_for() {
     let world = World::new(|_, request| match request.header("if-none-match") {
         None => answer("Cache-Control: max-age=0\r\nETag: \"1\"\r\n", b"an index"),

@@ -23,7 +23,7 @@ enum Kind {
     /// The cache has nothing to do with it.
     Pass,
     /// It may change what is stored (RFC 9111 §4.4).
-    Change(Arc<Cache>, String, Method),
+    Change(Arc<Cache>, String, Method, u16),
     /// What it brings may be stored.
     Store(Box<Storing>),
 }
@@ -56,9 +56,9 @@ impl Errand {
     }
 
     /// For a method that is no use of what is stored.
-    pub(super) fn other(cache: &Arc<Cache>, uri: String, method: &Method) -> Self {
+    pub(super) fn other(cache: &Arc<Cache>, uri: String, method: &Method, worker: u16) -> Self {
         let kind = if invalidate::is_unsafe(method) {
-            Kind::Change(cache.clone(), uri, method.clone())
+            Kind::Change(cache.clone(), uri, method.clone(), worker)
         } else {
             Kind::Pass
         };
@@ -100,10 +100,10 @@ impl Errand {
             (Kind::Store(storing), Some(status)) if received.upgraded.is_none() => {
                 Ok(storing.settle(received, status, guarded, life))
             }
-            (Kind::Change(cache, uri, method), status) => {
+            (Kind::Change(cache, uri, method, worker), status) => {
                 let (code, headers) = (response.status(), response.headers());
                 for uri in invalidate::invalidated(&method, code, &uri, headers) {
-                    cache.invalidate(&uri);
+                    cache.invalidate(&uri, worker);
                 }
                 Ok(Settled::Answer(Answer { received, status }))
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cache::contents::Filler;
 use crate::cache::range::{Part, Parts};
-use crate::cache::{Cache, Contents, Stored};
+use crate::cache::{Cache, Contents, Epoch, Stored};
 use crate::lifeline::Lifeline;
 use crate::message::Body;
 
@@ -15,8 +15,10 @@ pub(super) struct Fill {
     pub(super) worker: u16,
     pub(super) stored: Arc<Stored>,
     pub(super) filler: Filler,
-    /// Where it is a part of a representation: which, the parts that are there already, and the epoch it was asked for in.
-    pub(super) part: Option<(Parts, Part, u64)>,
+    /// When it was asked for.
+    pub(super) epoch: Epoch,
+    /// Where it is a part of a representation: the parts that are there already, and which one it is.
+    pub(super) part: Option<(Parts, Part)>,
 }
 
 /// Fills in a task of its own. A content that breaks off, that is too large, or that nobody waits for any more is taken out
@@ -28,29 +30,31 @@ pub(super) fn fill(life: &Lifeline, filling: Fill, body: Body) {
             worker,
             stored,
             filler,
+            epoch,
             part,
         } = filling;
-        let whole_already = part.is_none();
-        let whole = pour(&cache, &stored, filler, body, whole_already).await;
+        let is_stored = part.is_none();
+        let whole = pour(&cache, &stored, filler, body, is_stored).await;
         match part {
-            None if whole => cache.completed(&stored),
+            None if whole => cache.completed(&stored, epoch),
             None => {
                 cache.tally(worker).cut_short.bump();
                 cache.forget(&stored);
             }
-            Some((parts, part, epoch)) if whole => keep_part(&cache, &stored, &parts, &part, epoch),
+            Some((parts, part)) if whole => keep_part(&cache, &stored, &parts, &part, epoch),
             Some(_) => cache.tally(worker).cut_short.bump(),
         }
     });
 }
 
-/// Whether all of it came. Dropped, the filler tells the readers that it did not.
+/// Whether all of it came. Dropped, the filler tells the readers that it did not. `is_stored`: it is found in the cache already, as
+/// far as it has come.
 async fn pour(
     cache: &Cache,
     stored: &Arc<Stored>,
     mut filler: Filler,
     mut body: Body,
-    weighs: bool,
+    is_stored: bool,
 ) -> bool {
     loop {
         let frame = tokio::select! {
@@ -64,28 +68,33 @@ async fn pour(
             Some(Ok(frame)) => frame,
             Some(Err(_)) => return false,
         };
-        match frame.into_data() {
-            Ok(data) => {
-                if filler.push(data).await.is_err() {
-                    return false;
-                }
-                if weighs && filler.is_passing() {
-                    // Who reads it goes on; nobody new finds it.
-                    cache.forget(stored);
-                } else if weighs {
-                    cache.grew(stored);
-                }
-            }
+        let data = match frame.into_data() {
+            Ok(data) => data,
             Err(frame) => {
                 let trailers = frame.into_trailers().ok();
                 return filler.finish(trailers, stored).await.is_ok();
             }
+        };
+        if is_stored
+            && filler.needs_disk(data.len() as u64)
+            && let Some(writer) = cache.spill(stored)
+        {
+            filler.spill_to(writer);
+        }
+        if filler.push(data).await.is_err() {
+            return false;
+        }
+        if is_stored && filler.is_passing() {
+            // Who reads it goes on; nobody new finds it.
+            cache.forget(stored);
+        } else if is_stored {
+            cache.grew(stored);
         }
     }
 }
 
 /// Stores a part that has come whole, together with those that were there.
-fn keep_part(cache: &Cache, stored: &Arc<Stored>, parts: &Parts, part: &Part, epoch: u64) {
+fn keep_part(cache: &Cache, stored: &Arc<Stored>, parts: &Parts, part: &Part, epoch: Epoch) {
     let pieces = stored.contents.pieces().unwrap_or_default();
     let Some(parts) = parts.with_run(part.range.start, pieces) else {
         return;

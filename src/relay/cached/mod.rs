@@ -6,6 +6,7 @@ mod answer;
 mod errand;
 mod fill;
 mod partial;
+mod purging;
 mod question;
 mod refresh;
 mod storing;
@@ -15,6 +16,7 @@ pub(super) use errand::{Errand, Settled};
 
 use http::request::Parts;
 
+use self::purging::{check_right, is_purge};
 use self::question::{Found, Question};
 use super::recording::Recording;
 use super::{Caller, Destination, Refusal, Relay};
@@ -61,6 +63,12 @@ impl Relay {
             let allowance = allowance.clone();
             let question = Question::new((head, body), to, &allowance, permit.is_some());
             let found = match self.parts.cache() {
+                Some(cache) if is_purge(&cache, &head.method) => {
+                    check_right(&cache, recording.intent())?;
+                    self.take_up(&allowance, caller, purpose, recording)?;
+                    let answer = question.purge(&cache).await;
+                    return Ok(Consulted::Answered(allowance, answer));
+                }
                 Some(cache) => {
                     let (worker, now) = (self.parts.worker, recording.time());
                     question.ask(&cache, worker, purpose, now).await

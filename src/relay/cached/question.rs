@@ -38,6 +38,8 @@ pub(super) enum Found {
 /// One request, as the cache sees it.
 pub(super) struct Question<'a> {
     method: &'a Method,
+    /// As the client sent them.
+    asked: &'a HeaderMap,
     /// As the origin would get them: after the rule's filters.
     headers: Cow<'a, HeaderMap>,
     has_content: bool,
@@ -64,6 +66,7 @@ impl<'a> Question<'a> {
         };
         Self {
             method: &head.method,
+            asked: &head.headers,
             headers,
             has_content: !body.is_end_stream(),
             to,
@@ -88,7 +91,7 @@ impl<'a> Question<'a> {
             cache.tally(worker).bypassed.bump();
         }
         if !is_read(self.method) {
-            return Found::Ask(Errand::other(cache, uri, self.method));
+            return Found::Ask(Errand::other(cache, uri, self.method, worker));
         }
         if let Some(why) = why {
             return Found::Ask(Errand::bypass(why));
@@ -128,7 +131,7 @@ impl<'a> Question<'a> {
     }
 
     /// The effective URI, without the parameters that the rule takes out of the key.
-    fn uri(&self) -> String {
+    pub(super) fn uri(&self) -> String {
         let to = self.to;
         let scheme = if to.secure { "https" } else { "http" };
         let authority = to.authority.without_default_port(default_port(to.secure));
@@ -136,12 +139,15 @@ impl<'a> Question<'a> {
         format!("{scheme}://{authority}{path}")
     }
 
-    /// What belongs to the key beside the URI: what the rule names, what may change the response although `Vary` seldom says
-    /// so, and how the origin was verified.
+    /// What belongs to the key beside the URI: what the rule names or sets, what may change the response although `Vary` seldom
+    /// says so, and how the origin was verified.
     fn extras(&self) -> String {
         let obligations = &self.allowance.obligations;
         let mut extras = obligations.cache.extras(&self.headers);
         partition::add_routing(&mut extras, &self.headers);
+        if let Cow::Owned(sent) = &self.headers {
+            partition::add_set(&mut extras, self.asked, sent);
+        }
         let intercept = obligations.intercept.as_ref().filter(|_| self.to.secure);
         for pin in intercept
             .map(|intercept| &*intercept.pins)
@@ -301,6 +307,7 @@ impl Asking<'_> {
 
     fn errand(self, candidates: Candidates, fwd: Fwd, lead: Option<Lead>) -> Errand {
         let headers = self.question.headers.into_owned();
+        let epoch = self.cache.epoch(self.key.uri());
         let storing = Storing {
             cache: self.cache.clone(),
             worker: self.worker,
@@ -313,7 +320,7 @@ impl Asking<'_> {
             candidates,
             lead,
             requested: self.now,
-            epoch: self.cache.epoch(),
+            epoch,
         };
         Errand::store(storing, fwd)
     }

@@ -254,3 +254,105 @@ fn purging_is_for_those_who_may() {
     egret.ask(&plain(&url));
     assert_eq!(origin.requests().len(), before + 1, "it was there still");
 }
+
+#[test]
+fn what_could_be_read_in_two_ways_leaves_nothing_in_the_cache() {
+    let framed = |name: &str, lines: &str, body: &str| {
+        row(
+            name,
+            "9112 §6.3",
+            [
+                get()
+                    .answer(200, format!("{FRESH}\n{lines}"))
+                    .carrying(body)
+                    .status(502)
+                    .never("evil"),
+                get().answer(200, FRESH).carrying("page").body("page"),
+                get().body("page"),
+            ],
+        )
+    };
+    run(vec![
+        framed(
+            "an answer with two kinds of length",
+            "Content-Length: 4\nTransfer-Encoding: chunked",
+            "4\r\nevil\r\n0\r\n\r\n",
+        ),
+        framed(
+            "an answer with two lengths",
+            "Content-Length: 4\nContent-Length: 24",
+            "evilHTTP/1.1 200 OK\r\n\r\n",
+        ),
+        framed(
+            "an answer with a coding that nobody knows",
+            "Content-Length: 4\nTransfer-Encoding: evil, chunked",
+            "evil",
+        ),
+    ]);
+}
+
+#[test]
+fn a_request_within_a_request_brings_nothing_into_the_cache() {
+    let egret = Egret::start(&caching());
+    let origin = Origin::http(|request| match request.method.as_str() {
+        "GET" => fresh(request.header("x-evil").unwrap_or("page")),
+        _ => ok(b"posted"),
+    });
+    let url = origin.url("/one");
+    let inner = crate::support::get(&url, "X-Evil: evil\r\n");
+    let ambiguous = [
+        format!(
+            "Content-Length: {}\r\nTransfer-Encoding: chunked",
+            inner.len() + 5
+        ),
+        format!("Content-Length: 0\r\nContent-Length: {}", inner.len()),
+        "Transfer-Encoding: chunked, evil".to_owned(),
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity".to_owned(),
+        format!("Content-Length: +{}", inner.len()),
+    ];
+    for lines in ambiguous {
+        let mut wire = egret.connect();
+        let url = origin.url("/post");
+        wire.send(
+            format!("POST {url} HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n0\r\n\r\n{inner}").as_bytes(),
+        );
+        assert_eq!(wire.response("POST").status, 400, "{lines}");
+        assert!(
+            origin.requests().is_empty(),
+            "{lines}: {:?}",
+            origin.requests()
+        );
+    }
+    // One that is whole is content, and no more.
+    let length = inner.len();
+    let post = format!(
+        "POST {} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{inner}",
+        origin.url("/post")
+    );
+    assert_eq!(egret.ask(&post).text(), "posted");
+    for _ in 0..2 {
+        assert_eq!(egret.ask(&plain(&url)).text(), "page");
+    }
+    assert_eq!(origin.requests().len(), 2, "the post, and one page");
+}
+
+#[test]
+fn what_a_rule_sets_is_part_of_the_key() {
+    let rule = |team: &str| {
+        format!(
+            "name = \"{team}\"\nallow = {{ headers = {{ request = {{ set = {{ x-team = \"{team}\" }} }} }} }}\n\
+             address = \"127.0.0.0/8\"\nheader = {{ x-who = \"{team}\" }}"
+        )
+    };
+    let config = Config::closed().rule(&rule("a")).rule(&rule("b")).cache();
+    let egret = Egret::start(&config);
+    let origin = Origin::http(|request| fresh(request.header("x-team").unwrap_or_default()));
+    for _ in 0..2 {
+        for team in ["a", "b"] {
+            let lines = format!("X-Who: {team}\r\n");
+            let answer = egret.ask(&crate::support::get(&origin.url("/one"), &lines));
+            assert_eq!(answer.text(), team);
+        }
+    }
+    assert_eq!(origin.requests().len(), 2);
+}
