@@ -38,6 +38,7 @@ mod hello;
 mod hostile;
 mod http2;
 mod http2_floods;
+mod idle_origin;
 mod inject;
 mod intercept;
 mod intercept_clients;
