@@ -70,7 +70,7 @@ impl Trusted {
 
 impl Provenance {
     /// A request of which nothing is said but who sent it.
-    fn of(peer: IpAddr) -> Self {
+    pub(super) fn of(peer: IpAddr) -> Self {
         Self {
             client: peer,
             port: None,
