@@ -4,6 +4,7 @@
 mod answer;
 pub mod body;
 pub mod buffer;
+pub mod compress;
 mod error_pages;
 pub mod forwarded;
 pub mod hop;
