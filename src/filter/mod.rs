@@ -2,7 +2,6 @@
 //! Decides nothing (policy) and knows no connection.
 //! Start at [`Filter`]; [`table::FILTERS`] lists them.
 
-pub mod compress;
 mod headers;
 mod hsts;
 mod inject;
