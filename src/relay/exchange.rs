@@ -17,8 +17,8 @@ use super::upgrade::{self, Asked};
 use super::way::{Judging, Way};
 use super::{Caller, Destination, Refusal, Relay, filtered, throttle};
 use crate::cache::CacheStatus;
-use crate::message::compress::Plan;
 use crate::gate::{Intent, Judged, Seen};
+use crate::message::compress::Plan;
 use crate::message::{
     Answer as Page, Body, ProxyError, Reply, buffer, hop, normal_path, other_reading,
 };

@@ -57,6 +57,7 @@ mod proxy_protocol;
 mod records;
 mod registries;
 mod reload;
+mod reverse;
 mod rules;
 mod socks;
 mod support;
