@@ -14,8 +14,8 @@ use tokio_rustls::TlsConnector;
 use crate::http2::{self, Peer, request};
 use crate::support::{
     Authority, Client, Config, Egret, Origin, Outcome, Wire, base64, connect, contains, get, ok,
-    program, run, said, until,
-, pipe};
+    pipe, program, run, said, until,
+};
 
 const HOSTS: &[&str] = &["proxy.test", "localhost", "127.0.0.1"];
 

@@ -64,11 +64,19 @@ fn a_request_goes_where_its_route_says_and_is_recorded_so() {
         ("/api/v1/orders/", "orders"),
     ] {
         let response = ask(&egret, &get("api.example", path, ""));
-        assert_eq!((response.status, response.text().as_str()), (200, answer), "{path}");
+        assert_eq!(
+            (response.status, response.text().as_str()),
+            (200, answer),
+            "{path}"
+        );
     }
     let seen = users.wait_request(1);
     assert_eq!(seen.target, "/api/v1/users/7?full=1");
-    assert_eq!(seen.header("host"), Some("api.example"), "the client's host is kept");
+    assert_eq!(
+        seen.header("host"),
+        Some("api.example"),
+        "the client's host is kept"
+    );
     let lost = ask(&egret, &get("api.example", "/elsewhere", ""));
     assert_eq!(lost.status, 404);
     assert_eq!(lost.proxy_error(), Some("destination_not_found"));
@@ -103,7 +111,10 @@ fn routes_answer_redirect_and_close_for_maintenance_by_themselves() {
     assert_eq!((fine.status, fine.text().as_str()), (200, "fine"));
     let moved = ask(&egret, &get("www.example", "/old/a%2Fb?x=1", ""));
     assert_eq!(moved.status, 308);
-    assert_eq!(moved.header("location"), Some("https://www.example/old/a%2Fb?x=1"));
+    assert_eq!(
+        moved.header("location"),
+        Some("https://www.example/old/a%2Fb?x=1")
+    );
     let closed = ask(&egret, &get("www.example", "/shop/", ""));
     assert_eq!(closed.status, 503);
     assert_eq!(closed.header("retry-after"), Some("600"));
@@ -113,7 +124,10 @@ fn routes_answer_redirect_and_close_for_maintenance_by_themselves() {
 #[test]
 fn what_a_client_says_of_itself_is_not_believed_and_what_a_trusted_proxy_says_is() {
     let app = says("app");
-    let tables = format!("[[route]]\nto = \"app\"\n{}", upstream("app", &[app.address], ""));
+    let tables = format!(
+        "[[route]]\nto = \"app\"\n{}",
+        upstream("app", &[app.address], "")
+    );
     let lines = "X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=203.0.113.9\r\n";
     let egret = Egret::start(&reverse("", &tables));
     ask(&egret, &get("www.example", "/a", lines));
@@ -125,7 +139,10 @@ fn what_a_client_says_of_itself_is_not_believed_and_what_a_trusted_proxy_says_is
     let trusting = Egret::start(&reverse("trusted-proxies = [\"127.0.0.0/8\"]", &tables));
     ask(&trusting, &get("www.example", "/b", lines));
     let seen = app.wait_request(1);
-    assert_eq!(seen.header("x-forwarded-for"), Some("198.51.100.7, 127.0.0.1"));
+    assert_eq!(
+        seen.header("x-forwarded-for"),
+        Some("198.51.100.7, 127.0.0.1")
+    );
     assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
     let record = trusting.wait_record("the request", |record| record["path"] == "/b");
     let client = record["client"].as_str().unwrap_or_default();
@@ -177,12 +194,19 @@ fn a_gateway_asks_who_a_client_is_as_an_origin_does_and_keeps_the_password_to_it
         .output()
         .unwrap();
     let users = crate::support::said(&hash);
-    let tables = format!("[[route]]\nto = \"app\"\n{}", upstream("app", &[app.address], ""));
+    let tables = format!(
+        "[[route]]\nto = \"app\"\n{}",
+        upstream("app", &[app.address], "")
+    );
     let config = reverse("auth = [{ basic = { file = \"users\" } }]", &tables);
     let egret = Egret::start_with(&[("users", &users)], &config);
     let asked = ask(&egret, &get("www.example", "/", ""));
     assert_eq!(asked.status, 401);
-    assert!(asked.header("www-authenticate").is_some_and(|value| value.starts_with("Basic")));
+    assert!(
+        asked
+            .header("www-authenticate")
+            .is_some_and(|value| value.starts_with("Basic"))
+    );
     assert_eq!(asked.header("proxy-authenticate"), None);
     let credentials = crate::support::base64("alice:secret");
     let line = format!("Authorization: Basic {credentials}\r\n");
@@ -204,7 +228,8 @@ fn an_endpoint_that_can_not_be_reached_costs_no_client_anything() {
     for request in 0..20 {
         // Also what is not idempotent: nothing of it was sent.
         let method = if request % 2 == 0 { "GET" } else { "POST" };
-        let text = format!("{method} /{request} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        let text =
+            format!("{method} /{request} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
         assert_eq!(ask(&egret, &text).status, 200, "{text}");
     }
     let retried = egret.wait_record("a retry", |record| record["tries"] == 2);
@@ -232,7 +257,10 @@ fn a_response_that_counts_as_a_failure_is_asked_for_elsewhere_where_that_is_safe
     assert!(!broken.requests().is_empty());
     let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
     let statuses: Vec<u16> = (0..4).map(|_| ask(&egret, post).status).collect();
-    assert!(statuses.contains(&503), "what is not idempotent is not sent twice: {statuses:?}");
+    assert!(
+        statuses.contains(&503),
+        "what is not idempotent is not sent twice: {statuses:?}"
+    );
 }
 
 #[test]
@@ -257,24 +285,40 @@ fn a_sticky_client_stays_at_its_endpoint_and_is_given_another_when_that_is_gone(
     let addresses: Vec<SocketAddr> = origins.iter().map(|origin| origin.address).collect();
     let table = |endpoints: &[SocketAddr]| {
         let lines = "balance = \"round-robin\"\nsticky = { cookie = \"at\", secret = { file = \"secret\" } }";
-        format!("[[route]]\nto = \"app\"\n{}", upstream("app", endpoints, lines))
+        format!(
+            "[[route]]\nto = \"app\"\n{}",
+            upstream("app", endpoints, lines)
+        )
     };
     let files = [("secret", "0123456789abcdef0123456789abcdef")];
     let egret = Egret::start_with(&files, &reverse("", &table(&addresses)));
     let first = ask(&egret, &get("a", "/", ""));
-    let set = first.header("set-cookie").expect("a cookie is set").to_owned();
+    let set = first
+        .header("set-cookie")
+        .expect("a cookie is set")
+        .to_owned();
     for word in ["HttpOnly", "SameSite=", "at="] {
         assert!(set.contains(word), "{set}");
     }
     let cookie = set.split(';').next().unwrap_or_default();
     for _ in 0..9 {
-        let again = ask(&egret, &get("a", "/", &format!("Cookie: x=y; {cookie}\r\n")));
+        let again = ask(
+            &egret,
+            &get("a", "/", &format!("Cookie: x=y; {cookie}\r\n")),
+        );
         assert_eq!(again.text(), first.text());
-        assert_eq!(again.header("set-cookie"), None, "a client that has it needs no other");
+        assert_eq!(
+            again.header("set-cookie"),
+            None,
+            "a client that has it needs no other"
+        );
     }
     let forged = cookie.replace("at=", "at=A");
     let other = ask(&egret, &get("a", "/", &format!("Cookie: {forged}\r\n")));
-    assert!(other.header("set-cookie").is_some(), "what was not signed is not believed");
+    assert!(
+        other.header("set-cookie").is_some(),
+        "what was not signed is not believed"
+    );
 }
 
 #[test]
@@ -303,7 +347,10 @@ fn a_weighted_split_and_a_field_send_requests_to_a_canary() {
     };
     assert_eq!(count("X-Canary: yes\r\n", "canary"), 200);
     let share = count("", "canary");
-    assert!((20..=80).contains(&share), "a quarter of 200, more or less: {share}");
+    assert!(
+        (20..=80).contains(&share),
+        "a quarter of 200, more or less: {share}"
+    );
 }
 
 #[test]
@@ -331,9 +378,15 @@ fn a_path_that_may_mean_another_route_is_refused_and_a_harmless_one_passes_as_it
 #[test]
 fn a_gateway_takes_no_request_of_a_proxys() {
     let app = says("app");
-    let tables = format!("[[route]]\nto = \"app\"\n{}", upstream("app", &[app.address], ""));
+    let tables = format!(
+        "[[route]]\nto = \"app\"\n{}",
+        upstream("app", &[app.address], "")
+    );
     let egret = Egret::start(&reverse("", &tables));
-    let connect = ask(&egret, "CONNECT db.example:5432 HTTP/1.1\r\nHost: db.example:5432\r\n\r\n");
+    let connect = ask(
+        &egret,
+        "CONNECT db.example:5432 HTTP/1.1\r\nHost: db.example:5432\r\n\r\n",
+    );
     assert_eq!(connect.status, 400);
     // The authority of an absolute target counts, not Host (RFC 9112 §3.2.2).
     let absolute = "GET http://www.example/x HTTP/1.1\r\nHost: other.example\r\n\r\n";
@@ -349,8 +402,10 @@ fn responses_are_cached_behind_routes_and_apart_for_each_upstream() {
         let number = counted.fetch_add(1, Ordering::SeqCst);
         let body = format!("answer {number}");
         let length = body.len();
-        format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: {length}\r\n\r\n{body}")
-            .into_bytes()
+        format!(
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
     });
     let tables = format!(
         "[[route]]\nto = \"app\"\n[cache]\nmemory = \"16MiB\"\n{}",
@@ -359,7 +414,10 @@ fn responses_are_cached_behind_routes_and_apart_for_each_upstream() {
     let egret = Egret::start(&reverse("", &tables));
     let first = ask(&egret, &get("www.example", "/page", ""));
     let second = ask(&egret, &get("www.example", "/page", ""));
-    assert_eq!((first.text(), second.text()), ("answer 0".into(), "answer 0".into()));
+    assert_eq!(
+        (first.text(), second.text()),
+        ("answer 0".into(), "answer 0".into())
+    );
     let status = second.header("cache-status").unwrap_or_default();
     assert!(status.contains("hit"), "{status}");
     assert_eq!(app.requests().len(), 1);
@@ -386,13 +444,17 @@ fn a_copy_of_a_request_goes_to_the_mirror_and_nobody_waits_for_it() {
     let post = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
     assert_eq!(ask(&egret, post).text(), "app");
     let copy = shadow.wait_request(0);
-    assert_eq!((copy.method.as_str(), copy.body.as_slice()), ("POST", &b"body"[..]));
+    assert_eq!(
+        (copy.method.as_str(), copy.body.as_slice()),
+        ("POST", &b"body"[..])
+    );
     assert_eq!(app.wait_request(1).body, b"body");
 }
 
 #[test]
 fn an_operators_page_takes_the_place_of_an_error_and_not_of_an_origins_answer() {
-    let missing = Origin::http(|_| b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nown".to_vec());
+    let missing =
+        Origin::http(|_| b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nown".to_vec());
     let (_socket, dead) = nobody();
     let tables = format!(
         "[[route]]\npath = \"/dead\"\nto = \"dead\"\nerror-pages = {{ 5xx = \"sorry.html\" }}\n\
@@ -410,7 +472,12 @@ fn an_operators_page_takes_the_place_of_an_error_and_not_of_an_origins_answer() 
 
 #[test]
 fn a_response_is_compressed_for_who_takes_it() {
-    let text: &'static [u8] = Box::leak("all work and no play ".repeat(200).into_bytes().into_boxed_slice());
+    let text: &'static [u8] = Box::leak(
+        "all work and no play "
+            .repeat(200)
+            .into_bytes()
+            .into_boxed_slice(),
+    );
     let app = Origin::http(move |_| {
         let mut answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: \"a\"\r\nContent-Length: {}\r\n\r\n",
@@ -438,7 +505,10 @@ fn a_response_is_compressed_for_who_takes_it() {
 fn a_websocket_passes_to_an_endpoint() {
     let app = Origin::scripted(|wire| {
         let Ok(head) = wire.try_head() else { return };
-        assert!(head.to_ascii_lowercase().contains("upgrade: websocket"), "{head}");
+        assert!(
+            head.to_ascii_lowercase().contains("upgrade: websocket"),
+            "{head}"
+        );
         wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
         while let Ok(bytes) = wire.try_some() {
             if wire.try_send(&bytes).is_err() {
@@ -446,7 +516,10 @@ fn a_websocket_passes_to_an_endpoint() {
             }
         }
     });
-    let tables = format!("[[route]]\nto = \"app\"\n{}", upstream("app", &[app.address], ""));
+    let tables = format!(
+        "[[route]]\nto = \"app\"\n{}",
+        upstream("app", &[app.address], "")
+    );
     let egret = Egret::start(&reverse("", &tables));
     let mut wire = Wire::connect(egret.address("web"));
     let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
@@ -479,7 +552,9 @@ fn the_room_in_an_upstream_is_bounded_and_so_is_the_queue_for_it() {
     assert_eq!(full.proxy_error(), Some("connection_limit_reached"));
     release.send(()).unwrap();
     assert_eq!(first.response("GET").text(), "done");
-    until("there is room again", || ask(&egret, &get("a", "/", "")).status == 200);
+    until("there is room again", || {
+        ask(&egret, &get("a", "/", "")).status == 200
+    });
 }
 
 #[test]
