@@ -59,6 +59,7 @@ mod registries;
 mod reload;
 mod reverse;
 mod rules;
+mod samples;
 mod socks;
 mod support;
 mod websocket_h2;
