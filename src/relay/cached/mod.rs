@@ -61,8 +61,7 @@ impl Relay {
         loop {
             let allowance = permit.as_ref().map_or(grant.allowance(), Permit::allowance);
             let allowance = allowance.clone();
-            let variables = recording.variables();
-            let terms = (&allowance, &variables);
+            let terms = (&allowance, &recording.variables());
             let question = Question::new((head, body), to, terms, permit.is_some());
             let found = match self.parts.cache() {
                 Some(cache) if is_purge(&cache, &head.method) => {
