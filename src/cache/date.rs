@@ -100,7 +100,7 @@ fn is_day(text: &str, longest: usize) -> Option<()> {
             .is_some_and(|short| short.eq_ignore_ascii_case(text)),
         _ => name.eq_ignore_ascii_case(text),
     };
-    DAYS.iter().any(|name| fits(&name)).then_some(())
+    DAYS.iter().any(fits).then_some(())
 }
 
 fn is_gmt(text: &str) -> Option<()> {

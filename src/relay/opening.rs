@@ -113,11 +113,7 @@ async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)>
     tunnel.bandwidth = permit.obligations().bandwidth;
     tunnel.recording.allowed(permit.allowance());
     let Some(intercept) = permit.obligations().intercept.clone() else {
-        let Some(failure) = absent else {
-            return Some((tunnel, client));
-        };
-        deny(tunnel, client, &Refusal::Failed(failure), hello.is_some()).await;
-        return None;
+        return unless_absent(absent, (tunnel, client), hello.is_some()).await;
     };
     // There: the obligations were just checked. What a rule intercepts is never relayed unseen for want of it.
     let means = tunnel.parts.interception()?;
@@ -132,6 +128,19 @@ async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)>
         absent,
     };
     session.carry(client).await
+}
+
+/// What is not looked into needs an origin: a tunnel without one ends.
+pub(super) async fn unless_absent(
+    absent: Option<Failure>,
+    (tunnel, client): (Tunnel, Stream),
+    tls: bool,
+) -> Option<(Tunnel, Stream)> {
+    let Some(failure) = absent else {
+        return Some((tunnel, client));
+    };
+    deny(tunnel, client, &Refusal::Failed(failure), tls).await;
+    None
 }
 
 /// What the tunnel begins with; or why it ended before it began.

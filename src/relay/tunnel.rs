@@ -57,6 +57,42 @@ enum Opened {
     Own(Arc<Interception>),
 }
 
+impl Opened {
+    fn opening(self, mut tunnel: Tunnel) -> Opening {
+        let (permit, peer, absent) = match self {
+            Self::Own(means) => {
+                return Opening {
+                    local: None,
+                    way: Way::Own(Box::new((tunnel, means))),
+                };
+            }
+            Self::Origin(origin, peer, permit) => {
+                tunnel.recording.origin(peer);
+                tunnel.bandwidth = permit.obligations().bandwidth;
+                tunnel.origin = origin;
+                (permit, peer, None)
+            }
+            Self::Absent(failure, peer, permit) => {
+                // A reload judges it again by the address that it was permitted for.
+                if let Some(flow) = tunnel.recording.flow() {
+                    flow.origin.set(Some(peer));
+                }
+                (permit, peer, Some(failure))
+            }
+        };
+        let tcp = tunnel.origin.as_tcp();
+        Opening {
+            local: tcp.and_then(|tcp| tcp.local_addr().ok()),
+            way: Way::Origin(Box::new(Reached {
+                tunnel,
+                permit,
+                peer,
+                absent,
+            })),
+        }
+    }
+}
+
 /// In place of a connection that is not there (yet, or any more).
 fn nowhere() -> Stream {
     Stream::boxed(tokio::io::empty())
@@ -100,7 +136,7 @@ impl Relay {
                 }));
             }
         };
-        let mut tunnel = Tunnel {
+        let tunnel = Tunnel {
             parts: self.parts.clone(),
             service: caller.service.clone(),
             client: caller.client,
@@ -110,38 +146,7 @@ impl Relay {
             headers: headers.map(to_keep),
             generation,
         };
-        Ok(match opened {
-            Opened::Own(means) => Opening {
-                local: None,
-                way: Way::Own(Box::new((tunnel, means))),
-            },
-            Opened::Origin(origin, peer, permit) => {
-                tunnel.recording.origin(peer);
-                tunnel.bandwidth = permit.obligations().bandwidth;
-                let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
-                tunnel.origin = origin;
-                let way = Way::Origin(Box::new(Reached {
-                    tunnel,
-                    permit,
-                    peer,
-                    absent: None,
-                }));
-                Opening { local, way }
-            }
-            Opened::Absent(failure, peer, permit) => {
-                // A reload judges it again by the address that it was permitted for.
-                if let Some(flow) = tunnel.recording.flow() {
-                    flow.origin.set(Some(peer));
-                }
-                let way = Way::Origin(Box::new(Reached {
-                    tunnel,
-                    permit,
-                    peer,
-                    absent: Some(failure),
-                }));
-                Opening { local: None, way }
-            }
-        })
+        Ok(opened.opening(tunnel))
     }
 
     /// Policy is not asked: nothing leaves the process. Who is known here is, as for any other tunnel.

@@ -59,7 +59,10 @@ impl Relay {
             permit = Some(self.vet(&grant, caller, recording, headers).await?);
         }
         loop {
-            let allowance = permit.as_ref().map_or(grant.allowance(), Permit::allowance);
+            let allowance = match &permit {
+                Some(permit) => permit.allowance(),
+                None => grant.allowance(),
+            };
             let allowance = allowance.clone();
             let terms = (&allowance, &recording.variables());
             let question = Question::new((head, body), to, terms, permit.is_some());

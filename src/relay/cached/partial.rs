@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::answer::reading;
 use super::errand::Settled;
@@ -10,7 +10,7 @@ use super::fill::{Fill, fill};
 use super::storing::{Storing, passing};
 use crate::cache::range::{self, Parts};
 use crate::cache::storable::Unstorable;
-use crate::cache::{CacheStatus, Contents, Stored};
+use crate::cache::{CacheStatus, Contents};
 use crate::lifeline::Lifeline;
 use crate::pool::Received;
 
@@ -29,11 +29,7 @@ impl Storing {
         let Some(part) = range::part_of(code, fields) else {
             return self.not_stored(received, status, Unstorable::Part);
         };
-        let is_had = |stored: &Arc<Stored>| {
-            let same = range::may_combine(&stored.headers, fields, stored.freshness.received);
-            same && stored.contents.as_parts().is_none()
-        };
-        if self.candidates.selected().is_some_and(is_had) {
+        if self.has_whole(fields) {
             return self.not_stored(received, status, Unstorable::Known);
         }
         let before = self.candidates.selected().filter(|stored| {
@@ -73,19 +69,20 @@ impl Storing {
             part: Some((parts, part)),
         };
         fill(life, fill_it, body);
-        let body = reading(reader);
-        let response = Response::from_parts(head, body);
         let received = Received {
-            response,
+            response: Response::from_parts(head, reading(reader)),
             upgraded: None,
             delimited: true,
         };
-        passing(
-            received,
-            CacheStatus {
-                stored: true,
-                ..status
-            },
-        )
+        let stored = true;
+        passing(received, CacheStatus { stored, ..status })
+    }
+
+    /// Whether all is stored of what these are the fields of a part of.
+    fn has_whole(&self, fields: &HeaderMap) -> bool {
+        self.candidates.selected().is_some_and(|stored| {
+            let same = range::may_combine(&stored.headers, fields, stored.freshness.received);
+            same && stored.contents.as_parts().is_none()
+        })
     }
 }

@@ -296,13 +296,14 @@ impl Storing {
 
     /// Tells who waits whether what is stored now is for them too.
     fn land(&mut self, freshness: &Freshness) {
-        let Some(lead) = self.lead.take() else { return };
-        if freshness.no_cache || freshness.lifetime.is_zero() {
-            lead.alone();
-        } else if freshness.is_fresh(Timestamp::now()) {
-            lead.shared();
-        } else {
-            lead.unused();
+        let each_asks = freshness.no_cache || freshness.lifetime.is_zero();
+        let is_fresh = freshness.is_fresh(Timestamp::now());
+        match self.lead.take() {
+            Some(lead) if each_asks => lead.alone(),
+            Some(lead) if is_fresh => lead.shared(),
+            Some(lead) => lead.unused(),
+            None if is_fresh && !each_asks => self.cache.flights().shared(&self.key),
+            None => {}
         }
     }
 

@@ -17,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::Refusal;
-use super::opening::deny;
+use super::opening::{deny, unless_absent};
 use super::tunnel::Tunnel;
 use crate::addr::Authority;
 use crate::auth::Principal;
@@ -103,17 +103,12 @@ impl Session {
 
     /// Relays the tunnel untouched. It counts against the rule's rate now, as no request inside will.
     async fn splice(mut self, client: Stream) -> Option<(Tunnel, Stream)> {
-        if let Some(failure) = self.absent.take() {
-            let tls = self.hello.is_some();
-            deny(self.tunnel, client, &Refusal::Failed(failure), tls).await;
-            return None;
-        }
+        let (absent, tls) = (self.absent.take(), self.hello.is_some());
         let gate = &self.tunnel.service.gate;
         let intent = self.tunnel.recording.intent()?;
         match gate.charge(self.permit.allowance(), intent) {
-            Ok(()) => Some((self.tunnel, client)),
+            Ok(()) => unless_absent(absent, (self.tunnel, client), tls).await,
             Err(denial) => {
-                let tls = self.hello.is_some();
                 deny(self.tunnel, client, &Refusal::Denied(denial), tls).await;
                 None
             }
