@@ -50,10 +50,7 @@ const WRONG: &[(&str, &str)] = &[
         "to = \"app\"\npath = { regex = \"(\" }",
         "not a regular expression",
     ),
-    (
-        "to = \"app\"\npath = { glob = \"x\" }",
-        "\"regex\" is missing",
-    ),
+    ("to = \"app\"\npath = {}", "\"regex\" is missing"),
     ("to = \"app\"\nmethod = \"get\"", "case-sensitive"),
     ("to = \"app\"\nmethod = []", "no method is named"),
     (
