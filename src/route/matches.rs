@@ -5,7 +5,7 @@
 use super::conditions::Conditions;
 use super::path::PathPattern;
 use super::source::Ground;
-use crate::addr::HostPattern;
+use crate::addr::{Authority, HostPattern};
 use crate::fault::{Fault, Location, nearest};
 use crate::settings::{Located, Table};
 
@@ -100,6 +100,12 @@ fn read_host(item: &Located<String>, ground: Ground<'_>) -> Option<HostPattern> 
     };
     if item.value == "default" {
         return Some(HostPattern::Any);
+    }
+    if item.value.contains("://") || Authority::parse(&item.value, None).is_ok() {
+        return refuse(
+            format!("\"{}\" is more than a host", item.value),
+            "write the host alone: \"www.example.com\"; ports are those of the listener",
+        );
     }
     match HostPattern::parse(&item.value) {
         Ok(HostPattern::Glob(..)) => refuse(

@@ -12,7 +12,7 @@ use super::path::whole_regex;
 use super::readings::Readings;
 use crate::addr::{Authority, Host};
 use crate::fault::{Fault, Faults};
-use crate::message::{Target, normal_path};
+use crate::message::{Target, normal_path, other_reading};
 use crate::settings::{FromValue, Located, Table, Value};
 
 /// What changes on the way out. Nothing by default.
@@ -154,8 +154,17 @@ impl PathRewrite {
                     Some(path)
                 };
                 let path = of(readings.normal());
-                let other = readings.other().map(of);
-                if other.is_some_and(|other| other.is_some() != path.is_some()) {
+                let alike = readings
+                    .other()
+                    .is_none_or(|other| match (&path, of(other)) {
+                        // What is read otherwise must be read so afterwards too, and not be another path.
+                        (Some(path), Some(other)) => {
+                            *path == other || other_reading(path).is_some_and(|path| path == other)
+                        }
+                        (None, None) => true,
+                        (Some(_), None) | (None, Some(_)) => false,
+                    });
+                if !alike {
                     return Err(Unrewritable::Ambiguous);
                 }
                 Ok(path)

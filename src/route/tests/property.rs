@@ -194,12 +194,11 @@ fn host_rank(pattern: &str, host: &str) -> Option<(u8, Reverse<usize>)> {
     }
 }
 
+/// The kind, the segments that are written out, whether it is no glob, its letters, and the place of its text.
+type PathRank = (u8, Reverse<usize>, u8, Reverse<usize>, Option<usize>);
+
 /// Exact, then by the segments that are written out, with globs first; then expressions; then anything.
-fn path_rank(
-    pattern: &str,
-    path: &str,
-    first: Option<usize>,
-) -> Option<(u8, Reverse<usize>, u8, Reverse<usize>, Option<usize>)> {
+fn path_rank(pattern: &str, path: &str, first: Option<usize>) -> Option<PathRank> {
     let plain = |kind, segments| (kind, Reverse(segments), 1, Reverse(0), None);
     if pattern == "/*" {
         return Some(plain(3, 0));
