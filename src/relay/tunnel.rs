@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 
 use tokio::sync::watch;
 
-use super::opening::{Opening, Way};
+use super::opening::{Opening, Reached, Way};
 use super::parts::{Parts, Service};
 use super::recording::Recording;
 use super::{Caller, Interception, Refusal, Relay, throttle};
@@ -20,6 +20,7 @@ use crate::auth::{Credentials, Principal};
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::Body;
 use crate::policy::{Permit, Scheme};
+use crate::pool::Failure;
 use crate::report::{Flow, FlowKind};
 use crate::settings::ByteSize;
 use crate::stream::{Ended, Limits, Stream, duplex};
@@ -51,6 +52,8 @@ type Who<'a> = (Option<&'a HeaderMap>, Option<Credentials>);
 /// What is ready behind a tunnel.
 enum Opened {
     Origin(Stream, SocketAddr, Permit),
+    /// An origin that can not be reached, for which the cache may stand in.
+    Absent(Failure, SocketAddr, Permit),
     Own(Arc<Interception>),
 }
 
@@ -117,8 +120,26 @@ impl Relay {
                 tunnel.bandwidth = permit.obligations().bandwidth;
                 let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
                 tunnel.origin = origin;
-                let way = Way::Origin(Box::new((tunnel, permit, peer)));
+                let way = Way::Origin(Box::new(Reached {
+                    tunnel,
+                    permit,
+                    peer,
+                    absent: None,
+                }));
                 Opening { local, way }
+            }
+            Opened::Absent(failure, peer, permit) => {
+                // A reload judges it again by the address that it was permitted for.
+                if let Some(flow) = tunnel.recording.flow() {
+                    flow.origin.set(Some(peer));
+                }
+                let way = Way::Origin(Box::new(Reached {
+                    tunnel,
+                    permit,
+                    peer,
+                    absent: Some(failure),
+                }));
+                Opening { local: None, way }
             }
         })
     }
@@ -181,14 +202,26 @@ impl Relay {
             flow.state.set("connecting");
         }
         let start = tokio::time::Instant::now();
-        let (stream, peer) = self
-            .parts
-            .pool
-            .dial(&permit)
-            .await
-            .map_err(Refusal::Failed)?;
-        recording.edit(|record| record.connect = Some(start.elapsed()));
-        Ok(Opened::Origin(stream, peer, permit))
+        match self.parts.pool.dial(&permit).await {
+            Ok((stream, peer)) => {
+                recording.edit(|record| record.connect = Some(start.elapsed()));
+                Ok(Opened::Origin(stream, peer, permit))
+            }
+            Err(failure) => match permit.addresses().first().copied() {
+                Some(peer) if self.may_stand_in(&permit) => {
+                    Ok(Opened::Absent(failure, peer, permit))
+                }
+                Some(_) | None => Err(Refusal::Failed(failure)),
+            },
+        }
+    }
+
+    /// Whether requests inside a tunnel may be answered by the cache although its origin can not be reached (RFC 9111 §4.2.4): each
+    /// is judged by itself, and told inside where nothing that is stored may stand in.
+    fn may_stand_in(&self, permit: &Permit) -> bool {
+        let obligations = permit.obligations();
+        let is_seen = obligations.intercept.is_some() && self.parts.intercepts();
+        is_seen && obligations.cache.enabled && self.parts.cache().is_some()
     }
 }
 

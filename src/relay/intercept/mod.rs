@@ -23,7 +23,7 @@ use crate::addr::Authority;
 use crate::auth::Principal;
 use crate::gate::Seen;
 use crate::policy::{ClientCertificate, Hello, Intercept, Otherwise, Permit};
-use crate::pool::Key;
+use crate::pool::{Failure, Key};
 use crate::report::RequestId;
 use crate::stream::Stream;
 use crate::tls::connector::Pins;
@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) hello: Option<Arc<Hello>>,
     /// Whom the requests inside are for.
     pub(super) authority: Authority,
+    /// Why the origin can not be reached, where the cache may stand in for it.
+    pub(super) absent: Option<Failure>,
 }
 
 /// Whom the requests inside a tunnel are for: by the name in the ClientHello, where it was asked for by address.
@@ -100,7 +102,12 @@ impl Session {
     }
 
     /// Relays the tunnel untouched. It counts against the rule's rate now, as no request inside will.
-    async fn splice(self, client: Stream) -> Option<(Tunnel, Stream)> {
+    async fn splice(mut self, client: Stream) -> Option<(Tunnel, Stream)> {
+        if let Some(failure) = self.absent.take() {
+            let tls = self.hello.is_some();
+            deny(self.tunnel, client, &Refusal::Failed(failure), tls).await;
+            return None;
+        }
         let gate = &self.tunnel.service.gate;
         let intent = self.tunnel.recording.intent()?;
         match gate.charge(self.permit.allowance(), intent) {
@@ -181,6 +188,10 @@ impl Session {
 
     /// Handshakes with the origin first: its certificate decides ours, and a client is told nothing of an origin that fails.
     async fn meet_origin(&mut self, authority: &Authority) -> Origin {
+        if self.absent.is_some() {
+            // Each request inside tries for itself, unless something stored answers it.
+            return Origin::Ready(Spec::plain(&authority.host));
+        }
         let key = Key {
             secure: true,
             authority: authority.clone(),
