@@ -121,6 +121,10 @@ pub fn normal_path(path_and_query: &str) -> Cow<'_, str> {
 /// How an origin might read the path that [`normal_path`] made, where that is another path: encoded slashes as slashes, and
 /// without `;parameters`. Who is judged by paths is judged by both.
 pub fn other_reading(normal_path: &str) -> Option<String> {
+    // Most paths: nothing is encoded, nothing is a parameter.
+    if !normal_path.contains(['%', ';']) {
+        return None;
+    }
     let decoded = normal_path.replace("%2F", "/").replace("%5C", "/");
     let segments: Vec<&str> = decoded
         .split('/')

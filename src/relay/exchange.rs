@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use http::header::ACCEPT;
 use http::{HeaderMap, Request, StatusCode, Version};
 use tokio::sync::watch;
 
@@ -45,12 +46,13 @@ impl Relay {
         recording.note_request(request.method(), request.headers(), Some(&to.path));
         recording.edit(|record| record.authority = Some(to.authority.clone()));
         // What a refusal needs of the request: the client's preferences for the form of the answer.
-        let asked = accept_of(request.headers());
+        let accept = request.headers().get(ACCEPT).cloned();
         let attempt = self.attempt(request, (caller, to, purpose), &mut recording);
         match attempt.await {
             Ok(sent) => self.pass_back(sent, caller, recording),
             Err(refusal) => {
                 let close = matches!(refusal, Refusal::Trouble(_) | Refusal::Ended(_));
+                let asked = accept.map(|accept| (ACCEPT, accept)).into_iter().collect();
                 let response = recording.refuse(&refusal, Some(&to.authority), Some(&asked));
                 Reply {
                     response,
@@ -294,12 +296,4 @@ struct Sent {
     /// The fields that policy saw, where a tunnel may follow that has to be judged again.
     as_judged: Option<HeaderMap>,
     generation: watch::Receiver<u64>,
-}
-
-fn accept_of(headers: &HeaderMap) -> HeaderMap {
-    let mut asked = HeaderMap::new();
-    if let Some(accept) = headers.get(http::header::ACCEPT) {
-        asked.insert(http::header::ACCEPT, accept.clone());
-    }
-    asked
 }

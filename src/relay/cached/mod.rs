@@ -20,6 +20,7 @@ use self::purging::{check_right, is_purge};
 use self::question::{Found, Question};
 use super::recording::Recording;
 use super::{Caller, Destination, Refusal, Relay};
+use crate::addr::Host;
 use crate::message::Body;
 use crate::policy::{Allowance, Permit};
 
@@ -55,7 +56,9 @@ impl Relay {
         let headers = Some(&head.headers);
         let grant = self.admit(caller, recording, headers)?;
         let mut permit = None;
-        if !grant.is_settled() {
+        // An address needs no look-up: what is stored of a guarded one is not looked for twice.
+        let is_address = matches!(to.authority.host, Host::Addr(_));
+        if is_address || !grant.is_settled() {
             permit = Some(self.vet(&grant, caller, recording, headers).await?);
         }
         loop {
