@@ -225,7 +225,7 @@ impl Relay {
             let own = cache
                 .as_ref()
                 .and_then(|cache| cache.settings().name.as_deref());
-            let name = own.unwrap_or(caller.service.via.name());
+            let name = own.unwrap_or_else(|| caller.service.via.name());
             status.append(response.headers_mut(), name);
         }
         let response = match obligations.bandwidth {

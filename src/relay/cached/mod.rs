@@ -59,8 +59,8 @@ impl Relay {
             permit = Some(self.vet(&grant, caller, recording, headers).await?);
         }
         loop {
-            let allowance = permit.as_ref().map_or(grant.allowance(), Permit::allowance);
-            let allowance = allowance.clone();
+            let known = permit.as_ref().map(Permit::allowance);
+            let allowance = known.unwrap_or_else(|| grant.allowance()).clone();
             let question = Question::new((head, body), to, &allowance, permit.is_some());
             let found = match self.parts.cache() {
                 Some(cache) if is_purge(&cache, &head.method) => {
