@@ -59,5 +59,6 @@ mod reload;
 mod rules;
 mod socks;
 mod support;
+mod upstreams;
 mod websocket_h2;
 mod who;
