@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::BytesMut;
 use egret::addr::{Authority, Host, HostPattern};
@@ -24,6 +24,7 @@ use egret::message::http1::head::{self, RequestHead, ResponseHead};
 use egret::message::http1::{HeadError, HeadLimits, encode};
 use egret::message::{Target, hop, normal_path};
 use egret::policy::list::{Form, List, read_lists};
+use egret::route::{self, Asked, Found, Readings, Route, RouteTable};
 use egret::settings::Table;
 use egret::tls::hello;
 use egret::{proxy_protocol, socks};
@@ -200,6 +201,141 @@ pub fn target(data: &[u8]) -> bool {
     }
     accepted
 }
+
+/// A target on a gateway: however it is spelled it takes the same route, or none where that is not sure; and what a route makes
+/// of it is a target that a client could have sent.
+pub fn route(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return false;
+    };
+    let Ok(Target::Origin(target)) = Target::parse(&Method::GET, text) else {
+        return false;
+    };
+    let readings = Readings::of(&target);
+    assert_eq!(readings.sent(), target);
+    assert_eq!(readings.normal(), normal_path(&target));
+    let Ok(found) = find(&readings) else {
+        return true;
+    };
+    for spelling in spellings(&target) {
+        if let Ok(other) = find(&Readings::of(&spelling)) {
+            assert!(same_route(found, other), "{target} and {spelling} differ");
+        }
+    }
+    for route in ROUTES.routes() {
+        let Ok(rewritten) = route.rewrite.target(&target) else {
+            continue;
+        };
+        assert!(
+            matches!(
+                Target::parse(&Method::GET, &rewritten),
+                Ok(Target::Origin(_))
+            ),
+            "{target} became {rewritten}"
+        );
+        let query = |target: &str| target.split_once('?').map(|(_, query)| query.to_owned());
+        assert_eq!(query(&rewritten), query(&target));
+        let kept = *rewritten == *target;
+        assert!(
+            kept || !rewritten.starts_with("//"),
+            "{target} became {rewritten}"
+        );
+    }
+    true
+}
+
+/// Other ways to write a target that every origin must take for the same.
+fn spellings(target: &str) -> Vec<String> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let encoded = |c: char| match c {
+        'a'..='z' => format!("%{:02x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    // Within an encoding letters are digits.
+    let mut plain = String::new();
+    let mut digits = 0;
+    for c in path.chars() {
+        let in_digits = digits > 0;
+        digits = if c == '%' {
+            2
+        } else {
+            digits - i32::from(in_digits)
+        };
+        plain += &if in_digits { c.to_string() } else { encoded(c) };
+    }
+    vec![
+        format!("{plain}?{query}"),
+        format!("{}?{query}", path.replacen('/', "//", 1)),
+        format!("{}?{query}", normal_path(path)),
+    ]
+}
+
+/// The route, or none; an error where the readings of the path lead to different ones.
+fn find(path: &Readings<'_>) -> Result<Option<&'static Arc<Route>>, ()> {
+    let host = Host::parse("www.example").expect("it is a host");
+    let asked = Asked {
+        listener: "web",
+        host: Some(&host),
+        path,
+        method: &Method::GET,
+        headers: &HeaderMap::new(),
+    };
+    match ROUTES.find(&asked) {
+        Found::Route(route) => Ok(Some(route)),
+        Found::Nothing => Ok(None),
+        Found::Ambiguous => Err(()),
+    }
+}
+
+fn same_route(one: Option<&Arc<Route>>, other: Option<&Arc<Route>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.does_as(other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+static ROUTES: LazyLock<RouteTable> = LazyLock::new(|| {
+    let faults = Faults::new();
+    let table = Table::parse(&Source::new("routes.toml", ROUTE_TEXT), &faults);
+    let ground = route::Ground {
+        listeners: &["web".into()],
+        upstreams: &["app".into(), "old".into()],
+        faults: &faults,
+    };
+    let routes = route::read(table.take_value("route"), ground);
+    assert!(faults.is_empty(), "{:?}", faults.into_vec());
+    routes
+});
+
+const ROUTE_TEXT: &str = r#"
+[[route]]
+path = "/api/*"
+to = "app"
+rewrite = { strip-prefix = "/api" }
+[[route]]
+path = "/api/v1/*"
+to = "app"
+rewrite = { replace-prefix = { from = "/api/v1", to = "/v1" } }
+[[route]]
+path = "/git/*/raw"
+to = "old"
+rewrite = { replace = { regex = "/git/([^/]*)/(.*)", with = "/$2/$1" } }
+[[route]]
+path = "/exact"
+to = "old"
+rewrite = { replace = { regex = "/(.)(.*)", with = "/$2$1" } }
+[[route]]
+path = { regex = "/user/[0-9]+(;.*)?" }
+to = "old"
+[[route]]
+path = "/open/*"
+to = "app"
+[[route]]
+path = "/opened/*"
+to = "app"
+rewrite = { replace = { regex = "(.*)/x(.*)", with = "/$1$2" } }
+"#;
 
 /// Hosts, authorities and patterns: the canonical text of what is accepted means the same, and is in one spelling.
 pub fn authority(data: &[u8]) -> bool {

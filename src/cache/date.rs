@@ -41,7 +41,7 @@ pub fn parse(text: &[u8], near: Timestamp) -> Option<Timestamp> {
         }
         _ => return None,
     };
-    moment(date)
+    Some(moment(date))
 }
 
 /// The form that is written.
@@ -59,15 +59,17 @@ fn of_century(
     near: Timestamp,
 ) -> Option<Timestamp> {
     let ahead = SignedDuration::from_hours(50 * 365 * 24 + 12 * 24);
-    let read_at = |year| read(year).and_then(moment);
+    let read_at = |year| read(year).map(moment);
     match read_at(year) {
         Some(time) if time.duration_since(near) <= ahead => Some(time),
         Some(_) | None => read_at(year.checked_sub(100)?),
     }
 }
 
-fn moment(date: DateTime) -> Option<Timestamp> {
-    Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
+/// The moment of a date; the last days of the year 9999, with which people mean for ever, are beyond what can be told apart.
+fn moment(date: DateTime) -> Timestamp {
+    let zoned = date.to_zoned(TimeZone::UTC);
+    zoned.map_or(Timestamp::MAX, |zoned| zoned.timestamp())
 }
 
 fn civil(year: i16, month: &str, date: i16, time: &str) -> Option<DateTime> {
@@ -98,7 +100,7 @@ fn is_day(text: &str, longest: usize) -> Option<()> {
             .is_some_and(|short| short.eq_ignore_ascii_case(text)),
         _ => name.eq_ignore_ascii_case(text),
     };
-    DAYS.iter().any(|name| fits(&name)).then_some(())
+    DAYS.iter().any(fits).then_some(())
 }
 
 fn is_gmt(text: &str) -> Option<()> {
@@ -141,6 +143,11 @@ mod tests {
             ("Sun Nov  6 08:49:37 1994", "1994-11-06T08:49:37Z"),
             ("Sun Nov 16 08:49:37 1994", "1994-11-16T08:49:37Z"),
             ("Sat, 31 Dec 2016 23:59:60 GMT", "2016-12-31T23:59:59Z"),
+            ("Wed, 29 Dec 9999 23:59:59 GMT", "9999-12-29T23:59:59Z"),
+            (
+                "Fri, 31 Dec 9999 23:59:59 GMT",
+                "9999-12-30T22:00:00.999999999Z",
+            ),
         ] {
             assert_eq!(parse(text.as_bytes(), near), Some(at(time)), "{text}");
         }

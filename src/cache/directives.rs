@@ -88,8 +88,14 @@ impl ResponseDirectives {
     fn note(&mut self, name: &str, argument: Option<&str>) {
         match name {
             // Of several, the first counts (§4.2.1).
-            "max-age" => _ = self.max_age.get_or_insert(seconds_or_none_left(argument)),
-            "s-maxage" => _ = self.s_maxage.get_or_insert(seconds_or_none_left(argument)),
+            "max-age" => {
+                self.max_age
+                    .get_or_insert_with(|| seconds_or_none_left(argument));
+            }
+            "s-maxage" => {
+                self.s_maxage
+                    .get_or_insert_with(|| seconds_or_none_left(argument));
+            }
             "no-store" => self.no_store = true,
             "no-cache" => match fields(argument) {
                 Some(fields) => self.no_cache_fields.extend(fields),
@@ -105,9 +111,12 @@ impl ResponseDirectives {
             "must-understand" => self.must_understand = true,
             "immutable" => self.immutable = true,
             "stale-while-revalidate" => {
-                self.stale_while_revalidate = self.stale_while_revalidate.or(seconds(argument));
+                self.stale_while_revalidate =
+                    self.stale_while_revalidate.or_else(|| seconds(argument));
             }
-            "stale-if-error" => self.stale_if_error = self.stale_if_error.or(seconds(argument)),
+            "stale-if-error" => {
+                self.stale_if_error = self.stale_if_error.or_else(|| seconds(argument));
+            }
             _ => {}
         }
     }

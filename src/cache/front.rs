@@ -117,7 +117,8 @@ impl Cache {
         };
         let same = |a: &Stored, b: &Stored| a.key == b.key && a.vary == b.vary;
         let inspect = |stored: &Stored, tier| {
-            let size = stored.contents.length().unwrap_or(stored.contents.memory());
+            let contents = &stored.contents;
+            let size = contents.length().unwrap_or_else(|| contents.memory());
             Inspected::new(
                 (&stored.key, &stored.vary),
                 (stored.status, &stored.headers),

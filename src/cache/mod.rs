@@ -1,6 +1,11 @@
 //! The shared cache: which responses are stored, for which requests they are used again, and where they lie (RFC 9111).
 //! Not who may have them: policy is asked first (gate, relay). Opens no connection.
 //! Start at [`Cache`]; the law stands in `storable`, `reuse` and `validate`, the stores in `memory` and `disk`.
+//!
+//! The stores are our own. *Memory*: a hit reads one shard of many and changes no order, and the account of bytes has heads and
+//! tables in it, so that the bound means what an operator reads. *Disk*: streams both ways, holds its bound while it is written to,
+//! survives a kill without a sync for each object, gives out no byte that it has not verified. What foyer, cacache, redb and
+//! sled have of that, and what not, is said in [`disk`].
 
 pub mod candidates;
 pub mod conditional;

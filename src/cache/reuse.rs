@@ -105,15 +105,18 @@ pub fn serves_error(freshness: &Freshness, asked: &RequestDirectives, now: Times
     within || freshness.is_fresh(now) && !asked.no_cache
 }
 
-/// Whether a stored response may be used because the origin can not be reached (RFC 9111 §4.2.4, disconnected): for a day, where
-/// neither it nor the request wants validation.
+/// Whether a stored response may be used because the origin can not be reached (RFC 9111 §4.2.4, disconnected): where nobody says
+/// for how long, for a day, unless it or the request wants validation.
 pub fn serves_disconnected(
     freshness: &Freshness,
     asked: &RequestDirectives,
     now: Timestamp,
 ) -> bool {
     let strict = freshness.must_revalidate || freshness.no_cache || asked.no_cache;
-    serves_error(freshness, asked, now) || (!strict && freshness.staleness(now) <= DISCONNECTED)
+    // Who says for how long has said that it is not longer.
+    let is_said = !freshness.stale_if_error.is_zero() || asked.stale_if_error.is_some();
+    let within = !is_said && freshness.staleness(now) <= DISCONNECTED;
+    serves_error(freshness, asked, now) || (!strict && within)
 }
 
 const DISCONNECTED: Duration = Duration::from_secs(24 * 60 * 60);

@@ -42,6 +42,18 @@ pub enum Unstorable {
     VariesByAll,
     /// It could neither be used nor validated.
     Useless,
+    /// It ends with its connection, so that it may have been cut (RFC 9111 §3.3).
+    Undelimited,
+    /// It is larger than may be stored.
+    TooLarge,
+    /// The rule stores what is asked for more often.
+    Rare,
+    /// It was purged meanwhile, or there is no room.
+    NoRoom,
+    /// It is no part that could be stored.
+    Part,
+    /// All of what it is a part of is stored.
+    Known,
 }
 
 impl Unstorable {
@@ -56,6 +68,12 @@ impl Unstorable {
             Self::SetsCookie => "it sets a cookie",
             Self::VariesByAll => "it varies by anything",
             Self::Useless => "no lifetime and no validator",
+            Self::Undelimited => "the response does not say where it ends",
+            Self::TooLarge => "it is too large",
+            Self::Rare => "it is not asked for often enough",
+            Self::NoRoom => "there is no room for it",
+            Self::Part => "the part is not stored",
+            Self::Known => "all of it is stored",
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The sockets of the process: bound before anyone is told, one for each worker, kept over reloads where the address stays.
+//! Connections and datagrams alike: what differs is a [`Socket`]'s.
+//! Start at [`Listeners::prepare`].
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{ErrorKind, Result};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use socket2::SockRef;
 use super::handover::Inherited;
 use crate::config::Config;
 use crate::fault::{Fault, Location};
-use crate::listener::{bind, is_usable};
+use crate::listener::{bind, bind_datagrams, is_usable, is_usable_for_datagrams};
 use crate::mode::Entry;
 use crate::proxy_protocol::Transport;
 
@@ -22,33 +24,140 @@ pub(super) struct Key {
     pub(super) configured: SocketAddr,
 }
 
-/// The sockets in force.
-#[derive(Debug, Default)]
-pub(super) struct Listeners {
-    bound: Vec<Bound>,
+/// What a listener receives by.
+pub(super) trait Socket: Sized {
+    /// What comes in by it.
+    const TRANSPORT: Transport;
+    /// Binds one more to an address.
+    fn bind(address: SocketAddr) -> Result<Self>;
+    /// Whether nobody else has the address.
+    fn is_usable(address: SocketAddr) -> Result<()>;
+    /// Those that were open before this process began.
+    fn inherit(inherited: &mut Inherited, address: SocketAddr) -> Vec<Self>;
+    /// The address that it is bound to.
+    fn actual(&self) -> Result<SocketAddr>;
+    /// Whether others may be bound beside it.
+    fn is_one_of_many(&self) -> Result<bool>;
+    /// Another handle of the same.
+    fn copy(&self) -> Result<Self>;
+    /// A handle of any kind.
+    fn descriptor(&self) -> Result<OwnedFd>;
 }
 
-/// The sockets of one address. Cheap to clone.
-#[derive(Debug, Clone)]
-struct Bound {
+impl Socket for TcpListener {
+    const TRANSPORT: Transport = Transport::Stream;
+
+    fn bind(address: SocketAddr) -> Result<Self> {
+        bind(address)
+    }
+
+    fn is_usable(address: SocketAddr) -> Result<()> {
+        is_usable(address)
+    }
+
+    fn inherit(inherited: &mut Inherited, address: SocketAddr) -> Vec<Self> {
+        inherited.tcp(address)
+    }
+
+    fn actual(&self) -> Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    fn is_one_of_many(&self) -> Result<bool> {
+        SockRef::from(self).reuse_port()
+    }
+
+    fn copy(&self) -> Result<Self> {
+        self.try_clone()
+    }
+
+    fn descriptor(&self) -> Result<OwnedFd> {
+        self.try_clone().map(OwnedFd::from)
+    }
+}
+
+impl Socket for UdpSocket {
+    const TRANSPORT: Transport = Transport::Datagram;
+
+    fn bind(address: SocketAddr) -> Result<Self> {
+        bind_datagrams(address)
+    }
+
+    fn is_usable(address: SocketAddr) -> Result<()> {
+        is_usable_for_datagrams(address)
+    }
+
+    fn inherit(inherited: &mut Inherited, address: SocketAddr) -> Vec<Self> {
+        inherited.udp(address)
+    }
+
+    fn actual(&self) -> Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    fn is_one_of_many(&self) -> Result<bool> {
+        SockRef::from(self).reuse_port()
+    }
+
+    fn copy(&self) -> Result<Self> {
+        self.try_clone()
+    }
+
+    fn descriptor(&self) -> Result<OwnedFd> {
+        self.try_clone().map(OwnedFd::from)
+    }
+}
+
+/// The sockets in force, of one kind.
+#[derive(Debug)]
+pub(super) struct Listeners<S> {
+    bound: Vec<Bound<S>>,
+}
+
+/// The sockets of one address.
+#[derive(Debug)]
+struct Bound<S> {
     key: Key,
     actual: SocketAddr,
     /// Handles of our own, beside those of the workers: what a process that takes over is given. They hold a socket open after
     /// the workers have let go of it, so they go with it.
-    copies: Arc<[TcpListener]>,
+    copies: Arc<[S]>,
 }
 
 /// What workers have to change.
-#[derive(Debug, Default)]
-pub(super) struct Change {
-    /// For each worker, the sockets to accept from.
-    pub(super) opened: Vec<Vec<(Key, &'static Entry, TcpListener)>>,
+#[derive(Debug)]
+pub(super) struct Change<S> {
+    /// For each worker, the sockets to receive from.
+    pub(super) opened: Vec<Vec<(Key, &'static Entry, S)>>,
     /// Sockets to close.
     pub(super) closed: Vec<Key>,
-    bound: Vec<Bound>,
+    bound: Vec<Bound<S>>,
 }
 
-impl Listeners {
+/// Sockets of one address, one for each worker and more where more were inherited.
+struct Opened<S> {
+    actual: SocketAddr,
+    sockets: Vec<S>,
+    copies: Arc<[S]>,
+}
+
+impl<S> Default for Listeners<S> {
+    fn default() -> Self {
+        Self { bound: Vec::new() }
+    }
+}
+
+impl<S> Clone for Bound<S> {
+    fn clone(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            actual: self.actual,
+            copies: self.copies.clone(),
+        }
+    }
+}
+
+impl<S: Socket> Listeners<S> {
     /// Binds what is new, for so many workers, or takes what was inherited. Nothing of the running state changes; on an error
     /// everything new is closed.
     pub(super) fn prepare(
@@ -56,14 +165,15 @@ impl Listeners {
         config: &Config,
         workers: usize,
         inherited: &mut Inherited,
-    ) -> Result<Change, Vec<Fault>> {
+    ) -> std::result::Result<Change<S>, Vec<Fault>> {
         let mut change = Change {
             opened: (0..workers).map(|_| Vec::new()).collect(),
-            ..Change::default()
+            closed: Vec::new(),
+            bound: Vec::new(),
         };
         let mut faults = Vec::new();
         let listeners = config.listeners.iter();
-        for listener in listeners.filter(|one| one.transport() == Transport::Stream) {
+        for listener in listeners.filter(|one| one.transport() == S::TRANSPORT) {
             for address in &listener.bind {
                 let key = Key {
                     listener: listener.name.clone(),
@@ -75,31 +185,14 @@ impl Listeners {
                     continue;
                 }
                 match self.open(address.value, workers, inherited) {
-                    Ok(opened) => {
-                        for (place, socket) in opened.sockets.into_iter().enumerate() {
-                            // More sockets than workers, after an upgrade to fewer: some accept from several.
-                            if let Some(worker) = change.opened.get_mut(place % workers.max(1)) {
-                                worker.push((key.clone(), listener.mode, socket));
-                            }
-                        }
-                        change.bound.push(Bound {
-                            key,
-                            actual: opened.actual,
-                            copies: opened.copies,
-                        });
-                    }
+                    Ok(opened) => change.take(key, listener.mode, opened),
                     Err(error) => faults.push(cannot_bind(&address.at, address.value, &error)),
                 }
             }
         }
         let stays = |key: &Key| change.bound.iter().any(|bound| bound.key == *key);
-        change.closed = self
-            .bound
-            .iter()
-            .map(|bound| &bound.key)
-            .filter(|key| !stays(key))
-            .cloned()
-            .collect();
+        let bound = self.bound.iter().map(|bound| &bound.key);
+        change.closed = bound.filter(|key| !stays(key)).cloned().collect();
         if faults.is_empty() {
             Ok(change)
         } else {
@@ -112,28 +205,27 @@ impl Listeners {
         address: SocketAddr,
         workers: usize,
         inherited: &mut Inherited,
-    ) -> std::io::Result<Opened> {
-        let mut sockets = inherited.tcp(address);
+    ) -> Result<Opened<S>> {
+        let mut sockets = S::inherit(inherited, address);
         if sockets.is_empty() {
             // What this process listens on is in use by nobody else: a listener that got another name or mode takes it over.
             if !self.bound.iter().any(|own| meet(own.actual, address)) {
-                is_usable(address)?;
+                S::is_usable(address)?;
             }
-            sockets.push(bind(address)?);
+            sockets.push(S::bind(address)?);
         }
         let first = sockets.first().ok_or(ErrorKind::NotFound)?;
-        let actual = first.local_addr()?;
+        let actual = first.actual()?;
         // A service manager's one socket is for all workers; of our own, each has one.
-        let alone = !SockRef::from(first).reuse_port()?;
+        let alone = !first.is_one_of_many()?;
         while sockets.len() < workers {
             let another = match sockets.first() {
-                Some(first) if alone => first.try_clone()?,
-                Some(_) | None => bind(actual)?,
+                Some(first) if alone => first.copy()?,
+                Some(_) | None => S::bind(actual)?,
             };
             sockets.push(another);
         }
-        let copies: std::io::Result<Vec<TcpListener>> =
-            sockets.iter().map(TcpListener::try_clone).collect();
+        let copies: Result<Vec<S>> = sockets.iter().map(S::copy).collect();
         Ok(Opened {
             actual,
             copies: copies?.into(),
@@ -142,47 +234,54 @@ impl Listeners {
     }
 
     /// Handles of all sockets, for a process that takes over.
-    pub(super) fn copies(&self) -> std::io::Result<Vec<OwnedFd>> {
+    pub(super) fn copies(&self) -> Result<Vec<OwnedFd>> {
         let copies = self.bound.iter().flat_map(|bound| &*bound.copies);
-        copies
-            .map(|copy| copy.try_clone().map(OwnedFd::from))
-            .collect()
+        copies.map(S::descriptor).collect()
     }
 
-    /// Lets go of the sockets, which are then open only as long as the workers accept from them.
+    /// Lets go of the sockets, which are then open only as long as the workers receive from them.
     pub(super) fn release(&mut self) {
         for bound in &mut self.bound {
-            bound.copies = Arc::default();
+            bound.copies = Arc::new([]);
         }
     }
 
     /// Takes a change that was prepared.
-    pub(super) fn commit(&mut self, change: &mut Change) {
+    pub(super) fn commit(&mut self, change: &mut Change<S>) {
         self.bound = std::mem::take(&mut change.bound);
     }
 
     /// The addresses that came out, with their listeners.
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
-        self.bound
-            .iter()
-            .map(|bound| (&*bound.key.listener, bound.actual))
+        let bound = self.bound.iter();
+        bound.map(|bound| (&*bound.key.listener, bound.actual))
     }
 }
 
-/// Sockets of one address, one for each worker and more where more were inherited.
-struct Opened {
-    actual: SocketAddr,
-    sockets: Vec<TcpListener>,
-    copies: Arc<[TcpListener]>,
+impl<S> Change<S> {
+    fn take(&mut self, key: Key, mode: &'static Entry, opened: Opened<S>) {
+        let workers = self.opened.len().max(1);
+        for (place, socket) in opened.sockets.into_iter().enumerate() {
+            // More sockets than workers, after an upgrade to fewer: some receive from several.
+            if let Some(worker) = self.opened.get_mut(place % workers) {
+                worker.push((key.clone(), mode, socket));
+            }
+        }
+        self.bound.push(Bound {
+            key,
+            actual: opened.actual,
+            copies: opened.copies,
+        });
+    }
 }
 
 /// Whether two sockets of one family would take connections to one address.
-pub(super) fn meet(a: SocketAddr, b: SocketAddr) -> bool {
+fn meet(a: SocketAddr, b: SocketAddr) -> bool {
     let any = a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (any || a.ip() == b.ip())
 }
 
-pub(super) fn cannot_bind(at: &Location, address: SocketAddr, error: &std::io::Error) -> Fault {
+fn cannot_bind(at: &Location, address: SocketAddr, error: &std::io::Error) -> Fault {
     let known = [
         (
             ErrorKind::AddrInUse,

@@ -1,5 +1,6 @@
 //! The main thread: starts the workers, then waits for signals and commands. All slow work happens here.
 
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use tokio::time::Instant;
 
 use super::admin;
 use super::certificates;
-use super::datagrams::DatagramSockets;
 use super::desk::Desk;
 use super::handover::Inherited;
 use super::listeners::Listeners;
@@ -99,8 +99,8 @@ pub(super) struct Engine {
     pub(super) options: Options,
     pub(super) config: Arc<Config>,
     pub(super) workers: Vec<Worker>,
-    pub(super) listeners: Listeners,
-    pub(super) datagrams: DatagramSockets,
+    pub(super) listeners: Listeners<TcpListener>,
+    pub(super) datagrams: Listeners<UdpSocket>,
     pub(super) log: AccessLog,
     pub(super) started: Instant,
     pub(super) draining: bool,
@@ -128,8 +128,8 @@ impl Engine {
         let one = |fault| vec![fault];
         let mut listeners = Listeners::default();
         let mut change = listeners.prepare(&config, count, &mut inherited)?;
-        let mut datagrams = DatagramSockets::default();
-        let mut of_datagrams = datagrams.prepare(&config, count)?;
+        let mut datagrams = Listeners::default();
+        let mut of_datagrams = datagrams.prepare(&config, count, &mut inherited)?;
         let log = AccessLog::start(&config.access).map_err(one)?;
         let socket = options.socket.clone().or_else(|| config.admin.clone());
         let desk = Desk::open(socket.as_deref(), &mut inherited).map_err(one)?;
@@ -269,7 +269,11 @@ impl Engine {
         );
         self.draining = true;
         self.listeners.release();
+<<<<<<< HEAD
         self.upkeep.end();
+=======
+        self.datagrams.release();
+>>>>>>> gateway
         for worker in &self.workers {
             worker.line().tell(Command::Drain(limit));
         }

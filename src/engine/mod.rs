@@ -5,7 +5,6 @@
 mod admin;
 mod cache;
 mod certificates;
-mod datagrams;
 mod desk;
 mod handover;
 mod listeners;

@@ -56,7 +56,7 @@ impl Engine {
         let config = checked(&self.options, ignore_expect)?;
         let none = &mut Inherited::default();
         let mut change = self.listeners.prepare(&config, self.workers.len(), none)?;
-        let mut datagrams = self.datagrams.prepare(&config, self.workers.len())?;
+        let mut datagrams = self.datagrams.prepare(&config, self.workers.len(), none)?;
         self.log
             .reload(&config.access)
             .map_err(|fault| vec![fault])?;

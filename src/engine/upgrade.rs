@@ -86,6 +86,7 @@ impl Engine {
 
     fn to_hand_over(&self) -> std::io::Result<Vec<OwnedFd>> {
         let mut sockets = self.listeners.copies()?;
+        sockets.extend(self.datagrams.copies()?);
         sockets.extend(self.desk.copy()?);
         Ok(sockets)
     }

@@ -2,15 +2,17 @@
 //! Decides nothing (policy) and knows no connection.
 //! Start at [`Filter`]; [`table::FILTERS`] lists them.
 
-pub mod compress;
 mod headers;
 mod hsts;
 mod inject;
+mod mask;
 pub mod table;
 mod template;
 
 pub(crate) use headers::{content, field};
 pub use template::{Place, Template, Variables};
+
+pub use mask::Mask;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -43,6 +45,11 @@ pub trait Filter: Debug + Send + Sync {
 
     /// Changes the fields of a response that came over TLS, or not. Hop-by-hop fields are gone already.
     fn on_response(&self, headers: &mut HeaderMap, secure: bool, variables: &Variables<'_>);
+
+    /// What the content of one response passes; `None` where it passes as it is.
+    fn mask(&self) -> Option<Mask> {
+        None
+    }
 
     /// Takes out of a response's trailer section, or of an interim response, what would come behind the back of
     /// `on_response`; adds nothing.
@@ -121,6 +128,11 @@ impl Filters {
         for filter in self.0.iter().rev() {
             filter.on_response(headers, secure, variables);
         }
+    }
+
+    /// What the content of one response passes. One filter at most has any.
+    pub fn mask(&self) -> Option<Mask> {
+        self.0.iter().find_map(|filter| filter.mask())
     }
 
     /// Runs all on the trailers of a request.

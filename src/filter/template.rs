@@ -154,20 +154,18 @@ impl Template {
                 Part::Variable(variable) => {
                     value.clear();
                     variable.write(variables, &mut value);
-                    match variable {
-                        Variable::Host if value.is_empty() => return None,
-                        // Read as one already: what delimits in it does so on purpose.
-                        Variable::Host | Variable::Path | Variable::Query => {
-                            encode(&value, b"", &mut out);
-                        }
-                        Variable::Client
-                        | Variable::Id
-                        | Variable::Listener
-                        | Variable::Method
-                        | Variable::Principal
-                        | Variable::Route
-                        | Variable::Scheme => encode(&value, DELIMITERS, &mut out),
+                    if *variable == Variable::Host && value.is_empty() {
+                        return None;
                     }
+                    // A part of a URI already: what delimits in it does so on purpose, unless it becomes a part of a query.
+                    let part =
+                        matches!(variable, Variable::Host | Variable::Path | Variable::Query);
+                    let also = if part && !out.contains('?') {
+                        &b""[..]
+                    } else {
+                        DELIMITERS
+                    };
+                    encode(&value, also, &mut out);
                 }
             }
         }

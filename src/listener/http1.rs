@@ -38,6 +38,7 @@ pub async fn serve<H: Handler>(
         limits,
         life,
         handler,
+        deadline: LazyDeadline::new(),
     };
     let mut first = true;
     loop {
@@ -72,6 +73,8 @@ struct Server<'a, H> {
     limits: &'a Limits,
     life: &'a Lifeline,
     handler: &'a H,
+    /// For the next request head: one for the whole connection, so that a request costs no timer.
+    deadline: LazyDeadline,
 }
 
 /// What becomes of the connection after an exchange.
@@ -86,7 +89,7 @@ enum Next {
 impl<H: Handler> Server<'_, H> {
     /// Waits for a request head. `None` where the connection ends without one.
     async fn next_request(&self, first: bool) -> Result<Option<RequestHead>, Trouble> {
-        let deadline = LazyDeadline::new();
+        let deadline = &self.deadline;
         deadline.set(
             Instant::now()
                 + if first {

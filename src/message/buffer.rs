@@ -275,7 +275,7 @@ impl HttpBody for Reader {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.borrow().left.clone()
+        self.0.borrow().left
     }
 }
 

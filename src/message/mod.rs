@@ -4,6 +4,7 @@
 mod answer;
 pub mod body;
 pub mod buffer;
+pub mod compress;
 mod cookies;
 pub mod forwarded;
 pub mod grpc;

@@ -6,8 +6,7 @@ use super::Hello;
 use super::verdict::{ClientCertificate, Demands, HelloProblem, Intercept, Otherwise, Sni};
 use crate::addr::Host;
 use crate::fault::Faults;
-use crate::settings::{Kind, Located, Table, Value, one_of};
-use crate::tls::connector::Pins;
+use crate::settings::{KeyDigest, Kind, Located, Table, Value, one_of};
 
 /// `intercept = true`, or `{ pinned, client-certificate, not-http, pins }`.
 pub(super) fn read_intercept(value: Value, faults: &Faults) -> Option<Intercept> {
@@ -18,11 +17,12 @@ pub(super) fn read_intercept(value: Value, faults: &Faults) -> Option<Intercept>
             return value.mismatch("true, or a table such as { pinned = \"splice\" }", faults);
         }
     };
+    let pins: Vec<KeyDigest> = table.take_or("pins", Vec::new(), faults);
     let intercept = Intercept {
         pinned: word(&table, "pinned", OTHERWISE, faults),
         client_certificate: word(&table, "client-certificate", CLIENT_CERTIFICATE, faults),
         not_http: word(&table, "not-http", OTHERWISE, faults),
-        pins: Pins::take(&table, faults).into(),
+        pins: pins.iter().map(|pin| pin.0).collect(),
     };
     table.finish(faults);
     Some(intercept)

@@ -13,7 +13,7 @@ use super::connection::{is_websocket, needs_http1};
 use super::{Origin, Settings};
 use crate::addr::{Authority, Host};
 use crate::fault::{Fault, Faults, Location};
-use crate::settings::{Kind, Located, Table, Value, one_of};
+use crate::settings::{KeyDigest, Kind, Located, Table, Value, one_of};
 use crate::tls::connector::{self, Offered, Pins, Trust};
 
 /// How one upstream is spoken to. Read off the workers and shared by them.
@@ -215,14 +215,14 @@ fn read_tls(value: Value, base: &Trust, faults: &Faults) -> Option<Tls> {
         }),
         Kind::Table(table) => {
             let trust = connector::read_over(base, &table, faults);
-            let pins = Pins::take(&table, faults);
+            let pins: Vec<KeyDigest> = table.take_or("pins", Vec::new(), faults);
             let name = table
                 .take::<Located<String>>("server-name", faults)
                 .and_then(|word| read_name(&word, faults));
             table.finish(faults);
             Some(Tls {
                 trust: trust?,
-                pins,
+                pins: pins.into_iter().collect(),
                 name,
             })
         }

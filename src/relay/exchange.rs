@@ -17,8 +17,8 @@ use super::upgrade::{self, Asked};
 use super::way::{Judging, Way};
 use super::{Caller, Destination, Refusal, Relay, filtered, throttle};
 use crate::cache::CacheStatus;
-use crate::filter::compress::Plan;
 use crate::gate::{Intent, Judged, Seen};
+use crate::message::compress::Plan;
 use crate::message::{
     Answer as Page, Body, ProxyError, Reply, buffer, hop, normal_path, other_reading,
 };
@@ -266,7 +266,7 @@ impl Relay {
             let own = cache
                 .as_ref()
                 .and_then(|cache| cache.settings().name.as_deref());
-            let name = own.unwrap_or(caller.service.via.name());
+            let name = own.unwrap_or_else(|| caller.service.via.name());
             status.append(response.headers_mut(), name);
         }
         let response = match obligations.bandwidth {

@@ -13,6 +13,7 @@ mod followed;
 mod gateway;
 mod intercept;
 mod look;
+mod masked;
 mod mirror;
 mod opening;
 mod parts;

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use tokio::sync::watch;
 
 use super::endpoint::Held;
-use super::opening::{Opening, Way};
+use super::opening::{Opening, Reached, Way};
 use super::parts::{Parts, Service};
 use super::recording::Recording;
 use super::{Caller, Interception, Refusal, Relay, throttle};
@@ -21,6 +21,7 @@ use crate::auth::{Credentials, Principal};
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::Body;
 use crate::policy::{NamedBy, Permit, Scheme};
+use crate::pool::Failure;
 use crate::report::{Flow, FlowKind};
 use crate::settings::ByteSize;
 use crate::stream::{Ended, Limits, Stream, duplex};
@@ -52,7 +53,45 @@ type Who<'a> = (Option<&'a HeaderMap>, Option<Credentials>);
 /// What is ready behind a tunnel.
 enum Opened {
     Origin(Stream, SocketAddr, Permit),
+    /// An origin that can not be reached, for which the cache may stand in.
+    Absent(Failure, SocketAddr, Permit),
     Own(Arc<Interception>),
+}
+
+impl Opened {
+    fn opening(self, mut tunnel: Tunnel) -> Opening {
+        let (permit, peer, absent) = match self {
+            Self::Own(means) => {
+                return Opening {
+                    local: None,
+                    way: Way::Own(Box::new((tunnel, means))),
+                };
+            }
+            Self::Origin(origin, peer, permit) => {
+                tunnel.recording.origin(peer);
+                tunnel.bandwidth = permit.obligations().bandwidth;
+                tunnel.origin = origin;
+                (permit, peer, None)
+            }
+            Self::Absent(failure, peer, permit) => {
+                // A reload judges it again by the address that it was permitted for.
+                if let Some(flow) = tunnel.recording.flow() {
+                    flow.origin.set(Some(peer));
+                }
+                (permit, peer, Some(failure))
+            }
+        };
+        let tcp = tunnel.origin.as_tcp();
+        Opening {
+            local: tcp.and_then(|tcp| tcp.local_addr().ok()),
+            way: Way::Origin(Box::new(Reached {
+                tunnel,
+                permit,
+                peer,
+                absent,
+            })),
+        }
+    }
 }
 
 /// In place of a connection that is not there (yet, or any more).
@@ -94,7 +133,7 @@ impl Relay {
                 return Err(refused);
             }
         };
-        let mut tunnel = Tunnel {
+        let tunnel = Tunnel {
             parts: self.parts.clone(),
             service: caller.service.clone(),
             client: caller.client,
@@ -105,20 +144,7 @@ impl Relay {
             generation,
             held: None,
         };
-        Ok(match opened {
-            Opened::Own(means) => Opening {
-                local: None,
-                way: Way::Own(Box::new((tunnel, means))),
-            },
-            Opened::Origin(origin, peer, permit) => {
-                tunnel.recording.origin(peer);
-                tunnel.bandwidth = permit.obligations().bandwidth;
-                let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
-                tunnel.origin = origin;
-                let way = Way::Origin(Box::new((tunnel, permit, peer)));
-                Opening { local, way }
-            }
-        })
+        Ok(opened.opening(tunnel))
     }
 
     /// Policy is not asked: nothing leaves the process. Who is known here is, as for any other tunnel.
@@ -180,14 +206,26 @@ impl Relay {
             flow.state.set("connecting");
         }
         let start = tokio::time::Instant::now();
-        let (stream, peer) = self
-            .parts
-            .pool
-            .dial(&permit)
-            .await
-            .map_err(Refusal::Failed)?;
-        recording.edit(|record| record.connect = Some(start.elapsed()));
-        Ok(Opened::Origin(stream, peer, permit))
+        match self.parts.pool.dial(&permit).await {
+            Ok((stream, peer)) => {
+                recording.edit(|record| record.connect = Some(start.elapsed()));
+                Ok(Opened::Origin(stream, peer, permit))
+            }
+            Err(failure) => match permit.addresses().first().copied() {
+                Some(peer) if self.may_stand_in(&permit) => {
+                    Ok(Opened::Absent(failure, peer, permit))
+                }
+                Some(_) | None => Err(Refusal::Failed(failure)),
+            },
+        }
+    }
+
+    /// Whether requests inside a tunnel may be answered by the cache although its origin can not be reached (RFC 9111 §4.2.4): each
+    /// is judged by itself, and told inside where nothing that is stored may stand in.
+    fn may_stand_in(&self, permit: &Permit) -> bool {
+        let obligations = permit.obligations();
+        let is_seen = obligations.intercept.is_some() && self.parts.intercepts();
+        is_seen && obligations.cache.enabled && self.parts.cache().is_some()
     }
 }
 

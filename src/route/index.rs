@@ -106,6 +106,10 @@ impl Paths {
         if let Some(found) = self.exact.get(path).and_then(take) {
             return Some(found);
         }
+        // `OPTIONS *` is for a whole host, and has no path that a pattern could match (RFC 9112 §3.2.4).
+        if !path.starts_with('/') {
+            return take(&self.any);
+        }
         let mut end = self.longest_beginning(path);
         while let Some(at) = end {
             let beginning = path.get(..at).and_then(|text| self.beginnings.get(text));

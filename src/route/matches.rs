@@ -5,7 +5,7 @@
 use super::conditions::Conditions;
 use super::path::PathPattern;
 use super::source::Ground;
-use crate::addr::HostPattern;
+use crate::addr::{Authority, HostPattern};
 use crate::fault::{Fault, Location, nearest};
 use crate::settings::{Located, Table};
 
@@ -24,33 +24,39 @@ pub(super) struct Matches {
 impl Matches {
     pub(super) fn read(table: &Table, ground: Ground<'_>) -> Self {
         let faults = ground.faults;
+        let before = faults.len();
         let listeners: Option<Located<Vec<Located<String>>>> = table.take("listener", faults);
         let hosts: Option<Located<Vec<Located<String>>>> = table.take("host", faults);
         let paths: Option<Located<Vec<PathPattern>>> = table.take("path", faults);
-        let before = faults.len();
-        let named = listeners.is_some();
-        let listeners = match &listeners {
-            None => (0..ground.listeners.len()).collect(),
-            Some(names) => read_listeners(&names.value, ground),
-        };
+        let read = faults.len() == before;
         let none = |at: &Location, problem: &str| {
             let remedy = "name at least one, or leave the key out";
             faults.push(Fault::at(at, problem, remedy));
         };
+        let named = listeners.is_some();
+        let listeners = match &listeners {
+            None => (0..ground.listeners.len()).collect(),
+            Some(names) => {
+                if names.value.is_empty() && read {
+                    none(&names.at, "no listener is named");
+                }
+                read_listeners(&names.value, ground)
+            }
+        };
         let hosts = match hosts {
             None => vec![HostPattern::Any],
             Some(hosts) => {
-                if hosts.value.is_empty() {
+                if hosts.value.is_empty() && read {
                     none(&hosts.at, "no host is named");
                 }
-                let read = |host| read_host(host, ground);
-                hosts.value.iter().filter_map(read).collect()
+                let hosts = hosts.value.iter();
+                hosts.filter_map(|host| read_host(host, ground)).collect()
             }
         };
         let paths = match paths {
             None => vec![PathPattern::Any],
             Some(paths) => {
-                if paths.value.is_empty() && faults.len() == before {
+                if paths.value.is_empty() && read {
                     none(&paths.at, "no path is named");
                 }
                 paths.value
@@ -94,6 +100,12 @@ fn read_host(item: &Located<String>, ground: Ground<'_>) -> Option<HostPattern> 
     };
     if item.value == "default" {
         return Some(HostPattern::Any);
+    }
+    if item.value.contains("://") || Authority::parse(&item.value, None).is_ok() {
+        return refuse(
+            format!("\"{}\" is more than a host", item.value),
+            "write the host alone: \"www.example.com\"; ports are those of the listener",
+        );
     }
     match HostPattern::parse(&item.value) {
         Ok(HostPattern::Glob(..)) => refuse(

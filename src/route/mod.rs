@@ -10,7 +10,8 @@
 //! 1. **Host**: exact; then `*.example.com`, the longest first; then routes without one (or with `"default"`).
 //! 2. **Path**: exact (`/x`); then by the beginning that is written out, segment by segment, the longest first, and with the
 //!    same beginning a glob (`/x/*/y`, the one with more letters first) before the prefix (`/x/*`, which has `/x`, `/x/` and
-//!    all below); then regular expressions, in the file's order, each over the whole path; then routes without a path (`/*`).
+//!    all below); then regular expressions, in the file's order, each over the whole path; then routes without a path (`/*`), which
+//!    alone are for `OPTIONS *`.
 //! 3. **Conditions**: the more of listener, method, fields and parameters of the query a route names, the earlier; where that
 //!    is the same, the one that asks for values before the one that asks for presence, for a value before a glob, and for
 //!    fewer of them.

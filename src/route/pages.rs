@@ -224,7 +224,8 @@ impl Page {
         }
         let guessed = file.as_ref().map_or(PLAIN, |file| kind_of(&file.value));
         let content_type = named.and_then(|text| content(&text, faults));
-        let content_type = content_type.unwrap_or(HeaderValue::from_static(guessed));
+        let guessed = || HeaderValue::from_static(guessed);
+        let content_type = content_type.unwrap_or_else(guessed);
         let body = match (body, file) {
             (Some(body), _) => Bytes::from(body.value),
             (None, Some(file)) => files.read(&file, faults).unwrap_or_default(),

@@ -12,7 +12,7 @@ use super::path::whole_regex;
 use super::readings::Readings;
 use crate::addr::{Authority, Host};
 use crate::fault::{Fault, Faults};
-use crate::message::{Target, normal_path};
+use crate::message::{Target, normal_path, other_reading};
 use crate::settings::{FromValue, Located, Table, Value};
 
 /// What changes on the way out. Nothing by default.
@@ -75,8 +75,10 @@ impl Rewrite {
         let target = path + query;
         // Policy and routes have judged what the client sent; what is made of it must be as plain as that was.
         let short = target.len() <= sent.len().max(LONGEST);
+        // What begins with two slashes is an authority to whom resolves it as a reference (RFC 3986 §4.2).
+        let plain = short && !target.starts_with("//");
         match Target::parse(&Method::GET, &target) {
-            Ok(Target::Origin(target)) if short => Ok(Cow::Owned(target)),
+            Ok(Target::Origin(target)) if plain => Ok(Cow::Owned(target)),
             Ok(_) | Err(_) => Err(Unrewritable::Invalid),
         }
     }
@@ -135,7 +137,6 @@ impl PathRewrite {
                     return Ok(None);
                 }
                 let rest = after_prefix(path, from).ok_or(Unrewritable::Invalid)?;
-                // One slash: an origin reads two at the beginning as those of an authority (RFC 3986 §4.2).
                 let rest = rest.trim_start_matches('/');
                 let slash = if rest.is_empty() && !to.is_empty() && !path.ends_with('/') {
                     ""
@@ -153,8 +154,17 @@ impl PathRewrite {
                     Some(path)
                 };
                 let path = of(readings.normal());
-                let other = readings.other().map(of);
-                if other.is_some_and(|other| other.is_some() != path.is_some()) {
+                let alike = readings
+                    .other()
+                    .is_none_or(|other| match (&path, of(other)) {
+                        // What is read otherwise must be read so afterwards too, and not be another path.
+                        (Some(path), Some(other)) => {
+                            *path == other || other_reading(path).is_some_and(|path| path == other)
+                        }
+                        (None, None) => true,
+                        (Some(_), None) | (None, Some(_)) => false,
+                    });
+                if !alike {
                     return Err(Unrewritable::Ambiguous);
                 }
                 Ok(path)

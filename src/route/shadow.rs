@@ -98,6 +98,8 @@ struct Seen {
     prefixes: HashMap<String, usize>,
     /// The first expression without conditions that matches every path, by host.
     everything: HashMap<String, usize>,
+    /// The first route of each expression, by host: there all of them are tried.
+    regexes: HashMap<String, usize>,
 }
 
 impl Seen {
@@ -110,14 +112,16 @@ impl Seen {
                 PathPattern::Below(base) if bare => {
                     self.prefixes.entry(format!("{host}{base}")).or_insert(at);
                 }
-                PathPattern::Regex(text, _) if bare && ALL.contains(&&**text) => {
-                    self.everything.entry(host).or_insert(at);
+                PathPattern::Regex(text, _) => {
+                    self.regexes.entry(format!("{host} {text}")).or_insert(at);
+                    if bare && ALL.contains(&&**text) {
+                        self.everything.entry(host).or_insert(at);
+                    }
                 }
                 PathPattern::Any
                 | PathPattern::Exact(_)
                 | PathPattern::Below(_)
-                | PathPattern::Glob(_)
-                | PathPattern::Regex(..) => {}
+                | PathPattern::Glob(_) => {}
             }
         }
     }
@@ -138,7 +142,9 @@ impl Seen {
             return None;
         };
         let host = host_text(host);
-        let everything = self.everything.get(&host).filter(|first| **first < at);
+        let tried = self.regexes.get(&format!("{host} {text}"));
+        let everything = self.everything.get(&host);
+        let everything = everything.filter(|all| tried.is_some_and(|tried| *all < tried));
         let literal = literal_beginning(text);
         // Each whole segment that the expression begins with may be somebody's prefix.
         let slashes = literal.match_indices('/').skip(1);

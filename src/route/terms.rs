@@ -11,7 +11,7 @@ use super::pages::{ErrorPages, Files};
 use super::source::Ground;
 use super::split::{Chosen, Share};
 use crate::fault::{Fault, Faults};
-use crate::filter::compress::Compress;
+use crate::message::compress::Compress;
 use crate::policy::{Obligations, read_terms};
 use crate::settings::{ByteSize, FromValue, Located, Table, Value};
 

@@ -245,12 +245,19 @@ fn fetch(wire: &mut Wire, origin: &Origin, path: &str, seen: &Seen) -> io::Resul
     Ok(())
 }
 
+fn has_files(folder: &Path) -> bool {
+    folder
+        .read_dir()
+        .is_ok_and(|mut files| files.next().is_some())
+}
+
 #[test]
 fn killed_while_it_writes_two_hundred_times_it_serves_no_wrong_byte() {
     const CLIENTS: usize = 4;
     let (origin, folder) = (origin(), folder());
     // About a third of what is asked for: files are evicted and written over all the time.
     let config = config(&folder, "16MiB");
+    let writing = folder.path().join("cache/writing");
     let seen = Seen::default();
     let mut torn_files = 0;
     for round in 0..KILLS {
@@ -282,18 +289,18 @@ fn killed_while_it_writes_two_hundred_times_it_serves_no_wrong_byte() {
                     }
                 });
             }
-            // Whenever: from before the first answer to after some dozens.
-            thread::park_timeout(Duration::from_micros(round as u64 * 7919 % 100_000));
+            if round % 2 == 0 {
+                // Whenever: from before the first answer to after some dozens.
+                thread::park_timeout(Duration::from_micros(round as u64 * 7919 % 100_000));
+            } else {
+                // In the middle of a write, however fast the machine is.
+                until("a file that is being written", || has_files(&writing));
+            }
             killed.store(1, Ordering::SeqCst);
             egret.signal(Signal::KILL);
         });
         drop(egret);
-        let writing = folder.path().join("cache/writing");
-        torn_files += usize::from(
-            writing
-                .read_dir()
-                .is_ok_and(|mut files| files.next().is_some()),
-        );
+        torn_files += usize::from(has_files(&writing));
     }
     let wrong = seen.wrong.lock().unwrap();
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -86,6 +86,11 @@ fn what_a_client_says_to_a_cache_is_read_whatever_it_holds() {
 }
 
 #[test]
+fn targets_take_the_same_route_however_they_are_spelled() {
+    smoke(ROUTES, 14, checks::route);
+}
+
+#[test]
 fn every_check_has_a_fuzz_target() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let checks = std::fs::read_to_string(fuzz.join("src/lib.rs")).unwrap();
@@ -193,6 +198,16 @@ const TARGETS: &[&[u8]] = &[
     b"[2001:db8::1]:443",
     b"/index.html",
     b"*",
+];
+
+const ROUTES: &[&[u8]] = &[
+    b"/api/v1/users?x=/../y",
+    b"/%61pi%2Fv1//x;y=z/",
+    b"/git/a%2fb/raw",
+    b"/user/17;v=1/open",
+    b"/opened/x/%7euser",
+    b"//exact",
+    b"/open%2Fx%5Cy",
 ];
 
 const HOSTS: &[&[u8]] = &[

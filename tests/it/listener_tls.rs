@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use crate::http2::{self, Peer, request};
 use crate::support::{
     Authority, Client, Config, Egret, Origin, Outcome, Wire, base64, connect, contains, get, ok,
-    program, run, said, until,
+    pipe, program, run, said, until,
 };
 
 const HOSTS: &[&str] = &["proxy.test", "localhost", "127.0.0.1"];
@@ -451,12 +451,6 @@ fn a_certificate_wins_over_credentials_and_without_one_the_other_methods_go_on()
         "the records of the four that showed the certificate",
         || egret.records().into_iter().filter(of_alice).count() == 4,
     );
-}
-
-fn pipe(text: &str) -> std::process::Stdio {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(text.as_bytes()).unwrap();
-    reader.into()
 }
 
 /// The common name that the proxy shows, and whether the session was resumed. The exchange is done, so that tickets came.

@@ -76,6 +76,14 @@ pub struct Lead {
     over: bool,
 }
 
+/// What a flight came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Landing {
+    Shared,
+    Unused,
+    Alone,
+}
+
 /// A place among those who wait. Dropping it gives it up.
 #[derive(Debug)]
 pub struct Wait {
@@ -163,17 +171,19 @@ impl Flights {
     }
 
     /// Ends a flight: all who wait are told, outside of the lock.
-    fn land(&self, key: &Key, alone: bool) {
+    fn land(&self, key: &Key, landing: Landing) {
         let (hash, mut shard) = self.shard(key);
         let flight = shard.flights.remove(key);
-        if alone {
-            shard.remember(hash);
-        } else {
-            shard.alone.pop(&hash);
+        match landing {
+            Landing::Shared => drop(shard.alone.pop(&hash)),
+            Landing::Unused => {}
+            Landing::Alone => shard.remember(hash),
         }
         drop(shard);
-        let outcome = || if alone { Outcome::Alone } else { Outcome::Look };
-        tell(flight, outcome);
+        tell(flight, || match landing {
+            Landing::Shared => Outcome::Look,
+            Landing::Unused | Landing::Alone => Outcome::Alone,
+        });
     }
 
     /// A leader failed, or was chosen and had gone before it knew (`failed` is false): the next one that still waits goes in its place;
@@ -242,13 +252,19 @@ impl Lead {
     /// What it brings is in the cache, and may be used for others: all who wait look there.
     pub fn shared(mut self) {
         self.over = true;
-        self.flights.land(&self.key, false);
+        self.flights.land(&self.key, Landing::Shared);
     }
 
     /// What it brings is for it alone: all who wait go by themselves, and who asks for the same in the next minute does so at once.
     pub fn alone(mut self) {
         self.over = true;
-        self.flights.land(&self.key, true);
+        self.flights.land(&self.key, Landing::Alone);
+    }
+
+    /// What it brings is not of use to others now, but what comes next may be: all who wait go by themselves.
+    pub fn unused(mut self) {
+        self.over = true;
+        self.flights.land(&self.key, Landing::Unused);
     }
 }
 

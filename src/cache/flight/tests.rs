@@ -185,6 +185,19 @@ async fn what_is_for_one_alone_is_waited_for_by_nobody_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_of_no_use_now_keeps_nobody_from_waiting_for_what_comes_next() {
+    let flights = Flights::new();
+    let first = lead(&flights);
+    let waiting = wait(&flights);
+    first.unused();
+    assert!(matches!(waiting.outcome(LONG).await, Outcome::Alone));
+    let second = lead(&flights);
+    let waiting = wait(&flights);
+    second.shared();
+    assert!(matches!(waiting.outcome(LONG).await, Outcome::Look));
+}
+
+#[tokio::test(start_paused = true)]
 async fn patience_ends_and_leaves_no_trace() {
     let flights = Flights::new();
     let leading = lead(&flights);

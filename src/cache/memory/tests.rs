@@ -220,10 +220,12 @@ fn what_comes_back_soon_after_it_was_evicted_stays() {
         }
     };
     fill(0, 300);
-    assert!(memory.all("/0").is_empty(), "evicted by the others");
-    ask(&memory, "/0", 4000);
+    let there = || (0..20).filter(|n| !memory.all(&format!("/{n}")).is_empty());
+    assert_eq!(there().count(), 0, "evicted by the others");
+    fill(0, 20);
     fill(300, 200);
-    assert_eq!(memory.all("/0").len(), 1, "it is in the main queue now");
+    // In the main queue now, but for those whose name another one has taken the place of.
+    assert!(there().count() > 10, "{} are there", there().count());
 }
 
 #[test]
@@ -345,7 +347,7 @@ fn play(memory: &Memory, random: &mut Random, rounds: usize) {
             11..13 => drop(memory.all(&uri).first().map(|stored| memory.grow(stored))),
             13 => {
                 let old = memory.all(&uri).pop();
-                drop(old.map(|old| memory.replace(&old, any(random))));
+                let _ = old.map(|old| memory.replace(&old, any(random)));
             }
             14 => drop(memory.all(&uri).last().map(|stored| memory.remove(stored))),
             _ => match random.below(200) {

@@ -30,6 +30,10 @@ impl Trusted {
                 found.secure = last(X_FORWARDED_PROTO).and_then(scheme);
                 let host = last(X_FORWARDED_HOST);
                 found.host = host.and_then(|host| authority(host, found.secure));
+                if let Some(client) = found.chain.first_mut() {
+                    client.secure = found.secure;
+                    client.host.clone_from(&found.host);
+                }
             }
             Family::Forwarded => {
                 let list = entries(headers, FORWARDED, unquoted_comma);
@@ -66,7 +70,7 @@ impl Trusted {
 
 impl Provenance {
     /// A request of which nothing is said but who sent it.
-    fn of(peer: IpAddr) -> Self {
+    pub(super) fn of(peer: IpAddr) -> Self {
         Self {
             client: peer,
             port: None,

@@ -313,7 +313,7 @@ fn what_a_trusted_proxy_says_is_kept_and_added_to_and_hearsay_is_not() {
     ];
     assert_eq!(
         written(Writing::Both, &x, "10.0.0.1", &came),
-        "forwarded: for=\"198.51.100.1:99\", for=10.0.0.2, for=10.0.0.1;proto=http;host=\"b.test:8080\"\n\
+        "forwarded: for=\"198.51.100.1:99\";proto=https;host=a.test, for=10.0.0.2, for=10.0.0.1;proto=http;host=\"b.test:8080\"\n\
          x-forwarded-for: 198.51.100.1, 10.0.0.2, 10.0.0.1\n\
          x-forwarded-host: a.test\n\
          x-forwarded-proto: https"

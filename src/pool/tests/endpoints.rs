@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::message::http1::framing::Length;
 use crate::message::{Body, BodyError, Interim, ProxyError};
-use crate::policy::{Facts, Lists, Look, Policy, Scheme, Verdict};
+use crate::policy::{Facts, Lists, Look, NamedBy, Policy, Scheme, Verdict};
 
 /// A permit for one address of this machine.
 pub(super) fn permit(address: SocketAddr) -> Permit {
@@ -34,6 +34,7 @@ pub(super) fn permit(address: SocketAddr) -> Permit {
         headers: None,
         now: jiff::Timestamp::UNIX_EPOCH,
         hello: Look::Nothing,
+        named_by: NamedBy::Client,
         resolved: None,
     };
     let Verdict::Allow(grant) = policy.decide(&facts) else {

@@ -29,6 +29,10 @@ enum Kind {
 }
 
 /// What became of a response.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are answers, for which nothing is to be allocated"
+)]
 pub(in crate::relay) enum Settled {
     /// This is for the client.
     Answer(Answer),

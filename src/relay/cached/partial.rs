@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::answer::reading;
 use super::errand::Settled;
 use super::fill::{Fill, fill};
 use super::storing::{Storing, passing};
 use crate::cache::range::{self, Parts};
+use crate::cache::storable::Unstorable;
 use crate::cache::{CacheStatus, Contents};
 use crate::lifeline::Lifeline;
 use crate::pool::Received;
@@ -26,8 +27,11 @@ impl Storing {
         let code = received.response.status();
         let fields = received.response.headers();
         let Some(part) = range::part_of(code, fields) else {
-            return self.not_stored(received, status, "the part is not stored");
+            return self.not_stored(received, status, Unstorable::Part);
         };
+        if self.has_whole(fields) {
+            return self.not_stored(received, status, Unstorable::Known);
+        }
         let before = self.candidates.selected().filter(|stored| {
             let parts = stored.contents.as_parts();
             parts.is_some_and(|parts| parts.total() == part.total)
@@ -41,7 +45,7 @@ impl Storing {
             self.fits(&received, Some(length))?;
             (length <= self.cache.limits(None).in_memory)
                 .then_some(storable)
-                .ok_or("the part is too large")
+                .ok_or(Unstorable::TooLarge)
         });
         let storable = match storable {
             Ok(storable) => storable,
@@ -53,7 +57,7 @@ impl Storing {
         let (contents, filler) = Contents::filling(Some(length), limits);
         let stored = self.stored(storable, StatusCode::OK, guarded, contents.clone());
         let Some(reader) = contents.reader(None) else {
-            return self.not_stored(received, status, "the part is not stored");
+            return self.not_stored(received, status, Unstorable::Part);
         };
         let (head, body) = received.response.into_parts();
         let fill_it = Fill {
@@ -65,19 +69,20 @@ impl Storing {
             part: Some((parts, part)),
         };
         fill(life, fill_it, body);
-        let body = reading(reader);
-        let response = Response::from_parts(head, body);
         let received = Received {
-            response,
+            response: Response::from_parts(head, reading(reader)),
             upgraded: None,
             delimited: true,
         };
-        passing(
-            received,
-            CacheStatus {
-                stored: true,
-                ..status
-            },
-        )
+        let stored = true;
+        passing(received, CacheStatus { stored, ..status })
+    }
+
+    /// Whether all is stored of what these are the fields of a part of.
+    fn has_whole(&self, fields: &HeaderMap) -> bool {
+        self.candidates.selected().is_some_and(|stored| {
+            let same = range::may_combine(&stored.headers, fields, stored.freshness.received);
+            same && stored.contents.as_parts().is_none()
+        })
     }
 }

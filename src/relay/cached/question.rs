@@ -137,7 +137,10 @@ impl<'a> Question<'a> {
         let scheme = if to.secure { "https" } else { "http" };
         let authority = to.authority.without_default_port(default_port(to.secure));
         let path = self.allowance.obligations.cache.query_for_key(&to.path);
-        format!("{scheme}://{authority}{path}")
+        let mut uri = String::with_capacity(AUTHORITY_ROOM + path.len());
+        // Writing to a string does not fail.
+        let _ = write!(uri, "{scheme}://{authority}{path}");
+        uri
     }
 
     /// What belongs to the key beside the URI: what the rule names or sets, what may change the response although `Vary` seldom
@@ -348,5 +351,7 @@ fn is_read(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }
 
+/// Bytes that most schemes and authorities fit in.
+const AUTHORITY_ROOM: usize = 64;
 /// How long a request waits for another one's response head.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -14,10 +14,11 @@ use crate::cache::directives::RequestDirectives;
 use crate::cache::flight::Lead;
 use crate::cache::freshness::Came;
 use crate::cache::status::Fwd;
-use crate::cache::storable::{self, Storable, storable};
+use crate::cache::storable::{self, Storable, Unstorable, storable};
 use crate::cache::validate::{self, Conditions, HeadUpdate};
 use crate::cache::{
-    Cache, CacheStatus, Candidates, Contents, Control, Epoch, Freshness, Key, Stored, memory, reuse,
+    Cache, CacheStatus, Candidates, Contents, Control, Epoch, Freshness, Key, Stored, memory,
+    reuse, status_code,
 };
 use crate::lifeline::Lifeline;
 use crate::message::Body;
@@ -72,7 +73,7 @@ impl Storing {
         if code == StatusCode::NOT_MODIFIED && self.conditions.is_some() {
             return self.unchanged(&received, status, guarded);
         }
-        if code.is_server_error()
+        if status_code::is_stood_in_for(code)
             && let Some(mut answer) = self.stand_in(&status, reuse::serves_error)
         {
             if let Some(status) = &mut answer.status {
@@ -140,9 +141,9 @@ impl Storing {
     }
 
     /// Whether a response with these fields may be stored, and what of it.
-    pub(super) fn storable(&self, came: Came<'_>) -> Result<Storable, &'static str> {
+    pub(super) fn storable(&self, came: Came<'_>) -> Result<Storable, Unstorable> {
         let targets = &self.cache.settings().targeted;
-        storable(&Method::GET, came, (&self.control, targets)).map_err(|why| why.as_str())
+        storable(&Method::GET, came, (&self.control, targets))
     }
 
     /// The origin says that what is stored still holds (RFC 9111 §4.3.4).
@@ -166,6 +167,9 @@ impl Storing {
         }
         let now = Timestamp::now();
         status.fwd_status = Some(StatusCode::NOT_MODIFIED);
+        if let Some(stored) = &updated {
+            self.land(&stored.freshness);
+        }
         let answer = updated.and_then(|stored| {
             status.ttl = Some(stored.freshness.ttl(now));
             status.stored = self.cache.holds(&stored);
@@ -174,9 +178,6 @@ impl Storing {
         match answer {
             Some(answer) => {
                 self.cache.tally(self.worker).validated.bump();
-                if let Some(lead) = self.lead.take() {
-                    lead.shared();
-                }
                 Settled::Answer(answer)
             }
             None => {
@@ -262,7 +263,7 @@ impl Storing {
         let (contents, filler) = Contents::filling(length, limits);
         let stored = Arc::new(self.stored(storable, code, guarded, contents));
         if !self.cache.insert(&stored, self.epoch) {
-            return self.not_stored(received, status, "there is no room for it");
+            return self.not_stored(received, status, Unstorable::NoRoom);
         }
         self.cache.tally(self.worker).stored.bump();
         let status = CacheStatus {
@@ -281,14 +282,7 @@ impl Storing {
             part: None,
         };
         fill(life, fill_it, body);
-        let reusable = stored.freshness.is_fresh(now) && !stored.freshness.no_cache;
-        if let Some(lead) = self.lead.take() {
-            if reusable {
-                lead.shared()
-            } else {
-                lead.alone()
-            }
-        }
+        self.land(&stored.freshness);
         let passing = Answer {
             received: Received {
                 response: http::Response::from_parts(head, Body::Empty),
@@ -298,6 +292,19 @@ impl Storing {
             status: None,
         };
         Settled::Answer(answer.unwrap_or(passing))
+    }
+
+    /// Tells who waits whether what is stored now is for them too.
+    fn land(&mut self, freshness: &Freshness) {
+        let each_asks = freshness.no_cache || freshness.lifetime.is_zero();
+        let is_fresh = freshness.is_fresh(Timestamp::now());
+        match self.lead.take() {
+            Some(lead) if each_asks => lead.alone(),
+            Some(lead) if is_fresh => lead.shared(),
+            Some(lead) => lead.unused(),
+            None if is_fresh && !each_asks => self.cache.flights().shared(&self.key),
+            None => {}
+        }
     }
 
     pub(super) fn stored(
@@ -326,36 +333,31 @@ impl Storing {
     }
 
     /// Whether the content may be stored, as far as can be told before it has come.
-    pub(super) fn fits(
-        &self,
-        received: &Received,
-        length: Option<u64>,
-    ) -> Result<(), &'static str> {
+    pub(super) fn fits(&self, received: &Received, length: Option<u64>) -> Result<(), Unstorable> {
         let limits = self.cache.limits(self.control.largest);
         if !received.delimited {
-            return Err("the response does not say where it ends");
+            return Err(Unstorable::Undelimited);
         }
         if length.is_some_and(|length| length > limits.largest) {
-            return Err("it is too large");
+            return Err(Unstorable::TooLarge);
         }
         if !self.cache.is_used_enough(&self.key, self.control.min_uses) {
-            return Err("it is not asked for often enough");
+            return Err(Unstorable::Rare);
         }
         Ok(())
     }
 
-    /// What is not stored is for this client alone. What is stored and was asked about is another thing by now.
+    /// What is not stored is for this client alone. What is stored and was asked about is another thing by now; and so is what can
+    /// not be asked about, where its successor is not to be used again.
     pub(super) fn not_stored(
         mut self: Box<Self>,
         received: Received,
         status: CacheStatus,
-        why: &'static str,
+        why: Unstorable,
     ) -> Settled {
+        let is_obsolete = self.conditions.is_some() || why == Unstorable::Useless;
         if received.response.status() == StatusCode::OK
-            && let Some(stored) = self
-                .candidates
-                .selected()
-                .filter(|_| self.conditions.is_some())
+            && let Some(stored) = self.candidates.selected().filter(|_| is_obsolete)
         {
             self.cache.forget(stored);
         }
@@ -365,7 +367,7 @@ impl Storing {
         passing(
             received,
             CacheStatus {
-                detail: Some(why),
+                detail: Some(why.as_str()),
                 ..status
             },
         )

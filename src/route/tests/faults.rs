@@ -33,7 +33,11 @@ const WRONG: &[(&str, &str)] = &[
     ("to = 7", "expected the name of an upstream"),
     ("to = \"app\"\nlistener = \"wbe\"", "no listener \"wbe\""),
     ("to = \"app\"\nhost = \"a*.example\"", "is a glob"),
-    ("to = \"app\"\nhost = \"http://a.example\"", "host"),
+    (
+        "to = \"app\"\nhost = \"http://a.example\"",
+        "more than a host",
+    ),
+    ("to = \"app\"\nhost = \"a.example:443\"", "more than a host"),
     ("to = \"app\"\nhost = []", "no host is named"),
     ("to = \"app\"\npath = \"api\"", "no slash in front"),
     ("to = \"app\"\npath = []", "no path is named"),
@@ -46,10 +50,7 @@ const WRONG: &[(&str, &str)] = &[
         "to = \"app\"\npath = { regex = \"(\" }",
         "not a regular expression",
     ),
-    (
-        "to = \"app\"\npath = { glob = \"x\" }",
-        "\"regex\" is missing",
-    ),
+    ("to = \"app\"\npath = {}", "\"regex\" is missing"),
     ("to = \"app\"\nmethod = \"get\"", "case-sensitive"),
     ("to = \"app\"\nmethod = []", "no method is named"),
     (

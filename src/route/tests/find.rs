@@ -119,50 +119,51 @@ fn the_order_of_the_file_says_nothing() {
     }
 }
 
+/// Hosts and paths are the same; what is asked beside differs.
+const CONDITIONS: &str = r#"
+    [[route]]
+    name = "any"
+    to = "app"
+    [[route]]
+    name = "there"
+    header = { x-version = true }
+    to = "app"
+    [[route]]
+    name = "two or three"
+    header = { x-version = ["2", "3"] }
+    to = "app"
+    [[route]]
+    name = "two"
+    header = { x-version = "2" }
+    to = "app"
+    [[route]]
+    name = "two something"
+    header = { x-version = "2*" }
+    to = "app"
+    [[route]]
+    name = "two beta"
+    header = { x-version = "2" }
+    query = { beta = "1" }
+    to = "app"
+    [[route]]
+    name = "admin"
+    listener = "admin"
+    to = "app"
+    [[route]]
+    name = "write"
+    method = ["POST", "PUT"]
+    path = "/w"
+    to = "app"
+    [[route]]
+    name = "post"
+    method = "POST"
+    path = "/w"
+    to = "app"
+"#;
+
 #[test]
 fn more_conditions_come_first_and_of_as_many_those_that_say_more() {
-    let table = table(
-        r#"
-        [[route]]
-        name = "any"
-        to = "app"
-        [[route]]
-        name = "there"
-        header = { x-version = true }
-        to = "app"
-        [[route]]
-        name = "two or three"
-        header = { x-version = ["2", "3"] }
-        to = "app"
-        [[route]]
-        name = "two"
-        header = { x-version = "2" }
-        to = "app"
-        [[route]]
-        name = "two something"
-        header = { x-version = "2*" }
-        to = "app"
-        [[route]]
-        name = "two beta"
-        header = { x-version = "2" }
-        query = { beta = "1" }
-        to = "app"
-        [[route]]
-        name = "admin"
-        listener = "admin"
-        to = "app"
-        [[route]]
-        name = "write"
-        method = ["POST", "PUT"]
-        path = "/w"
-        to = "app"
-        [[route]]
-        name = "post"
-        method = "POST"
-        path = "/w"
-        to = "app"
-        "#,
-    );
+    let table = table(CONDITIONS);
     for (request, expected) in [
         ("/", "any"),
         ("x-version:1 /", "there"),

@@ -2,6 +2,8 @@
 //! The reading knows strings alone, and none of the code that is under test.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use regex::Regex;
@@ -147,10 +149,11 @@ struct Request {
 
 /// The route by the rules, one after the other.
 fn plainly(routes: &[Drawn], request: Request, path: &str) -> Option<usize> {
-    let first_with = |text: &str| {
+    let first_with = |host: &str, text: &str| {
         let mut places = routes.iter();
         places.position(|route| {
-            PATHS[route.path].1.contains(&text)
+            HOSTS[route.host].1.contains(&host)
+                && PATHS[route.path].1.contains(&text)
                 && LISTENERS[route.listener].1.contains(&request.listener)
         })
     };
@@ -173,7 +176,7 @@ fn plainly(routes: &[Drawn], request: Request, path: &str) -> Option<usize> {
         for host in HOSTS[route.host].1 {
             for pattern in PATHS[route.path].1 {
                 let rank = host_rank(host, request.host)
-                    .zip(path_rank(pattern, path, first_with(pattern)))
+                    .zip(path_rank(pattern, path, first_with(host, pattern)))
                     .map(|(host, path)| (host, path, asks, at));
                 best = [best, rank].into_iter().flatten().min();
             }
@@ -191,45 +194,48 @@ fn host_rank(pattern: &str, host: &str) -> Option<(u8, Reverse<usize>)> {
     }
 }
 
+/// The kind, the segments that are written out, whether it is no glob, its letters, and the place of its text.
+type PathRank = (u8, Reverse<usize>, u8, Reverse<usize>, Option<usize>);
+
 /// Exact, then by the segments that are written out, with globs first; then expressions; then anything.
-fn path_rank(
-    pattern: &str,
-    path: &str,
-    first: Option<usize>,
-) -> Option<(u8, Reverse<usize>, u8, Reverse<usize>, Option<usize>)> {
-    let plain =
-        |kind, segments, glob, letters| (kind, Reverse(segments), glob, Reverse(letters), None);
+fn path_rank(pattern: &str, path: &str, first: Option<usize>) -> Option<PathRank> {
+    let plain = |kind, segments| (kind, Reverse(segments), 1, Reverse(0), None);
     if pattern == "/*" {
-        return Some(plain(3, 0, 0, 0));
+        return Some(plain(3, 0));
     }
-    if let Some(expression) = pattern.strip_prefix('~') {
-        let regex =
-            Regex::new(&format!("^(?:{expression})$")).expect("the table holds expressions");
-        return regex
-            .is_match(path)
-            .then_some((2, Reverse(0), 0, Reverse(0), first));
-    }
-    if !pattern.contains(['*', '?']) {
-        return (pattern == path).then(|| plain(0, 0, 0, 0));
+    if let Some(regex) = EXPRESSIONS.get(pattern) {
+        if path == "*" || !regex.is_match(path) {
+            return None;
+        }
+        if pattern.starts_with('~') {
+            return Some((2, Reverse(0), 0, Reverse(0), first));
+        }
+        let beginning = pattern.split(['*', '?']).next().unwrap_or_default();
+        let segments = beginning.matches('/').count() - 1;
+        let letters = pattern.len() - pattern.matches(['*', '?']).count();
+        return Some((1, Reverse(segments), 0, Reverse(letters), first));
     }
     if let Some(base) = pattern.strip_suffix("/*") {
         let below = path == base || path.starts_with(&format!("{base}/"));
-        return below.then(|| plain(1, base.matches('/').count(), 1, 0));
+        return below.then(|| plain(1, base.matches('/').count()));
     }
-    let expression = pattern.replace('?', "[^/]").replace('*', "[^/]*");
-    let regex = Regex::new(&format!("^{}$", expression.replace("[^/][^/]*", "[^/]"))).ok();
-    let regex = match pattern.contains('?') {
-        true => Regex::new(&format!("^{}$", pattern.replace('?', "[^/]"))).ok(),
-        false => regex.and(Regex::new(&format!("^{}$", pattern.replace('*', "[^/]*"))).ok()),
-    };
-    let regex = regex.expect("the table holds globs");
-    let beginning = pattern.split(['*', '?']).next().unwrap_or_default();
-    let segments = beginning.matches('/').count() - 1;
-    let letters = pattern.len() - pattern.matches(['*', '?']).count();
-    regex
-        .is_match(path)
-        .then_some((1, Reverse(segments), 0, Reverse(letters), first))
+    (pattern == path).then(|| plain(0, 0))
 }
+
+/// What expressions and globs match.
+static EXPRESSIONS: LazyLock<HashMap<&str, Regex>> = LazyLock::new(|| {
+    let patterns = PATHS.iter().flat_map(|(_, patterns)| patterns.iter());
+    let expression = |pattern: &&'static str| {
+        let expression = match pattern.strip_prefix('~') {
+            Some(expression) => expression.to_owned(),
+            None if pattern.ends_with("/*") || !pattern.contains(['*', '?']) => return None,
+            None => pattern.replace('*', "[^/]*").replace('?', "[^/]"),
+        };
+        let regex = Regex::new(&format!("^(?:{expression})$")).expect("the table holds patterns");
+        Some((*pattern, regex))
+    };
+    patterns.filter_map(expression).collect()
+});
 
 /// How many there are, how many ask for presence, have wildcards, name methods, name values; `None` where one fails.
 fn conditions(
@@ -268,7 +274,7 @@ fn conditions(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_found_is_what_the_rules_of_precedence_say(
@@ -319,7 +325,7 @@ proptest! {
 fn a_hidden_route_is_never_the_one_that_is_found() {
     // Each pair of routes in the tables: where the second is told to be hidden, no request finds it.
     let all = |listener| {
-        (0..HOSTS.len()).flat_map(move |host| {
+        [0, 2, 3].into_iter().flat_map(move |host| {
             (0..PATHS.len()).map(move |path| Drawn {
                 host,
                 path,
@@ -331,8 +337,7 @@ fn a_hidden_route_is_never_the_one_that_is_found() {
     };
     let mut hidden = 0;
     for one in all(0) {
-        for two in all(0).filter(|two| HOSTS[two.host].1.len() == 1 && PATHS[two.path].1.len() == 1)
-        {
+        for two in all(0).filter(|two| PATHS[two.path].1.len() == 1) {
             let text = format!("{}{}", one.written(0), two.written(1));
             let (table, faults) = read_text(&text, std::path::Path::new(""));
             if !faults.iter().any(|fault| {
@@ -352,5 +357,5 @@ fn a_hidden_route_is_never_the_one_that_is_found() {
             }
         }
     }
-    assert!(hidden > 50, "{hidden}");
+    assert!(hidden > 30, "{hidden}");
 }

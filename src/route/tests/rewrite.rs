@@ -11,6 +11,7 @@ fn targets_are_rewritten_and_keep_the_spelling_of_the_rest() {
     let deep = "strip-prefix = \"/caf%C3%A9/x/\"";
     let prefix = "replace-prefix = { from = \"/old\", to = \"/new/\" }";
     let regex = "replace = { regex = \"/user/([^/]+)(/.*)?\", with = \"/u/${1}$2\" }";
+    let swap = "replace = { regex = \"/(.*)/([^/]*)\", with = \"/$2/$1\" }";
     let loose = "replace = { regex = \"/x/(.*)\", with = \"/$1\" }";
     let cut = "replace = { regex = \"/(..)(.*)\", with = \"/$1/$2\" }";
     for (rewrite, sent, expected) in [
@@ -33,7 +34,10 @@ fn targets_are_rewritten_and_keep_the_spelling_of_the_rest() {
         (prefix, "/old/a?b", Ok("/new/a?b")),
         (prefix, "/older", Ok("/older")),
         (regex, "/user/7/x?y=$1", Ok("/u/7/x?y=$1")),
-        (regex, "/user/a%2fb", AMBIGUOUS),
+        (regex, "/user/a%2fb", Ok("/u/a%2Fb")),
+        (swap, "/a/b", Ok("/b/a")),
+        (swap, "/a/b%2fc", AMBIGUOUS),
+        (swap, "/a/b;c", Ok("/b;c/a")),
         (regex, "/user/%41", Ok("/u/A")),
         (regex, "/users/7", Ok("/users/7")),
         (loose, "/x/y", Ok("/y")),

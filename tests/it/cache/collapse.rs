@@ -331,3 +331,34 @@ fn a_stale_answer_is_confirmed_once_for_all_that_wait() {
     }
     assert_eq!(*asked.lock().unwrap(), 2);
 }
+
+#[test]
+fn what_was_asked_for_before_a_change_is_not_kept_after_it() {
+    let gate = Arc::new(Gate::default());
+    let own = gate.clone();
+    let origin = Origin::scripted(move |wire| {
+        while let Ok(request) = read_request(wire, 0) {
+            if request.method == "GET" {
+                own.pass(1);
+            }
+            let answer = format!("HTTP/1.1 200 OK\r\n{FRESH}\r\nContent-Length: 3\r\n\r\none");
+            if wire.try_send(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let egret = Egret::start(&caching());
+    let url = origin.url("/one");
+    let mut early = clients(&egret, &origin, 1).remove(0);
+    gate.wait(1);
+    let changed = egret.ask(&format!(
+        "POST {url} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+    ));
+    assert_eq!(changed.status, 200);
+    gate.open(1);
+    assert_eq!(early.response("GET").text(), "one");
+    for count in [2, 2] {
+        assert_eq!(egret.ask(&get(&url, "")).text(), "one");
+        assert_eq!(gate.came(), count);
+    }
+}

@@ -129,7 +129,7 @@ fn a_request_that_is_not_to_be_stored_leaves_what_is() {
 fn an_answer_that_must_be_confirmed_is_never_used_stale() {
     let stale = |more: &str| {
         let lines = format!("Cache-Control: {more}\nAge: 700\nETag: \"a\"");
-        get().answer(200, lines).carrying("one")
+        get().answer(200, lines).carrying("first")
     };
     let mut rows = Vec::new();
     for (more, clause) in [
@@ -153,7 +153,7 @@ fn an_answer_that_must_be_confirmed_is_never_used_stale() {
             clause,
             [
                 stale(more),
-                get().unanswered().status_in(&[502, 504]).never("one"),
+                get().unanswered().status_in(&[502, 504]).never("first"),
             ],
         ));
     }

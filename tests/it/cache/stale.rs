@@ -12,12 +12,12 @@ fn stored(more: &str) -> Step {
             200,
             format!("Cache-Control: max-age=600{more}\nAge: 700\nETag: \"a\""),
         )
-        .carrying("one")
+        .carrying("first")
 }
 
 /// The origin is asked behind the answer.
 fn behind(step: Step) -> Step {
-    step.behind().body("one")
+    step.behind().body("first")
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn while_the_origin_is_asked_a_stale_answer_may_do() {
                 stored(", stale-while-revalidate=200"),
                 behind(get().answer(304, format!("{FRESH}\nETag: \"a\"")))
                     .sent("If-None-Match: \"a\""),
-                get().body("one").age(0..=5),
+                get().body("first").age(0..=5),
             ],
         ),
         row(
@@ -115,7 +115,7 @@ fn failing(status: Option<u16>) -> Step {
 }
 
 fn kept(name: &str, more: &str, status: Option<u16>) -> Row {
-    let failing = failing(status).status(200).body("one").lacks("X-Failed");
+    let failing = failing(status).status(200).body("first").lacks("X-Failed");
     row(
         format!("{name}, {status:?}"),
         "5861 §4",
@@ -124,7 +124,7 @@ fn kept(name: &str, more: &str, status: Option<u16>) -> Row {
 }
 
 fn told(name: &str, more: &str, status: Option<u16>) -> Row {
-    let failing = failing(status).never("one");
+    let failing = failing(status).never("first");
     let failing = match status {
         Some(status) => failing.status(status),
         None => failing.status_in(&[502, 504]),
@@ -193,8 +193,8 @@ fn a_stale_answer_is_not_given_where_nothing_permits_it() {
             "fresh, it needs no permission though the origin is gone",
             "§4.2",
             [
-                get().answer(200, FRESH).carrying("one"),
-                get().unanswered().status(200).body("one"),
+                get().answer(200, FRESH).carrying("first"),
+                get().unanswered().status(200).body("first"),
             ],
         ),
     ]);

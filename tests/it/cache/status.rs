@@ -151,7 +151,7 @@ fn what_caches_before_said_is_kept() {
 #[test]
 fn a_rule_without_a_cache_says_so_or_nothing() {
     let off = Config::closed()
-        .rule("name = \"loopback\"\nallow = {}\naddress = \"127.0.0.0/8\"\ncache = false")
+        .rule("name = \"loopback\"\nallow = { cache = false }\naddress = \"127.0.0.0/8\"")
         .cache();
     run_with(
         &off,

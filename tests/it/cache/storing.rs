@@ -22,6 +22,14 @@ fn an_answer_is_kept_where_it_says_so() {
     run(vec![
         kept("an answer with a lifetime", "§3", get_fresh()),
         kept("one that came in chunks", "§3", get_fresh().chunked()),
+        row(
+            "one that ends with its connection, which may have been cut",
+            "9112 §8",
+            [
+                get_fresh().closed().carrying("one").body("one"),
+                get_fresh().carrying("one").maybe().body("one"),
+            ],
+        ),
         kept(
             "one with Expires alone",
             "§3",
@@ -151,7 +159,7 @@ fn a_status_is_kept_with_a_lifetime_and_some_without() {
     // RFC 9110 §15.1: those that are cacheable unless they say otherwise.
     let by_default = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501];
     let others = [
-        201, 202, 299, 302, 303, 307, 400, 403, 409, 418, 429, 499, 500, 502, 503, 504, 599,
+        201, 202, 299, 302, 303, 307, 400, 403, 409, 418, 451, 499, 500, 502, 503, 504, 599,
     ];
     let old = "Last-Modified: {now-864000}";
     let mut rows = Vec::new();
@@ -167,6 +175,16 @@ fn a_status_is_kept_with_a_lifetime_and_some_without() {
             [
                 get().answer(status, format!("Cache-Control: public\n{old}")),
                 get().status(status),
+            ],
+        ));
+    }
+    for status in [428, 429, 431, 511] {
+        rows.push(row(
+            format!("{status}, whatever it says"),
+            "6585 §3 to §6",
+            [
+                get().answer(status, "Cache-Control: public, max-age=600"),
+                get().answer(200, FRESH).carrying("two").body("two"),
             ],
         ));
     }
@@ -267,7 +285,7 @@ fn a_cookie_is_given_to_one_alone() {
         ],
     )]);
     let stripped = Config::closed()
-        .rule("name = \"loopback\"\nallow = {}\naddress = \"127.0.0.0/8\"\ncache = { set-cookie = \"strip\" }")
+        .rule("name = \"loopback\"\nallow = { cache = { set-cookie = \"strip\" } }\naddress = \"127.0.0.0/8\"\nhost = \"127.0.0.1\"")
         .cache();
     run_with(
         &stripped,
@@ -281,7 +299,7 @@ fn a_cookie_is_given_to_one_alone() {
         )],
     );
     let stored = Config::closed()
-        .rule("name = \"loopback\"\nallow = {}\naddress = \"127.0.0.0/8\"\ncache = { set-cookie = \"store\" }")
+        .rule("name = \"loopback\"\nallow = { cache = { set-cookie = \"store\" } }\naddress = \"127.0.0.0/8\"\nhost = \"127.0.0.1\"")
         .cache();
     run_with(
         &stored,
@@ -342,7 +360,9 @@ fn what_broke_off_is_never_whole() {
                     .with("Range: bytes=0-8")
                     .answer(200, FRESH)
                     .carrying("0123456789")
-                    .body("0123456789"),
+                    .status_in(&[200, 206])
+                    .has("Cache-Control: max-age=600"),
+                get().body("0123456789"),
             ],
         ),
         row(

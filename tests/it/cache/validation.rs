@@ -55,8 +55,8 @@ fn the_origin_is_asked_with_the_validators_that_it_gave() {
         ),
         asks(
             "a tag with a comma",
-            &["ETag: \"a, b\""],
-            "If-None-Match: \"a, b\"",
+            &["ETag: \"a,b\""],
+            "If-None-Match: \"a,b\"",
             "If-Modified-Since",
         ),
         asks(

@@ -98,3 +98,10 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
         .map(|at| (at % 251) as u8 ^ (at / 251 % 256) as u8)
         .collect()
 }
+
+/// Standard input that holds this text.
+pub(crate) fn pipe(text: &str) -> std::process::Stdio {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+    reader.into()
+}

@@ -79,6 +79,15 @@ impl Encoder {
         self.writer().flush()
     }
 
+    /// How much has come out and was not taken.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Zstd(encoder) => encoder.get_ref().len(),
+            Self::Brotli(encoder) => encoder.get_ref().len(),
+            Self::Gzip(encoder) => encoder.get_ref().len(),
+        }
+    }
+
     /// What has come out.
     pub(super) fn take(&mut self) -> Bytes {
         let out = match self {

@@ -87,7 +87,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::filter::compress::Coding::{Brotli, Gzip, Zstd};
+    use crate::message::compress::Coding::{Brotli, Gzip, Zstd};
 
     #[test]
     fn the_best_weight_wins_and_the_order_decides_between_equals() {

@@ -118,6 +118,9 @@ impl Compressed {
         if flush && self.unflushed {
             encoder.flush()?;
             self.unflushed = false;
+        } else if encoder.held() < LEAST {
+            // Such as the head of a stream, which comes out at once and is of no use alone.
+            return Ok(Bytes::new());
         }
         Ok(encoder.take())
     }
@@ -184,6 +187,9 @@ fn without_digests(mut trailers: HeaderMap) -> HeaderMap {
 
 /// Pieces that are coded in a row without anything coming out.
 const PIECES: usize = 8;
+
+/// Bytes that are worth a frame of their own, where more will come.
+const LEAST: usize = 1 << 10;
 
 /// How long bytes are held back for more that may come.
 const PATIENCE: Duration = Duration::from_millis(20);
