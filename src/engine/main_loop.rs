@@ -269,11 +269,8 @@ impl Engine {
         );
         self.draining = true;
         self.listeners.release();
-<<<<<<< HEAD
-        self.upkeep.end();
-=======
         self.datagrams.release();
->>>>>>> gateway
+        self.upkeep.end();
         for worker in &self.workers {
             worker.line().tell(Command::Drain(limit));
         }

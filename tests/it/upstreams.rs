@@ -16,6 +16,7 @@ use hickory_resolver::proto::rr::{Name, RData, Record};
 use http::{HeaderMap, Request, Response};
 use serde_json::Value;
 
+use crate::reverse::{self, reverse};
 use crate::support::dns_server::{DnsServer, Reply};
 use crate::support::{Ca, Config, Egret, Origin, PATIENCE, Wire, ok, read_request, said, until};
 
@@ -26,9 +27,7 @@ fn gateway(tables: &str) -> Config {
 
 /// A gateway `web` with these routes and tables.
 fn routed(routes: &str, tables: &str) -> Config {
-    Config::closed().more(&format!(
-        "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\nmode = \"reverse\"\n{routes}\n{tables}"
-    ))
+    reverse("", &format!("{routes}\n{tables}"))
 }
 
 /// An upstream `app` with these endpoints, in turn.
@@ -43,9 +42,7 @@ fn dns(server: &DnsServer) -> String {
 
 /// Status and text of an answer to a request on a new connection.
 fn ask(egret: &Egret, path: &str) -> (u16, String) {
-    let mut wire = Wire::connect(egret.address("web"));
-    wire.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n").as_bytes());
-    let response = wire.response("GET");
+    let response = reverse::ask(egret, &reverse::get("a.test", path, ""));
     (response.status, response.text())
 }
 
