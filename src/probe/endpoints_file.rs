@@ -40,7 +40,12 @@ impl EndpointsFile {
     }
 
     async fn look(&mut self) -> Result<Found, String> {
-        let stamp = self.stamp().await?;
+        let stamp = self.stamp().await;
+        if stamp.is_err() {
+            // Should it come back, it is to be read, be it the same.
+            self.read = None;
+        }
+        let stamp = stamp?;
         if self.read == Some(stamp) {
             return Ok(Found::Same);
         }

@@ -36,7 +36,8 @@ pub(super) async fn look_after(
             let endpoints = tended.upstream.endpoints();
             let there: HashSet<EndpointKey> =
                 endpoints.iter().map(|one| one.key().clone()).collect();
-            probing.retain(|key, _| there.contains(key));
+            // One that has ended by itself broke down: it begins anew.
+            probing.retain(|key, held| there.contains(key) && !held.is_closed());
             tended.keep(&there);
             let spread = spread(health, endpoints.len());
             for endpoint in endpoints {
