@@ -104,6 +104,19 @@ impl Destination {
         backend.map_or(&self.path, |backend| &backend.target)
     }
 
+    /// The target and the Host as the origin gets them, where they are not the client's. An endpoint's own host is only told
+    /// from others: which endpoint it will be is not known yet.
+    pub(super) fn rewritten(&self) -> Option<(&str, &str)> {
+        let (route, backend) = (self.route()?, self.backend()?);
+        let host = match &route.rewrite.host {
+            HostRewrite::Preserve => "",
+            HostRewrite::Endpoint => "endpoint",
+            HostRewrite::Set(host) => &**host,
+        };
+        let target = backend.target.as_str();
+        (!host.is_empty() || target != self.path).then_some((target, host))
+    }
+
     /// The Host that the origin is told.
     pub(super) fn host(&self, picked: Option<&Picked>) -> String {
         let own = || {
