@@ -197,7 +197,8 @@ impl Destination {
 
 /// What a rule asks for, and what a route does. Where both say how something is done, the route is nearer to it.
 fn both(rule: &Arc<Obligations>, route: &Arc<Obligations>) -> Arc<Obligations> {
-    if rule.is_nothing() {
+    // The route's rate is counted for itself: by the rule's name it would be one with those of other routes.
+    if rule.is_nothing() && route.rate.is_none() {
         return route.clone();
     }
     if route.is_nothing() {
@@ -211,7 +212,6 @@ fn both(rule: &Arc<Obligations>, route: &Arc<Obligations>) -> Arc<Obligations> {
     Arc::new(Obligations {
         intercept: None,
         tls: rule.tls,
-        // The route's is counted for itself.
         rate: rule.rate,
         bandwidth: match (rule.bandwidth, route.bandwidth) {
             (Some(rule), Some(route)) => Some(rule.min(route)),

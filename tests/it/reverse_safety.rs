@@ -41,3 +41,20 @@ fn what_one_route_makes_of_a_uri_is_not_stored_for_another_route() {
     }
     assert_eq!(app.requests().len(), 2, "each is stored for itself");
 }
+
+#[test]
+fn the_rates_of_routes_are_counted_apart_where_one_rule_allows_them_all() {
+    let app = cacheable();
+    let routes = format!(
+        "[[route]]\npath = \"/few\"\nto = \"app\"\nrate = \"2/h\"\n\
+         [[route]]\npath = \"/more\"\nto = \"app\"\nrate = \"3/h\"\n{}",
+        upstream("app", &[app.address], "")
+    );
+    let egret = Egret::start(&reverse("", &routes));
+    let statuses = |path: &str, times: usize| -> Vec<u16> {
+        let request = get("www.example", path, "");
+        (0..times).map(|_| ask(&egret, &request).status).collect()
+    };
+    assert_eq!(statuses("/few", 3), [200, 200, 429]);
+    assert_eq!(statuses("/more", 4), [200, 200, 200, 429]);
+}
