@@ -158,6 +158,15 @@ impl Destination {
         began.checked_add(limit?)
     }
 
+    /// Whether that is the client's own word, and not the route's.
+    pub(super) fn is_hurried(&self, headers: &HeaderMap) -> bool {
+        let of_route = self.route().and_then(|route| route.terms.timeouts.total);
+        let of_call = grpc::is_call(headers)
+            .then(|| grpc::deadline(headers))
+            .flatten();
+        of_call.is_some_and(|call| of_route.is_none_or(|route| call < route))
+    }
+
     /// A request's body as its route takes it: no more than so much, and as a whole where that is asked for.
     ///
     /// Errors: it is too large, or breaks. Waits for the client, whose listener bounds that.

@@ -210,6 +210,7 @@ impl Relay {
             },
             interim: &filtered::interim(filters, &caller.interim),
             deadline,
+            is_hurried: to.is_hurried(&head.headers),
         };
         let body = to.take_in(filtered::request_body(filters, body)).await?;
         let body = self.mirrored((&head, body), &tries, recording).await?;

@@ -1,7 +1,7 @@
 //! The reverse proxy among clients who mean harm: what one of them does must not become another one's.
 
 use crate::reverse::{ask, get, reverse, upstream};
-use crate::support::{Egret, Origin, Request};
+use crate::support::{Egret, Origin, Request, ok, read_request, said};
 
 /// An origin that says what it was asked for, and that everybody may have it for a minute.
 fn cacheable() -> Origin {
@@ -57,4 +57,34 @@ fn the_rates_of_routes_are_counted_apart_where_one_rule_allows_them_all() {
     };
     assert_eq!(statuses("/few", 3), [200, 200, 429]);
     assert_eq!(statuses("/more", 4), [200, 200, 200, 429]);
+}
+
+#[test]
+fn a_client_that_gives_no_time_does_not_have_an_endpoint_left_out() {
+    let app = Origin::scripted(|wire| {
+        // Says nothing to calls, until they are given up.
+        let call = read_request(wire, 0);
+        if call.is_ok_and(|request| request.target == "/") {
+            wire.send(&ok(b"app"));
+        } else {
+            let _ = wire.try_some();
+        }
+    });
+    let routes = format!(
+        "[[route]]\nto = \"app\"\n{}",
+        upstream("app", &[app.address], "outlier = { failures = 2 }")
+    );
+    let egret = Egret::start(&reverse("", &routes));
+    let call = "content-type: application/grpc\r\ngrpc-timeout: 20m\r\n";
+    for _ in 0..4 {
+        let late = ask(&egret, &get("a", "/pkg.Service/Call", call));
+        assert_eq!(late.header("grpc-status"), Some("4"));
+    }
+    assert_eq!(ask(&egret, &get("a", "/", "")).text(), "app");
+    let listed = said(&egret.command(&["upstream", "list"]));
+    let endpoint = listed
+        .lines()
+        .find(|line| line.contains(&app.address.to_string()));
+    let failed = endpoint.and_then(|line| line.split_whitespace().nth(6));
+    assert_eq!(failed, Some("0"), "{listed}");
 }
