@@ -213,7 +213,11 @@ impl Relay {
             is_hurried: to.is_hurried(&head.headers),
         };
         let body = to.take_in(filtered::request_body(filters, body)).await?;
-        let body = self.mirrored((&head, body), &tries, recording).await?;
+        // What a credential of ours is in is for the upstream that it was meant for, and for no other.
+        let body = match filters.wanting_hosts() {
+            Some(_) => body,
+            None => self.mirrored((&head, body), &tries, recording).await?,
+        };
         let mut body = match obligations.bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),

@@ -88,3 +88,42 @@ fn a_client_that_gives_no_time_does_not_have_an_endpoint_left_out() {
     let failed = endpoint.and_then(|line| line.split_whitespace().nth(6));
     assert_eq!(failed, Some("0"), "{listed}");
 }
+
+#[test]
+fn a_credential_goes_to_its_upstream_over_tls_alone_and_into_no_copy() {
+    let (app, copy) = (cacheable(), cacheable());
+    let tables = |more: &str| {
+        format!(
+            r#"
+            [[route]]
+            host = "www.example"
+            to = "app"
+            inject = {{ header = "X-Key", value = {{ file = "secret" }}{more} }}
+            mirror = {{ to = "copy", share = "100%" }}
+            [[route]]
+            to = "app"
+            mirror = {{ to = "copy", share = "100%" }}
+            {}{}"#,
+            upstream("app", &[app.address], ""),
+            upstream("copy", &[copy.address], "")
+        )
+    };
+    let files = [("secret", "0123456789abcdef")];
+    // That the client says https is nothing to the upstream.
+    let lines = "trusted-proxies = [\"127.0.0.1/32\"]";
+    let said_secure = "X-Forwarded-Proto: https\r\n";
+    let egret = Egret::start_with(&files, &reverse(lines, &tables("")));
+    let refused = ask(&egret, &get("www.example", "/", said_secure));
+    assert_eq!(refused.status, 403);
+    assert!(app.requests().is_empty() && copy.requests().is_empty());
+    drop(egret);
+    let egret = Egret::start_with(&files, &reverse(lines, &tables(", insecure = true")));
+    assert_eq!(ask(&egret, &get("www.example", "/", "")).status, 200);
+    assert_eq!(
+        app.wait_request(0).header("x-key"),
+        Some("0123456789abcdef")
+    );
+    // The copy of a request that came later is the first.
+    assert_eq!(ask(&egret, &get("other.example", "/later", "")).status, 200);
+    assert_eq!(copy.wait_request(0).target, "/later");
+}
