@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use crate::support::{Config, Egret, Origin, Response, Wire, get, said, until};
 
 const KILLS: usize = 200;
+/// That ask while it is killed.
+const CLIENTS: usize = 4;
 /// At the edges of pages, blocks and pieces, of what is kept as one, and of what memory takes.
 const SIZES: [usize; 12] = [
     1,
@@ -245,9 +247,23 @@ fn fetch(wire: &mut Wire, origin: &Origin, path: &str, seen: &Seen) -> io::Resul
     Ok(())
 }
 
+/// What a client asks for: two new ones, then one that was asked for a little while ago, by another client.
+fn path_of(round: usize, step: usize, client: usize) -> String {
+    let new = round * 8 + step * 2 / 3;
+    let is_new = step % 3 < 2;
+    let number = if is_new { new } else { new.saturating_sub(9) };
+    let number = number * CLIENTS + (client + step) % CLIENTS;
+    let size = SIZES[number * 7 % SIZES.len()];
+    let form = if number.is_multiple_of(3) {
+        "/chunked"
+    } else {
+        ""
+    };
+    format!("/{size}/{number}{form}")
+}
+
 #[test]
 fn killed_while_it_writes_two_hundred_times_it_serves_no_wrong_byte() {
-    const CLIENTS: usize = 4;
     let (origin, folder) = (origin(), folder());
     // About a third of what is asked for: files are evicted and written over all the time.
     let config = config(&folder, "16MiB");
@@ -262,17 +278,7 @@ fn killed_while_it_writes_two_hundred_times_it_serves_no_wrong_byte() {
                 let (origin, seen, killed) = (&origin, &seen, &killed);
                 scope.spawn(move || {
                     for step in 0.. {
-                        // Two new ones, then one that was asked for a little while ago, by another client.
-                        let new = round * 8 + step * 2 / 3;
-                        let number = if step % 3 == 2 {
-                            new.saturating_sub(9)
-                        } else {
-                            new
-                        };
-                        let number = number * CLIENTS + (client + step) % CLIENTS;
-                        let size = SIZES[number * 7 % SIZES.len()];
-                        let form = if number % 3 == 0 { "/chunked" } else { "" };
-                        let path = format!("/{size}/{number}{form}");
+                        let path = path_of(round, step, client);
                         if fetch(&mut wire, origin, &path, seen).is_err() {
                             if killed.load(Ordering::SeqCst) == 0 {
                                 seen.cut.fetch_add(1, Ordering::Relaxed);

@@ -59,8 +59,8 @@ impl Relay {
             permit = Some(self.vet(&grant, caller, recording, headers).await?);
         }
         loop {
-            let allowance = permit.as_ref().map(Permit::allowance);
-            let allowance = allowance.unwrap_or_else(|| grant.allowance()).clone();
+            let known = permit.as_ref().map(Permit::allowance);
+            let allowance = known.unwrap_or_else(|| grant.allowance()).clone();
             let terms = (&allowance, &recording.variables());
             let question = Question::new((head, body), to, terms, permit.is_some());
             let found = match self.parts.cache() {
