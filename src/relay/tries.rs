@@ -56,9 +56,13 @@ impl Tries<'_> {
             let began = Instant::now();
             let until = self.until(began, &limits);
             let sent = match until {
-                Some(until) => timeout_at(until, self.one(way, message, body, recording))
-                    .await
-                    .unwrap_or_else(|_| Err(too_slow(backend))),
+                Some(until) => {
+                    let sent = timeout_at(until, self.one(way, message, body, recording)).await;
+                    match sent {
+                        Ok(sent) => sent,
+                        Err(_) => Err(too_slow(backend)),
+                    }
+                }
                 None => self.one(way, message, body, recording).await,
             };
             tell(way, &sent, began);
