@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn a_target_takes_its_weight_however_many_addresses_it_has() {
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
-        let table: &[(&[u16], &[&[u8]], &[u32])] = &[
+        type Row<'a> = (&'a [u16], &'a [&'a [u8]], &'a [u32]);
+        let table: &[Row<'_>] = &[
             (&[1, 3], &[&[1], &[2]], &[1, 3]),
             (&[1, 3], &[&[1, 2], &[3]], &[1, 1, 6]),
             (&[1, 1], &[&[1, 2], &[3, 4, 5]], &[3, 3, 2, 2, 2]),

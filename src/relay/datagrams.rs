@@ -256,12 +256,11 @@ impl Association {
                 peer,
                 ..
             } = open;
-            let failure = match kind {
-                io::ErrorKind::ConnectionRefused => {
-                    let detail = format!("{peer} takes no datagrams on this port");
-                    Failure::new(ProxyError::ConnectionRefused, detail)
-                }
-                kind => Failure::dial(&kind.into(), peer),
+            let failure = if kind == io::ErrorKind::ConnectionRefused {
+                let detail = format!("{peer} takes no datagrams on this port");
+                Failure::new(ProxyError::ConnectionRefused, detail)
+            } else {
+                Failure::dial(&kind.into(), peer)
             };
             if self.line.answers() > 0 {
                 attempts.renew();
