@@ -127,3 +127,38 @@ fn a_credential_goes_to_its_upstream_over_tls_alone_and_into_no_copy() {
     assert_eq!(ask(&egret, &get("other.example", "/later", "")).status, 200);
     assert_eq!(copy.wait_request(0).target, "/later");
 }
+
+#[test]
+fn an_encoded_character_does_not_lead_past_a_rule_or_a_route() {
+    let (app, verbs) = (cacheable(), cacheable());
+    let tables = format!(
+        r#"
+        [[route]]
+        path = "/v1/users:purge"
+        to = "verbs"
+        [[route]]
+        to = "app"
+        {}{}
+        [policy.edge]
+        default = "allow"
+        [[policy.edge.rule]]
+        name = "no deletion"
+        deny = {{}}
+        path = "/v1/*:delete"
+        "#,
+        upstream("app", &[app.address], ""),
+        upstream("verbs", &[verbs.address], "")
+    );
+    let egret = Egret::start(&reverse("policy = \"edge\"", &tables));
+    for (path, status) in [
+        ("/v1/doc:delete", 403),
+        ("/v1/doc%3adelete", 403),
+        ("/v1/users%3Apurge", 400),
+        ("/v1/users:purge", 200),
+        ("/v1/doc%3Aread", 200),
+    ] {
+        let response = ask(&egret, &get("www.example", path, ""));
+        assert_eq!(response.status, status, "{path}");
+    }
+    assert_eq!(app.wait_request(0).target, "/v1/doc%3Aread");
+}
