@@ -188,6 +188,12 @@ impl Destination {
         }
     }
 
+    /// Whether a request's body is taken in as a whole before it goes on.
+    pub(super) fn takes_in(&self) -> bool {
+        let route = self.route();
+        route.is_some_and(|route| route.terms.buffer.request.is_some())
+    }
+
     /// How much of a response is read before the client takes it.
     pub(super) fn read_ahead(&self) -> Option<usize> {
         let limit = self.route()?.terms.buffer.response?;

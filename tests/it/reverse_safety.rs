@@ -1,7 +1,7 @@
 //! The reverse proxy among clients who mean harm: what one of them does must not become another one's.
 
 use crate::reverse::{ask, get, reverse, upstream};
-use crate::support::{Egret, Origin, Request, ok, read_request, said};
+use crate::support::{Egret, Origin, Request, Wire, ok, read_request, said};
 
 /// An origin that says what it was asked for, and that everybody may have it for a minute.
 fn cacheable() -> Origin {
@@ -126,4 +126,60 @@ fn a_credential_goes_to_its_upstream_over_tls_alone_and_into_no_copy() {
     // The copy of a request that came later is the first.
     assert_eq!(ask(&egret, &get("other.example", "/later", "")).status, 200);
     assert_eq!(copy.wait_request(0).target, "/later");
+}
+
+#[test]
+fn an_encoded_character_does_not_lead_past_a_rule_or_a_route() {
+    let (app, verbs) = (cacheable(), cacheable());
+    let tables = format!(
+        r#"
+        [[route]]
+        path = "/v1/users:purge"
+        to = "verbs"
+        [[route]]
+        to = "app"
+        {}{}
+        [policy.edge]
+        default = "allow"
+        [[policy.edge.rule]]
+        name = "no deletion"
+        deny = {{}}
+        path = "/v1/*:delete"
+        "#,
+        upstream("app", &[app.address], ""),
+        upstream("verbs", &[verbs.address], "")
+    );
+    let egret = Egret::start(&reverse("policy = \"edge\"", &tables));
+    for (path, status) in [
+        ("/v1/doc:delete", 403),
+        ("/v1/doc%3adelete", 403),
+        ("/v1/users%3Apurge", 400),
+        ("/v1/users:purge", 200),
+        ("/v1/doc%3Aread", 200),
+    ] {
+        let response = ask(&egret, &get("www.example", path, ""));
+        assert_eq!(response.status, status, "{path}");
+    }
+    assert_eq!(app.wait_request(0).target, "/v1/doc%3Aread");
+}
+
+#[test]
+fn who_sends_slowly_holds_no_place_at_an_upstream_where_bodies_are_buffered() {
+    let app = cacheable();
+    let routes = format!(
+        "[[route]]\nto = \"app\"\nbuffer = {{ request = \"64KiB\" }}\n{}",
+        upstream("app", &[app.address], "limits = { requests = 1 }")
+    );
+    let egret = Egret::start(&reverse("", &routes));
+    let mut slow = Wire::connect(egret.address("web"));
+    slow.send(
+        b"POST /slow HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+    );
+    // It is waited for.
+    assert_eq!(slow.response("POST").status, 100);
+    slow.send(b"ab");
+    assert_eq!(ask(&egret, &get("a", "/", "")).status, 200);
+    slow.send(b"cd");
+    assert_eq!(slow.response("POST").status, 200);
+    assert_eq!(app.wait_request(1).body, b"abcd");
 }
