@@ -147,8 +147,7 @@ impl Engine {
                 ))
             })?);
         }
-        let mut upkeep = Upkeep::new(workers.iter().map(|worker| worker.line().clone()).collect());
-        upkeep.follow(lasting.upkeep(&config));
+        let upkeep = Upkeep::start(&workers, lasting.upkeep(&config));
         listeners.commit(&mut change);
         datagrams.commit(&mut of_datagrams);
         lasting
