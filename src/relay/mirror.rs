@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
+use http_body::Body as _;
 use tokio::time::timeout;
 
 use super::destination::{Backend, Destination, Gateway, Step};
@@ -19,7 +20,7 @@ use crate::message::{Body, Interim, buffer};
 impl Relay {
     /// Sends a copy to the upstream that the route mirrors to, where it does for this one. The body comes back for who is to answer.
     ///
-    /// A body that is larger than what is kept of one for this, and a copy that finds too many others under way, is not mirrored.
+    /// A body without a size, or larger than what is kept of one for this, and a copy that finds too many others under way, is not mirrored.
     /// Errors: the client's body breaks while its beginning is read.
     pub(super) async fn mirrored(
         &self,
@@ -30,6 +31,10 @@ impl Relay {
         let Some(to) = copied(tries.judging.to) else {
             return Ok(body);
         };
+        // What has no size may be a conversation, whose next part waits for an answer to the first.
+        if matches!(body, Body::Stream(_)) && body.size_hint().exact().is_none() {
+            return Ok(body);
+        }
         let body = buffer::collect(body, LARGEST).await?;
         let copy = match &body {
             Body::Empty => Body::Empty,

@@ -183,3 +183,24 @@ fn who_sends_slowly_holds_no_place_at_an_upstream_where_bodies_are_buffered() {
     assert_eq!(slow.response("POST").status, 200);
     assert_eq!(app.wait_request(1).body, b"abcd");
 }
+
+#[test]
+fn a_conversation_does_not_wait_for_its_end_where_requests_are_mirrored() {
+    let app = Origin::scripted(|wire| {
+        let head = wire.head().to_ascii_lowercase();
+        assert!(head.contains("transfer-encoding: chunked"), "{head}");
+        wire.send(&ok(b"first"));
+        // The rest of the request comes, or its client goes.
+        while wire.try_some().is_ok_and(|some| !some.is_empty()) {}
+    });
+    let shadow = cacheable();
+    let routes = format!(
+        "[[route]]\nto = \"app\"\nmirror = {{ to = \"shadow\" }}\n{}{}",
+        upstream("app", &[app.address], ""),
+        upstream("shadow", &[shadow.address], "")
+    );
+    let egret = Egret::start(&reverse("", &routes));
+    let mut wire = Wire::connect(egret.address("web"));
+    wire.send(b"POST /talk HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+    assert_eq!(wire.response("POST").text(), "first");
+}
