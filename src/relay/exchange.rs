@@ -7,6 +7,7 @@ use std::rc::Rc;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 
 use super::cached::{Answer, Consulted, Permitted, Purpose, Settled};
 use super::recording::Recording;
@@ -18,6 +19,7 @@ use super::way::{Judging, Way};
 use super::{Caller, Destination, Refusal, Relay, filtered, throttle};
 use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
+use crate::listener::http::Trouble;
 use crate::message::compress::Plan;
 use crate::message::{
     Answer as Page, Body, ProxyError, Reply, buffer, hop, normal_path, other_reading,
@@ -197,7 +199,14 @@ impl Relay {
             return Ok(body);
         }
         let _grant = self.admit(caller, recording, Some(&head.headers))?;
-        Ok(to.take_in(body).await?)
+        let taking = to.take_in(body);
+        match to.deadline(recording.started(), &head.headers) {
+            Some(deadline) => match timeout_at(deadline, taking).await {
+                Ok(taken) => Ok(taken?),
+                Err(_) => Err(Refusal::Trouble(Trouble::SlowBody)),
+            },
+            None => Ok(taking.await?),
+        }
     }
 
     /// Sends what was prepared, and tells the cache what came of it.

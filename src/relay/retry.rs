@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use http_body::Body as HttpBody;
+use tokio::time::timeout;
 
 use super::recording::Recording;
 use super::way::Way;
 use super::{Destination, Refusal};
 use crate::message::http1::framing::Length;
-use crate::message::{Body, Interim};
-use crate::pool::{Failure, Lease, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError};
+use crate::message::{Body, Interim, ProxyError};
+use crate::pool::{Failure, Key, Lease, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError};
 
 /// One try: a way, and what goes over it.
 pub(super) struct Sending<'a> {
@@ -69,7 +70,7 @@ impl Sending<'_> {
         let mut again_left = AGAIN;
         loop {
             recording.state("connecting");
-            let lease = match self.pool.lease(&self.way.permit, &key, fresh).await {
+            let lease = match self.lease(&key, fresh).await {
                 Ok(lease) => lease,
                 // Nothing of it was sent: whatever it is, it may go elsewhere.
                 Err(failure) => return Err(Missed::of(failure, Some(body))),
@@ -108,6 +109,27 @@ impl Sending<'_> {
                     let again = again.filter(|_| idempotent || unsent);
                     return Err(Missed::of(failure, again));
                 }
+            }
+        }
+    }
+}
+
+impl Sending<'_> {
+    /// A connection, within the time that the route gives for that, where it does.
+    async fn lease(&self, key: &Key, fresh: Option<Duration>) -> Result<Lease, Failure> {
+        let leasing = self.pool.lease(&self.way.permit, key, fresh);
+        let limit = self
+            .to
+            .route()
+            .and_then(|route| route.terms.timeouts.connect);
+        let Some(limit) = limit else {
+            return leasing.await;
+        };
+        match timeout(limit, leasing).await {
+            Ok(leased) => leased,
+            Err(_) => {
+                let detail = format!("the endpoint could not be connected to within {limit:?}");
+                Err(Failure::new(ProxyError::ConnectionTimeout, detail))
             }
         }
     }

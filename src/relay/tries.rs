@@ -141,13 +141,16 @@ impl Tries<'_> {
 
     fn limits(&self, backend: &Backend) -> Limits {
         let settings = backend.served.upstream.settings();
-        let of_route = self.judging.to.route();
-        let of_route = of_route.and_then(|route| route.terms.retry.as_ref());
-        let tries = of_route.and_then(|retry| retry.tries);
-        let per_try = of_route.and_then(|retry| retry.per_try_timeout);
+        let terms = self.judging.to.route().map(|route| &route.terms);
+        let retry = terms.and_then(|terms| terms.retry.as_ref());
+        let per_try = retry.and_then(|retry| retry.per_try_timeout);
+        let per_try = per_try.or(settings.retry.per_try);
+        let response = terms.and_then(|terms| terms.timeouts.response);
         Limits {
-            tries: tries.unwrap_or(settings.retry.tries),
-            per_try: per_try.or(settings.retry.per_try),
+            tries: retry
+                .and_then(|retry| retry.tries)
+                .unwrap_or(settings.retry.tries),
+            per_try: [per_try, response].into_iter().flatten().min(),
         }
     }
 

@@ -562,6 +562,33 @@ fn the_room_in_an_upstream_is_bounded_and_so_is_the_queue_for_it() {
 }
 
 #[test]
+fn a_route_bounds_how_long_an_endpoint_may_take() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let app = Origin::http(move |_| {
+        // The answer comes when the test is over.
+        let _ = held.lock().unwrap().recv();
+        ok(b"late")
+    });
+    let tables = format!(
+        "[[route]]\npath = \"/response\"\nto = \"app\"\ntimeouts = {{ response = \"100ms\" }}\n\
+         [[route]]\nto = \"app\"\ntimeouts = {{ total = \"100ms\" }}\n{}",
+        upstream("app", &[app.address], "retry = { tries = 1 }")
+    );
+    let egret = Egret::start(&reverse("", &tables));
+    for path in ["/response", "/total"] {
+        let slow = ask(&egret, &get("a", path, ""));
+        assert_eq!(slow.status, 504, "{path}");
+        assert_eq!(
+            slow.proxy_error(),
+            Some("connection_read_timeout"),
+            "{path}"
+        );
+    }
+    drop(release);
+}
+
+#[test]
 fn a_faulty_gateway_is_refused_with_every_fault_at_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("egret.toml");
