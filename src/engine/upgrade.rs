@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::handover::Successor;
 use super::main_loop::Engine;
 use super::service;
+use super::worker::Command;
 
 /// An upgrade that is under way.
 #[derive(Default)]
@@ -78,7 +79,7 @@ impl Engine {
                 service::follow(pid);
                 // The file of the admin socket leads to the new process by now.
                 self.desk.leave();
-                self.let_go();
+                self.let_go(Command::HandOver);
             }
             Err(why) => tracing::error!("{why}; this process goes on"),
         }
