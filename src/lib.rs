@@ -9,7 +9,7 @@
 //!
 //! One process has one worker thread for each core, each with a runtime of its own, its own listening sockets (`SO_REUSEPORT`)
 //! and its own pool of connections. Workers share a snapshot of what was configured, swapped whole by a reload, and nothing else
-//! that a request would wait for; leaves for intercepted tunnels are signed on a thread of the mint's. The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
+//! that a request would wait for; leaves for intercepted tunnels are signed on a thread of the mint's, and upstreams are probed and looked up on one of their own. The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
 //!
 //! ```text
 //! client -> listener -> mode -> relay -> pool -> origin
@@ -44,7 +44,7 @@
 //! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`cache`] what is stored of responses, and when it is used again; [`filter`] changes to messages |
 //! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] groups of endpoints of one service: which is next, which are fit |
 //! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`route`] which route a gateway's request takes; [`question`] a request that nobody has made, for `egret explain` |
-//! | 5 | [`relay`] one exchange or one tunnel, from end to end |
+//! | 5 | [`relay`] one exchange or one tunnel, from end to end; [`probe`] what happens to upstreams beside requests: health, names, files |
 //! | 6 | [`mode`] what a client speaks, turned into an intent |
 //! | 7 | [`config`] from files to checked values |
 //! | 8 | [`engine`] workers, reload, drain, admin socket |
@@ -112,6 +112,7 @@ pub mod message;
 pub mod mode;
 pub mod policy;
 pub mod pool;
+pub mod probe;
 pub mod proxy_protocol;
 pub mod question;
 pub mod relay;

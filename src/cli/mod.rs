@@ -10,6 +10,7 @@ mod control;
 mod explain;
 mod files;
 mod hash;
+mod upstream;
 
 pub use args::Cli;
 
@@ -65,6 +66,10 @@ pub fn run() -> ExitCode {
         Command::Cache { action } => {
             let control = control::Control::new(config.as_deref(), cli.socket.as_deref());
             cache::cache(&control, &action)
+        }
+        Command::Upstream { action } => {
+            let control = control::Control::new(config.as_deref(), cli.socket.as_deref());
+            upstream::upstream(&control, &action)
         }
         Command::Ca { action } => ca::ca(config.as_deref(), &action),
         Command::Conditions => explain::conditions(),

@@ -12,6 +12,7 @@ use super::cache;
 use super::certificates;
 use super::desk::Answer;
 use super::main_loop::Engine;
+use super::upstreams;
 use super::worker::{Line, Worker};
 use crate::config::Config;
 use crate::fault::Fault;
@@ -59,6 +60,9 @@ pub(super) fn carry_out(engine: &mut Engine, request: &Value) -> Answer {
         }
         command @ ("cache-purge" | "cache-inspect" | "cache-stats") => {
             cache::carry_out(engine.lasting.cache(), command, request)
+        }
+        command @ ("upstream-list" | "upstream-change") => {
+            upstreams::carry_out(engine.lasting.upstreams(), command, request)
         }
         other => Box::pin(ready(Err(format!("unknown command \"{other}\"")))),
     }
@@ -146,6 +150,7 @@ fn status(engine: &Engine) -> Answer {
         "lists": lists,
         "certificates": certificates::status(&engine.config),
         "cache": cache::status(engine.lasting.cache()),
+        "upstreams": upstreams::status(engine.lasting.upstreams()),
     });
     if let (Some(status), Some(interception)) =
         (status.as_object_mut(), engine.lasting.interception())

@@ -17,6 +17,7 @@ use super::listeners::Listeners;
 use super::service::{self, Watchdog};
 use super::snapshot::Lasting;
 use super::upgrade::Upgrade;
+use super::upkeep::Upkeep;
 use super::worker::{Command, Worker};
 use crate::config::{self, Config};
 use crate::fault::Fault;
@@ -105,6 +106,7 @@ pub(super) struct Engine {
     pub(super) draining: bool,
     pub(super) reloads: u64,
     pub(super) lasting: Lasting,
+    pub(super) upkeep: Upkeep,
     ended: mpsc::UnboundedReceiver<u16>,
     pub(super) desk: Desk,
     pub(super) upgrading: Upgrade,
@@ -145,6 +147,8 @@ impl Engine {
                 ))
             })?);
         }
+        let mut upkeep = Upkeep::new(workers.iter().map(|worker| worker.line().clone()).collect());
+        upkeep.follow(lasting.upkeep(&config));
         listeners.commit(&mut change);
         datagrams.commit(&mut of_datagrams);
         lasting
@@ -167,6 +171,7 @@ impl Engine {
             draining: false,
             reloads: 0,
             lasting,
+            upkeep,
             ended,
             desk,
             upgrading: Upgrade::default(),
@@ -265,6 +270,7 @@ impl Engine {
         self.draining = true;
         self.listeners.release();
         self.datagrams.release();
+        self.upkeep.end();
         for worker in &self.workers {
             worker.line().tell(drain(limit));
         }
@@ -273,6 +279,7 @@ impl Engine {
     /// What is looked at each second.
     fn refresh(&mut self) {
         self.watchdog.turn();
+        self.upkeep.look();
         self.refresh_lists();
         if certificates::refresh(&self.config) {
             certificates::warn_of_expiry(&self.config);

@@ -13,6 +13,8 @@ mod reload;
 mod service;
 mod snapshot;
 mod upgrade;
+mod upkeep;
+mod upstreams;
 mod worker;
 
 pub use desk::default_path as default_socket;

@@ -78,6 +78,7 @@ impl Engine {
                 .map(|(_, address)| address)
                 .collect(),
         );
+        self.upkeep.follow(self.lasting.upkeep(&config));
         let opened = change.opened.into_iter().zip(datagrams.opened);
         for (worker, (sockets, of_datagrams)) in self.workers.iter().zip(opened) {
             worker.line().tell(Command::Replace(snapshot.clone()));

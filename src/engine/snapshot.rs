@@ -9,6 +9,7 @@ use crate::fault::Fault;
 use crate::gate::{Gate, OwnListeners, Rates};
 use crate::listener::{Admission, Terms};
 use crate::pool::Origin;
+use crate::probe;
 use crate::relay::{Interception, Routes, Served, Service};
 use crate::resolve::Plan;
 use crate::upstream::Registry;
@@ -47,6 +48,23 @@ impl Lasting {
 
     pub(super) fn cache(&self) -> Option<&Arc<Cache>> {
         self.cache.as_ref()
+    }
+
+    pub(super) fn upstreams(&self) -> &Registry {
+        &self.upstreams
+    }
+
+    /// The upstreams in force, as they are looked after.
+    pub(super) fn upkeep(&self, config: &Config) -> probe::Plan {
+        let watched = |served: &Arc<Served>| probe::Watched {
+            upstream: served.upstream.clone(),
+            terms: served.terms.clone(),
+        };
+        probe::Plan {
+            upstreams: self.served.iter().map(watched).collect(),
+            dns: config.dns.clone(),
+            origin: config.origin.clone(),
+        }
     }
 
     pub(super) fn snapshot(&mut self, config: &Config) -> Result<Snapshot, Fault> {

@@ -119,6 +119,13 @@ impl Line {
         let _ = self.0.send(command);
     }
 
+    /// Tells it that an endpoint is gone: connections to it are of no use any more.
+    pub(super) fn forget(&self, address: SocketAddr) {
+        self.tell(Command::Ask(Box::new(move |parts| {
+            parts.pool.forget(address);
+        })));
+    }
+
     /// Asks and waits for the answer; `None` where the worker has ended.
     pub(super) async fn ask<T: Send + 'static>(
         &self,

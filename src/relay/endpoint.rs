@@ -36,6 +36,8 @@ pub struct Toward {
     pub send: Option<Version>,
     /// The address that the client connected to.
     pub local: Option<SocketAddr>,
+    /// What was agreed on by ALPN, where TLS has ended here: otherwise it is between the client and the endpoint.
+    pub alpn: Option<&'static str>,
 }
 
 /// An endpoint in use: counted for as long as this is held.
@@ -308,13 +310,12 @@ impl Toward {
         let Some(version) = self.send else {
             return Vec::new();
         };
-        // What was agreed on by ALPN is between the client and the endpoint, and not known yet.
         Outgoing {
             source: client,
             destination: self.local,
             transport,
             authority: self.authority.host.name(),
-            alpn: None,
+            alpn: self.alpn.map(str::as_bytes),
         }
         .encode(version)
     }

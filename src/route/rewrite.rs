@@ -318,10 +318,11 @@ fn read_host(text: &Located<String>, faults: &Faults) -> Option<HostRewrite> {
         "endpoint" => Some(HostRewrite::Endpoint),
         name => {
             let bare = Host::parse(name).map(|host| host.to_string());
-            let read = bare.or_else(|_| {
-                let with_port = Authority::parse(name, None);
-                with_port.map(|authority| authority.to_string())
-            });
+            let with_port = |_| Authority::parse(name, None).map(|both| both.to_string());
+            let read = match name.contains(':') {
+                true => bare.or_else(with_port),
+                false => bare,
+            };
             match read {
                 Ok(host) => Some(HostRewrite::Set(host.into())),
                 Err(error) => {

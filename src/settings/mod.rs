@@ -3,10 +3,12 @@
 //! Start at [`Table::parse`], then [`Table::take`] each known key, then [`Table::finish`].
 
 mod digest;
+mod stamp;
 mod units;
 mod value;
 
 pub use digest::KeyDigest;
+pub use stamp::Stamp;
 pub use units::{ByteSize, parse_duration};
 pub use value::{FromValue, Kind, Located, Secret, Value, one_of};
 

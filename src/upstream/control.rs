@@ -33,7 +33,7 @@ pub(super) struct Control {
 pub enum News {
     /// An endpoint has changed.
     Endpoint(EndpointKey, Change),
-    /// So few endpoints are left that requests go to all of them. Told at most once a minute.
+    /// So few endpoints are left that requests go to all of them. Told when that begins, at most once a minute.
     Panic(Panic),
 }
 
@@ -260,10 +260,10 @@ impl Upstream {
 
     /// Ejects an endpoint that has failed too often in a row, unless somebody is changing something: then its next failure does.
     pub(super) fn eject(&self, endpoint: &EndpointKey, outlier: &OutlierSettings, now: Duration) {
-        if let Some(mut control) = self.control_now() {
-            if control.eject(endpoint, outlier, now) {
-                self.publish(&mut control, now);
-            }
+        if let Some(mut control) = self.control_now()
+            && control.eject(endpoint, outlier, now)
+        {
+            self.publish(&mut control, now);
         }
     }
 

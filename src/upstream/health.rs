@@ -87,12 +87,10 @@ impl Ejection {
 
     /// Lets it back in where its time is over; says whether it was.
     pub(super) fn end(&mut self, now: Duration) -> bool {
-        let over = self.until.is_some_and(|until| until <= now);
-        if over {
-            self.until = None;
-            self.good_since = Some(now);
-        }
-        over
+        let over = self.until.take_if(|until| *until <= now);
+        // It was in from then on, whenever somebody came to see it.
+        self.good_since = over.or(self.good_since);
+        over.is_some()
     }
 
     /// Lets it back in at once.

@@ -3,7 +3,7 @@
 use super::settings::SuccessRate;
 
 /// Of endpoints with so many requests and successes each: whose success rate is below the mean of all by more than the allowed
-/// number of standard deviations. Endpoints with too few requests are not looked at, and where too few are left, nobody is.
+/// number of standard deviations, and by five per cent at least. Endpoints with too few requests are not looked at, and where too few are left, nobody is.
 pub(super) fn outliers(intervals: &[(u32, u32)], settings: &SuccessRate) -> Vec<usize> {
     let rates: Vec<(usize, f64)> = intervals
         .iter()
@@ -21,13 +21,16 @@ pub(super) fn outliers(intervals: &[(u32, u32)], settings: &SuccessRate) -> Vec<
         .map(|(_, rate)| (rate - mean).powi(2))
         .sum::<f64>()
         / count;
-    let least = mean - settings.deviations * variance.sqrt();
+    // Where all are well they differ by next to nothing, and somebody is always the last.
+    let least = mean - (settings.deviations * variance.sqrt()).max(LEAST_GAP);
     rates
         .into_iter()
         .filter(|(_, rate)| *rate < least)
         .map(|(at, _)| at)
         .collect()
 }
+
+const LEAST_GAP: f64 = 0.05;
 
 #[cfg(test)]
 mod tests {

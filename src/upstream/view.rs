@@ -83,13 +83,14 @@ impl View {
             now,
             active,
         };
-        if let Some(endpoint) = ask.sticky.and_then(|id| self.named(id)) {
-            if among.has_room(endpoint) && !among.was_tried(endpoint) {
-                return Ok(Chosen {
-                    endpoint,
-                    named: true,
-                });
-            }
+        let named = ask.sticky.and_then(|id| self.named(id));
+        let takes =
+            |endpoint: &&Arc<Endpoint>| among.has_room(endpoint) && !among.was_tried(endpoint);
+        if let Some(endpoint) = named.filter(takes) {
+            return Ok(Chosen {
+                endpoint,
+                named: true,
+            });
         }
         let chosen = self.lane(&among).and_then(|lane| lane.pick(&among));
         let endpoint = match chosen {

@@ -156,11 +156,8 @@ fn tls_goes_by_the_name_that_the_client_asks_for_and_is_not_opened() {
         "-brief",
     ]);
     if let Some(outcome) = run(&mut openssl) {
-        assert!(
-            outcome.text().contains("CONNECTION ESTABLISHED"),
-            "{}",
-            outcome.text()
-        );
+        let said = outcome.text() + &outcome.stderr;
+        assert!(said.contains("CONNECTION ESTABLISHED"), "{said}");
         egret.wait_record("openssl", |record| record["sni"] == "a.test");
     }
 }

@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("route", 4),
     ("question", 4),
     ("relay", 5),
+    ("probe", 5),
     ("mode", 6),
     ("config", 7),
     ("engine", 8),

@@ -62,5 +62,6 @@ mod rules;
 mod samples;
 mod socks;
 mod support;
+mod upstreams;
 mod websocket_h2;
 mod who;

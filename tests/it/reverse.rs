@@ -366,13 +366,15 @@ fn a_path_that_may_mean_another_route_is_refused_and_a_harmless_one_passes_as_it
         ("/admin%2Fusers", 400),
         ("/admin;x/users", 400),
         ("/a/../admin/users", 400),
+        // An origin that does not decode it takes another route than one that does.
+        ("/%61dmin/users", 400),
         ("/repos/git%2Frepo", 200),
-        ("/%61dmin/users", 200),
+        ("/admin/users", 200),
     ] {
         assert_eq!(ask(&egret, &get("a", path, "")).status, status, "{path}");
     }
     assert_eq!(open.wait_request(0).target, "/repos/git%2Frepo");
-    assert_eq!(admin.wait_request(0).target, "/%61dmin/users");
+    assert_eq!(admin.wait_request(0).target, "/admin/users");
 }
 
 #[test]
@@ -532,9 +534,11 @@ fn a_websocket_passes_to_an_endpoint() {
 #[test]
 fn the_room_in_an_upstream_is_bounded_and_so_is_the_queue_for_it() {
     let (release, held) = std::sync::mpsc::channel::<()>();
+    let (arrived, came) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
     let app = Origin::http(move |request| {
         if request.path() == "/slow" {
+            arrived.send(()).unwrap();
             let _ = held.lock().unwrap().recv();
         }
         ok(b"done")
@@ -546,7 +550,7 @@ fn the_room_in_an_upstream_is_bounded_and_so_is_the_queue_for_it() {
     let egret = Egret::start(&reverse("", &tables));
     let mut first = Wire::connect(egret.address("web"));
     first.send(get("a", "/slow", "").as_bytes());
-    app.wait_request(0);
+    came.recv().unwrap();
     let full = ask(&egret, &get("a", "/", ""));
     assert_eq!(full.status, 503);
     assert_eq!(full.proxy_error(), Some("connection_limit_reached"));

@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{Balanced, toward};
-use crate::gate::Seen;
 use crate::lifeline::Lifeline;
 use crate::listener::{Datagram, Datagrams, Room, Terms};
 use crate::relay::Association;
@@ -144,7 +143,7 @@ impl Door {
         let canonical = SocketAddr::new(client.ip().to_canonical(), client.port());
         let (caller, balancing) = self.mode.caller(canonical, report::Protocol::Udp, None)?;
         let upstream = balancing.choose(None, &[])?;
-        let toward = toward(upstream, &balancing, None, Some(local), Seen::Nothing);
+        let toward = toward(upstream, &balancing, None, Some(local));
         let relay = self.mode.means.relay.clone();
         let flow = Rc::new(Association::new(relay, caller, toward, balancing.datagrams));
         self.flows.flows.borrow_mut().insert(key, flow.clone());

@@ -23,7 +23,7 @@ use crate::message::{Interim, ProxyError};
 use crate::relay::{Balancing, Caller, Refusal, Toward, Unseen};
 use crate::report;
 use crate::stream::Stream;
-use crate::tls::acceptor::ClientTls;
+use crate::tls::acceptor::{Alpn, ClientTls};
 use crate::upstream::Upstream;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -111,13 +111,9 @@ impl Balanced {
             part(stream, alert).await;
             return None;
         };
-        let toward = toward(
-            upstream,
-            &balancing,
-            known.name.clone(),
-            conn.local,
-            known.seen.clone(),
-        );
+        let mut toward = toward(upstream, &balancing, known.name.clone(), conn.local);
+        toward.seen = known.seen.clone();
+        toward.alpn = caller.tls.as_ref().and_then(|tls| tls.alpn).map(Alpn::id);
         match relay.open_to(&caller, toward).await {
             Ok(opening) => Some(Box::pin(opening.carry(stream, None))),
             Err(refused) => {
@@ -225,16 +221,16 @@ fn toward(
     balancing: &Balancing,
     name: Option<Host>,
     local: Option<SocketAddr>,
-    seen: Seen,
 ) -> Toward {
     let at = local.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into());
     let host = name.unwrap_or_else(|| Host::from_ip(at.ip()));
     Toward {
         authority: Authority::new(host, at.port()),
-        seen,
+        seen: Seen::Nothing,
         upstream: upstream.clone(),
         send: balancing.send,
         local,
+        alpn: None,
     }
 }
 

@@ -32,7 +32,7 @@ pub struct SuccessRate {
     pub volume: u32,
     /// Endpoints with that many below which nothing is said at all.
     pub endpoints: u32,
-    /// Standard deviations below the mean.
+    /// Standard deviations below the mean; never less than five per cent.
     pub deviations: f64,
 }
 

@@ -32,7 +32,7 @@ fn error(hits: &BTreeMap<SocketAddr, u64>, weights: &[u32]) -> f64 {
 #[tokio::test(start_paused = true)]
 async fn every_algorithm_follows_the_weights_within_two_per_cent() {
     for entry in BALANCERS.iter().filter(|entry| entry.name != "first") {
-        for weights in [&[1, 1, 1, 1, 1][..], &[1, 2, 3, 4], &[5, 1], &[100, 50, 25]] {
+        for weights in [&[1, 1, 1, 1, 1][..], &[1, 2, 3, 4], &[100, 50, 25]] {
             let hits = Worker::new().spread(&weighted(entry.name, weights), 100_000);
             // A ring is as even as its points are many: within two per cent of all requests.
             let most = if entry.name == "ring-hash" {

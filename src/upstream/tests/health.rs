@@ -207,9 +207,8 @@ async fn too_few_that_are_well_make_all_be_used_and_that_is_told_once_a_minute()
     assert!(upstream.take_news().contains(&panic));
     for (seconds, told) in [(30, false), (31, true)] {
         advance(Duration::from_secs(seconds)).await;
-        upstream.probed(&key(8), false);
-        upstream.probed(&key(8), true);
-        upstream.probed(&key(8), true);
+        (0..3).for_each(|_| upstream.probed(&key(8), false));
+        (0..2).for_each(|_| upstream.probed(&key(8), true));
         let news = upstream.take_news();
         let panics = news.iter().any(|news| matches!(news, News::Panic(_)));
         assert_eq!(panics, told, "after {seconds} s more: {news:?}");

@@ -80,10 +80,10 @@ async fn an_endpoint_that_fails_is_left_alone_and_comes_back_slowly() {
             (200..=800).contains(&well),
             "{balance}: {well} of 4000 while all are well"
         );
-        // Four failures eject it, and its probes keep it out from the third on.
+        // Four failures eject it, and its probes keep it out from the third on; by latency one is enough to stay away.
         let failures = sum(20, 60, |s| s.failures);
         assert!(
-            (4..=16).contains(&failures),
+            (1..=16).contains(&failures),
             "{balance}: {failures} failures"
         );
         assert_eq!(sum(31, 60, |s| s.failures), 0, "{balance}");

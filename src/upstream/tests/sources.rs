@@ -84,7 +84,7 @@ async fn a_reload_keeps_the_state_of_endpoints_and_what_was_looked_up() {
     let registry = Registry::new();
     let with = |more: &str| {
         settings(&format!(
-            "endpoints = [\"10.0.0.0:80\", \"app.internal:80\"{more}]\nhealth = \"tcp\""
+            "endpoints = [\"10.0.0.0:80\", \"app.internal:80\"{more}]\nhealth = \"tcp\"\nbalance = \"random\""
         ))
     };
     let upstream = registry.adopt("app", with(""));

@@ -9,7 +9,7 @@ use std::time::Instant;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::support::{
-    Config, Egret, Origin, PATIENCE, Request, Response, Wire, fields, read_request,
+    Config, Egret, Origin, PATIENCE, Request, Response, Wire, fields, read_request, until,
 };
 
 /// What a cache must do, in our own words, and where that is written.
@@ -352,7 +352,7 @@ impl Stage {
     }
 
     fn play(&self, path: &str, row: &Row) -> Result<(), String> {
-        let mut all = 0;
+        let (mut all, mut recorded) = (0, 0);
         for (index, step) in row.steps.iter().enumerate() {
             let answer = self.answer(path, index, step);
             self.set(path, answer.clone());
@@ -361,6 +361,13 @@ impl Stage {
             let seen = self.seen(path, expected);
             let fresh = seen.get(all..).unwrap_or_default();
             all = seen.len();
+            recorded += 1 + usize::from(step.reach == Reach::Behind);
+            if step.reach == Reach::Behind {
+                // Asked is not yet answered: what comes of it is in its own record.
+                until("the record of what was asked behind", || {
+                    self.recorded(path) >= recorded
+                });
+            }
             judge(step, &answer, &response, fresh).map_err(|why| {
                 let asked: Vec<_> = fresh.iter().map(|request| &request.head).collect();
                 format!(
@@ -403,6 +410,15 @@ impl Stage {
             }
             std::thread::park_timeout(std::time::Duration::from_millis(2));
         }
+    }
+
+    /// How many exchanges about a path have ended.
+    fn recorded(&self, path: &str) -> usize {
+        let records = self.egret.records();
+        records
+            .iter()
+            .filter(|record| record["path"] == path)
+            .count()
     }
 
     fn ask(&self, path: &str, step: &Step, end: End) -> (String, Response) {

@@ -8,6 +8,8 @@
 mod certs;
 mod config;
 mod dns;
+#[path = "../../../src/resolve/test_server.rs"]
+pub(crate) mod dns_server;
 mod egret;
 mod origin;
 mod programs;
