@@ -14,6 +14,7 @@
 
 mod answers;
 mod authority;
+mod backends;
 mod balanced;
 mod bypass;
 mod cache;

@@ -30,6 +30,17 @@ use std::time::Duration;
 /// How long anything that must happen may take before the test fails; what it waits for is an event, never this time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A port of the loopback address that is free just now, for connections and for datagrams: for what has to be told one.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// Whether bytes hold other bytes.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
