@@ -35,6 +35,7 @@ mod floors;
 mod forward;
 mod framing;
 mod fuzz_smoke;
+mod grpc;
 mod hello;
 mod hostile;
 mod http2;
