@@ -66,4 +66,5 @@ mod socks;
 mod support;
 mod upstreams;
 mod websocket_h2;
+mod websocket_reverse;
 mod who;
