@@ -25,6 +25,7 @@ mod clients;
 mod commands;
 mod connect;
 mod corners;
+mod curl_reverse;
 mod datagrams;
 mod drain;
 mod endings;
