@@ -60,6 +60,7 @@ mod proxy_protocol;
 mod records;
 mod registries;
 mod reload;
+mod reload_reverse;
 mod reverse;
 mod rules;
 mod samples;

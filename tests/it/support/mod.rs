@@ -11,6 +11,7 @@ mod dns;
 #[path = "../../../src/resolve/test_server.rs"]
 pub(crate) mod dns_server;
 mod egret;
+mod load;
 mod origin;
 mod programs;
 mod tls;
@@ -20,6 +21,7 @@ pub(crate) use certs::{Authority, Client};
 pub(crate) use config::Config;
 pub(crate) use dns::Dns;
 pub(crate) use egret::{Egret, program};
+pub(crate) use load::Load;
 pub(crate) use origin::{Origin, Request, ok, read_request};
 pub(crate) use programs::{Outcome, Papers, Served, WHEEL, python, run};
 pub(crate) use tls::{Ca, Interception, Met, shake_hands};
