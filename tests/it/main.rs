@@ -66,6 +66,7 @@ mod rules;
 mod samples;
 mod socks;
 mod support;
+mod upgrade;
 mod upstreams;
 mod websocket_h2;
 mod websocket_reverse;
