@@ -1,7 +1,8 @@
 //! Egret: a forward proxy and secure egress gateway.
 //!
 //! A client names a destination, in HTTP, with CONNECT or over SOCKS; policy decides by name before anything is looked up, and by
-//! address before anything is dialled; what is allowed is carried, what is not is explained, and both are recorded. Not an
+//! address before anything is dialled; what is allowed is carried, what is not is explained, and both are recorded. Turned round,
+//! the same parts are a reverse proxy, and a load balancer for connections and datagrams. Not an
 //! interface for other programs: the library is there so that the tests, benches and fuzz targets reach the parts.
 //! Start here, then read [`listener`], [`mode`], [`gate`], [`relay`] and [`pool`], in this order: it is the way of a request.
 //!
@@ -9,13 +10,22 @@
 //!
 //! One process has one worker thread for each core, each with a runtime of its own, its own listening sockets (`SO_REUSEPORT`)
 //! and its own pool of connections. Workers share a snapshot of what was configured, swapped whole by a reload, and nothing else
-//! that a request would wait for; leaves for intercepted tunnels are signed on a thread of the mint's, and upstreams are probed and looked up on one of their own. The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
+//! that a request would wait for; but what is counted or stored for all stands in atomics ([`upstream`]) and shards ([`cache`]).
+//! Leaves for intercepted tunnels are signed on a thread of the mint's, and upstreams are probed and looked up on one of their own.
+//! The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
 //!
 //! ```text
 //! client -> listener -> mode -> relay -> pool -> origin
-//!                              |  |
-//!                          cache  gate -> policy, auth, resolve
+//!                               | | |
+//!         route, upstream ------+ | +------ gate -> policy, auth, resolve
+//!                               cache
 //! ```
+//!
+//! | mode | its clients | who says where it goes |
+//! | --- | --- | --- |
+//! | `forward` | name a destination: HTTP requests, CONNECT, SOCKS | the client |
+//! | `reverse` | take it for the origin: HTTP | a route, then the balancer of its upstream |
+//! | `balanced` | speak whatever they like: connections, datagrams | the listener, by server name and ALPN where it looks; then the balancer |
 //!
 //! Calls go down, values come back. A request becomes an [`Intent`](gate::Intent), in one vocabulary for all protocols. The first
 //! moment ([`gate::Gate::admit`]) turns it into a [`Grant`](policy::Grant): allowed by name. The second ([`gate::Gate::vet`])
@@ -32,6 +42,17 @@
 //!
 //! The origin's handshake comes first, because its certificate decides what the client is shown, and whether it is shown anything
 //! but a refusal.
+//!
+//! A gateway's request asks its way first, and then is an exchange like any other, with an endpoint in the place of the origin:
+//!
+//! ```text
+//! mode/gateway -> relay/gateway: who is the client (message/forwarded), which route (route), which upstream of it
+//!   -> relay/exchange: gate.admit -> cache -> relay/way: a place in the upstream, an endpoint (upstream), gate.vet_endpoint
+//!     -> relay/tries: one try (relay/retry -> pool), and another one at another endpoint, where that is safe
+//! ```
+//!
+//! The endpoint's address is judged as any other; only the guard lets it be, as it stands in the configuration. How endpoints do,
+//! [`upstream`] learns from each try, and from [`probe`].
 //!
 //! # Floors
 //!
@@ -58,6 +79,7 @@
 //! | origin | the server that can give the authoritative answer (RFC 9110 §3.6) |
 //! | client side, origin side | the two sides of the proxy; never "upstream" or "downstream", which the RFCs use for directions of messages |
 //! | upstream, endpoint | a named group of endpoints of one service; one network address of it. Never a direction |
+//! | probe, outlier | a question to an endpoint, beside requests, whether it is well; an endpoint that fails with requests, and is ejected for a while |
 //! | authority | host and port that a request is for (RFC 3986 §3.2) |
 //! | target | what stands in the request line: origin-, absolute-, authority- or asterisk-form (RFC 9112 §3.2) |
 //! | facts | what is known of client, request, destination and time when policy decides |
@@ -65,6 +87,9 @@
 //! | verdict | allow or deny, with the rule and the reason |
 //! | obligation | what must be done if it is allowed: a rate, a bandwidth, interception |
 //! | route | which requests of a gateway's go where, and on what terms |
+//! | terms | of a route: what is done with its requests; of an upstream: how its endpoints are spoken to |
+//! | balancer | which of the usable endpoints is next |
+//! | try, retry | a request sent to one endpoint; each one after the first, at another endpoint |
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |
 //! | fault, denial, failure | the operator's mistake; policy said no; the network did not do it |

@@ -62,14 +62,9 @@ impl Lifeline {
         self.drain();
     }
 
-    /// Whether another process has the listening sockets.
-    pub fn is_handed_over(&self) -> bool {
-        self.0.handed_over.get()
-    }
-
     /// How long clients that are idle are kept once the drain has begun.
     pub fn patience(&self) -> Duration {
-        if self.is_handed_over() {
+        if self.0.handed_over.get() {
             PATIENCE
         } else {
             Duration::ZERO

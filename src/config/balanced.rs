@@ -144,7 +144,12 @@ fn read_choices(
     let at = to.at.clone();
     let values = match to.kind {
         Kind::List(values) => values,
-        kind => vec![Value { kind, at: to.at }],
+        kind @ (Kind::Text(_)
+        | Kind::Table(_)
+        | Kind::Integer(_)
+        | Kind::Float(_)
+        | Kind::Bool(_)
+        | Kind::Datetime(_)) => vec![Value { kind, at: to.at }],
     };
     if values.is_empty() {
         let remedy = "name an upstream: to = \"NAME\"";

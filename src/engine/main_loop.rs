@@ -136,19 +136,15 @@ impl Engine {
         let mut lasting = Lasting::default();
         let snapshot = Arc::new(lasting.snapshot(&config).map_err(one)?);
         let (sender, ended) = mpsc::unbounded_channel();
-        let mut workers = Vec::with_capacity(count);
-        for number in 0..count {
+        let worker = |number| {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let worker = Worker::start(number, snapshot.clone(), log.reporter(), sender.clone());
-            workers.push(worker.map_err(|error| {
-                one(Fault::new(
-                    format!("cannot start a worker: {error}"),
-                    "raise the limit of threads",
-                ))
-            })?);
-        }
-        let mut upkeep = Upkeep::new(workers.iter().map(|worker| worker.line().clone()).collect());
-        upkeep.follow(lasting.upkeep(&config));
+            let remedy = "raise the limit of threads";
+            worker.map_err(|error| Fault::new(format!("cannot start a worker: {error}"), remedy))
+        };
+        let workers: Result<Vec<Worker>, Fault> = (0..count).map(worker).collect();
+        let workers = workers.map_err(one)?;
+        let upkeep = Upkeep::start(&workers, lasting.upkeep(&config));
         listeners.commit(&mut change);
         datagrams.commit(&mut of_datagrams);
         lasting

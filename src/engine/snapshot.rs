@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cache::Cache;
-use crate::config::Config;
+use crate::config::{Config, ListenerConfig};
 use crate::fault::Fault;
 use crate::gate::{Gate, OwnListeners, Rates};
 use crate::listener::{Admission, Terms};
@@ -76,38 +76,11 @@ impl Lasting {
             Some(settings) => Some(Cache::start(settings, self.cache.as_ref())?),
             None => None,
         };
-        let served = self.adopt(config);
+        self.served = self.adopt(config);
         let mut services = HashMap::new();
         let mut terms = HashMap::new();
         for listener in &config.listeners {
-            let gate = Gate::new(
-                listener.policy.clone(),
-                listener.auth.clone(),
-                self.own.clone(),
-                self.rates.clone(),
-                listener.tls.clone(),
-                listener.mode.gateway,
-            );
-            let service = Service {
-                name: listener.name.clone(),
-                gate,
-                limits: listener.limits.clone(),
-                accepted: listener.accepted,
-                balancing: listener
-                    .balanced
-                    .as_ref()
-                    .and_then(|balanced| {
-                        balanced.build(&listener.proxy_headers, |name| self.upstreams.get(name))
-                    })
-                    .map(Arc::new),
-                via: listener.via.clone(),
-                gateway: listener.mode.gateway.then(|| Routes {
-                    table: config.routes.clone(),
-                    upstreams: served.clone(),
-                    trusted: listener.provenance.trusted.clone(),
-                    writing: listener.provenance.writing,
-                }),
-            };
+            let service = self.service(listener, config);
             services.insert(listener.name.clone(), Arc::new(service));
             let admission = self
                 .admissions
@@ -137,8 +110,36 @@ impl Lasting {
         })
     }
 
+    fn service(&self, listener: &ListenerConfig, config: &Config) -> Service {
+        let gate = Gate::new(
+            listener.policy.clone(),
+            listener.auth.clone(),
+            self.own.clone(),
+            self.rates.clone(),
+            listener.tls.clone(),
+            listener.mode.gateway,
+        );
+        let balancing = listener.balanced.as_ref().and_then(|balanced| {
+            balanced.build(&listener.proxy_headers, |name| self.upstreams.get(name))
+        });
+        Service {
+            name: listener.name.clone(),
+            gate,
+            limits: listener.limits.clone(),
+            accepted: listener.accepted,
+            balancing: balancing.map(Arc::new),
+            via: listener.via.clone(),
+            gateway: listener.mode.gateway.then(|| Routes {
+                table: config.routes.clone(),
+                upstreams: self.served.clone(),
+                trusted: listener.provenance.trusted.clone(),
+                writing: listener.provenance.writing,
+            }),
+        }
+    }
+
     /// The upstreams of a configuration, in its order. Endpoints that stay keep what is known of them, and their connections.
-    fn adopt(&mut self, config: &Config) -> Arc<[Arc<Served>]> {
+    fn adopt(&self, config: &Config) -> Arc<[Arc<Served>]> {
         let all = config.upstreams.read.iter().map(|read| {
             let before = self.served.iter();
             let mut before = before.filter(|served| *served.upstream.name() == *read.name);
@@ -149,11 +150,10 @@ impl Lasting {
                 upstream: self.upstreams.adopt(&read.name, read.settings.clone()),
             })
         });
-        let all: Arc<[Arc<Served>]> = all.collect();
+        let all = all.collect();
         let kept = &config.upstreams.read;
         self.upstreams
             .retain(|name| kept.iter().any(|kept| *kept.name == *name));
-        self.served = all.clone();
         all
     }
 }

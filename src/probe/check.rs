@@ -36,7 +36,9 @@ pub(super) async fn check(
     health: &HealthSettings,
 ) -> Result<(), String> {
     let mut address = endpoint.address();
-    address.set_port(health.port.unwrap_or(address.port()));
+    if let Some(port) = health.port {
+        address.set_port(port);
+    }
     let host = endpoint.host().cloned();
     let host = host.unwrap_or_else(|| Host::from_ip(address.ip()));
     let authority = Authority::new(host, address.port());

@@ -139,7 +139,7 @@ impl std::fmt::Display for Plain {
                 let [.., high, low] = ip.segments();
                 write!(f, "::ffff:{high:x}:{low:x}")
             }
-            ip => ip.fmt(f),
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip.fmt(f),
         }
     }
 }

@@ -27,11 +27,7 @@ impl Relay {
         tries: &Tries<'_>,
         recording: &mut Recording,
     ) -> Result<Body, Refusal> {
-        let by = tries.judging.to.by.as_ref();
-        let Some((by, served)) = by.and_then(|by| Some((by, by.mirror.as_ref()?))) else {
-            return Ok(body);
-        };
-        let Some(target) = tries.judging.to.backend().map(|own| own.target.clone()) else {
+        let Some(to) = copied(tries.judging.to) else {
             return Ok(body);
         };
         let body = buffer::collect(body, LARGEST).await?;
@@ -42,23 +38,6 @@ impl Relay {
         };
         let Some(place) = Place::take(&self.parts.mirrors) else {
             return Ok(body);
-        };
-        let backend = Backend {
-            served: served.clone(),
-            target,
-            key: None,
-            sticky: None,
-        };
-        let to = Destination {
-            by: Some(Rc::new(Gateway {
-                route: by.route.clone(),
-                step: Step::Send(backend),
-                seen: by.seen.clone(),
-                peer: by.peer,
-                writing: by.writing,
-                mirror: None,
-            })),
-            ..tries.judging.to.clone()
         };
         let judging = Judging {
             to: &to,
@@ -102,6 +81,28 @@ impl Relay {
         });
         Ok(body)
     }
+}
+
+/// Where the copy of a request goes; `None` where none is made.
+fn copied(to: &Destination) -> Option<Destination> {
+    let by = to.by.as_ref()?;
+    let backend = Backend {
+        served: by.mirror.clone()?,
+        target: to.backend()?.target.clone(),
+        key: None,
+        sticky: None,
+    };
+    Some(Destination {
+        by: Some(Rc::new(Gateway {
+            route: by.route.clone(),
+            step: Step::Send(backend),
+            seen: by.seen.clone(),
+            peer: by.peer,
+            writing: by.writing,
+            mirror: None,
+        })),
+        ..to.clone()
+    })
 }
 
 /// One of the copies that a worker may have under way.

@@ -62,6 +62,7 @@ mod registries;
 mod reload;
 mod reload_reverse;
 mod reverse;
+mod reverse_safety;
 mod rules;
 mod samples;
 mod socks;

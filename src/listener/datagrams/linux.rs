@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 use tokio::net::UdpSocket;
 
-use super::LARGEST;
+use super::{LARGEST, Take};
 
 /// Wants to know of each datagram where it was sent to.
 pub(super) fn ask_destination(socket: &std::net::UdpSocket, bound: SocketAddr) -> io::Result<()> {
@@ -24,12 +24,8 @@ pub(super) fn ask_destination(socket: &std::net::UdpSocket, bound: SocketAddr) -
     Ok(())
 }
 
-/// Takes what there is, as far as there is room, with one call; `take` is given source, destination and bytes.
-pub(super) fn receive(
-    socket: &UdpSocket,
-    room: &mut [u8],
-    take: &mut dyn FnMut(SocketAddr, Option<IpAddr>, &[u8]),
-) -> io::Result<()> {
+/// Takes what there is, as far as there is room, with one call.
+pub(super) fn receive(socket: &UdpSocket, room: &mut [u8], take: &mut Take<'_>) -> io::Result<()> {
     let mut slices: Vec<[IoSliceMut<'_>; 1]> = room
         .chunks_exact_mut(LARGEST)
         .map(|chunk| [IoSliceMut::new(chunk)])

@@ -48,6 +48,9 @@ impl Default for Room {
     }
 }
 
+/// What is given each datagram: its source, its destination where the system tells it, and its bytes.
+type Take<'a> = dyn FnMut(SocketAddr, Option<IpAddr>, &[u8]) + 'a;
+
 /// Binds. Port 0 takes a free one; further workers then bind the port that came out.
 ///
 /// Errors: the address is in use by somebody else, not this machine's, or not allowed.

@@ -6,17 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::UdpSocket;
 
+use super::Take;
+
 /// Nothing tells where a datagram was sent to.
 pub(super) fn ask_destination(_socket: &std::net::UdpSocket, _bound: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
 /// Takes one datagram.
-pub(super) fn receive(
-    socket: &UdpSocket,
-    room: &mut [u8],
-    take: &mut dyn FnMut(SocketAddr, Option<IpAddr>, &[u8]),
-) -> io::Result<()> {
+pub(super) fn receive(socket: &UdpSocket, room: &mut [u8], take: &mut Take<'_>) -> io::Result<()> {
     let (length, client) = socket.try_recv_from(room)?;
     take(client, None, room.get(..length).unwrap_or_default());
     Ok(())

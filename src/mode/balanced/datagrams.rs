@@ -58,7 +58,6 @@ impl Flows {
 }
 
 /// Receives until `stop` is notified, or the drain has begun and no flow is left: what is under way goes on, nothing new begins.
-/// Where another process has the socket too, it alone receives from then on, and here only answers still go to clients.
 pub(super) async fn serve(
     mode: Rc<Balanced>,
     socket: Datagrams,
@@ -78,20 +77,13 @@ pub(super) async fn serve(
         door.flows.ended().await;
     });
     let mut stopped = pin!(stop.notified());
-    let mut draining = pin!(life.draining());
-    let mut told = false;
     let mut room = Room::default();
     loop {
         let received = tokio::select! {
             biased;
             () = &mut stopped => return,
             () = &mut over => return,
-            () = &mut draining, if !told => {
-                told = true;
-                continue;
-            }
-            received = door.socket.receive(&mut room, |datagram| door.take(datagram)),
-                if !life.is_handed_over() => received,
+            received = door.socket.receive(&mut room, |datagram| door.take(datagram)) => received,
         };
         if let Err(error) = received {
             tracing::warn!(%error, "cannot receive datagrams; trying again");

@@ -35,6 +35,10 @@ pub(super) enum Purpose {
 }
 
 /// What came of both moments of the decision with the cache between them.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a hit is not to cost one more allocation"
+)]
 pub(super) enum Consulted {
     /// The cache answers, or the proxy by itself.
     Answered(Allowance, Answer),
@@ -64,8 +68,7 @@ impl Relay {
         (caller, to, purpose): (&Caller, &Destination, Purpose),
         recording: &mut Recording,
     ) -> Result<Consulted, Refusal> {
-        let headers = Some(&head.headers);
-        let grant = self.admit(caller, recording, headers)?;
+        let grant = self.admit(caller, recording, Some(&head.headers))?;
         if let Some(page) = to.own_answer() {
             let allowance = to.terms(grant.allowance());
             self.take_on(&allowance, (caller, to), purpose, recording)?;
@@ -75,7 +78,7 @@ impl Relay {
             caller,
             to,
             grant: &grant,
-            headers,
+            headers: Some(&head.headers),
         };
         let mut way = None;
         if !grant.is_settled() {
@@ -103,9 +106,7 @@ impl Relay {
                 None => Found::Ask(Errand::none()),
             };
             match found {
-                Found::Guarded => {
-                    way = Some(self.find_way(judging, recording).await?);
-                }
+                Found::Guarded => way = Some(self.find_way(judging, recording).await?),
                 Found::NotStored => {
                     self.take_on(&allowance, (caller, to), purpose, recording)?;
                     return Err(Refusal::NotStored);
@@ -118,30 +119,51 @@ impl Relay {
                     return Ok(Consulted::Answered(allowance, answer));
                 }
                 Found::Ask(errand) => {
-                    let found = match way {
-                        Some(way) => Ok(way),
-                        None => self.find_way(judging, recording).await,
-                    };
-                    return match found {
-                        Ok(way) => {
-                            self.take_on(&way.allowance, (caller, to), purpose, recording)?;
-                            let matters = !grant.is_settled() && to.by.is_some();
-                            let judged = matters.then(|| head.headers.clone());
-                            Ok(Consulted::Permitted(Box::new(Permitted {
-                                way,
-                                errand,
-                                grant,
-                                judged,
-                            })))
-                        }
-                        Err(refusal) => {
-                            let answer = errand.instead(refusal)?;
-                            self.take_on(&allowance, (caller, to), purpose, recording)?;
-                            Ok(Consulted::Answered(allowance, answer))
-                        }
-                    };
+                    let found = (grant, way, errand);
+                    let whose = (caller, to, purpose);
+                    return self
+                        .set_out(&head.headers, found, allowance, whose, recording)
+                        .await;
                 }
             }
         }
+    }
+
+    /// Takes the way that was found, or finds one. Where there is none, the cache may have an answer in the origin's place.
+    async fn set_out(
+        &self,
+        headers: &HeaderMap,
+        (grant, way, errand): (Grant, Option<Way>, Errand),
+        allowance: Allowance,
+        (caller, to, purpose): (&Caller, &Destination, Purpose),
+        recording: &mut Recording,
+    ) -> Result<Consulted, Refusal> {
+        let judging = Judging {
+            caller,
+            to,
+            grant: &grant,
+            headers: Some(headers),
+        };
+        let found = match way {
+            Some(way) => Ok(way),
+            None => self.find_way(judging, recording).await,
+        };
+        let way = match found {
+            Ok(way) => way,
+            Err(refusal) => {
+                let answer = errand.instead(refusal)?;
+                self.take_on(&allowance, (caller, to), purpose, recording)?;
+                return Ok(Consulted::Answered(allowance, answer));
+            }
+        };
+        self.take_on(&way.allowance, (caller, to), purpose, recording)?;
+        let matters = !grant.is_settled() && to.by.is_some();
+        let judged = matters.then(|| headers.clone());
+        Ok(Consulted::Permitted(Box::new(Permitted {
+            way,
+            errand,
+            grant,
+            judged,
+        })))
     }
 }
