@@ -107,7 +107,7 @@ impl Lifeline {
 }
 
 /// Long enough for a request that was on its way, and for the next one of a client that asks without a pause.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Guard(Rc<Shared>);
 

@@ -98,6 +98,34 @@ fn use_them(tunnels: &mut [Wire]) {
     }
 }
 
+/// Connections on which nothing is under way: half of them have asked once, and half have not yet.
+fn idle(address: SocketAddr) -> Vec<Wire> {
+    let mut idle: Vec<Wire> = (0..8).map(|_| Wire::connect(address)).collect();
+    for (number, wire) in idle.iter_mut().enumerate().skip(4) {
+        request(wire, number, "");
+    }
+    idle
+}
+
+fn answered_and_closed(idle: Vec<Wire>) {
+    for (number, mut wire) in idle.into_iter().enumerate() {
+        let response = request(&mut wire, number, "");
+        assert_eq!(response.header("connection"), Some("close"), "{number}");
+        assert!(wire.read_to_end().is_empty());
+    }
+}
+
+/// Whether every record is of what was done, and to its end.
+fn none_failed(egret: &Egret) {
+    let records = egret.records();
+    let failed = records.iter().filter(|record| {
+        let status = record["status"].as_u64();
+        status.is_some_and(|status| status != 200 && status != 101) || !record["aborted"].is_null()
+    });
+    let failed: Vec<_> = failed.collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
 /// The process that followed: nobody's child once the one before it has ended. Killed when dropped.
 struct Heir(Pid);
 
@@ -143,9 +171,11 @@ fn an_upgrade_under_load_fails_no_request_and_ends_no_tunnel() {
     for client in &clients {
         assert_eq!(client.ask("before"), "heard before");
     }
+    let idle = idle(world.web);
     load[0].more(200);
     let upgrade = world.egret.command(&["upgrade"]);
     assert_eq!(upgrade.status.code(), Some(0), "{}", said(&upgrade));
+    answered_and_closed(idle);
     let heir = Heir::of(&world.egret, old);
     assert!(said(&upgrade).contains(&format!("process {}", heir.0.as_raw_nonzero())));
     world
@@ -188,13 +218,7 @@ fn an_upgrade_under_load_fails_no_request_and_ends_no_tunnel() {
     for one in load {
         one.end();
     }
-    let records = world.egret.records();
-    let failed = records.iter().filter(|record| {
-        let status = record["status"].as_u64();
-        status.is_some_and(|status| status != 200 && status != 101) || !record["aborted"].is_null()
-    });
-    let failed: Vec<_> = failed.collect();
-    assert!(failed.is_empty(), "{failed:?}");
+    none_failed(&world.egret);
 }
 
 #[test]
@@ -216,13 +240,7 @@ fn the_signal_upgrades_as_the_command_does_and_a_successor_can_be_followed_too()
     for one in load {
         one.end();
     }
-    let failed: Vec<_> = world
-        .egret
-        .records()
-        .into_iter()
-        .filter(|record| record["status"] != 200)
-        .collect();
-    assert!(failed.is_empty(), "{failed:?}");
+    none_failed(&world.egret);
     third.signal(Signal::TERM);
     third.wait_end();
     assert!(TcpStream::connect(world.web).is_err());
