@@ -3,7 +3,7 @@
 //! Start at [`Inherited::take`] for the new process, and [`Successor::start`] for the old one.
 
 use std::ffi::OsString;
-use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +17,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use socket2::{Domain, SockRef, Type};
+use tokio::time::Instant;
 
 /// Sockets that were open before this process began. Each is taken once.
 #[derive(Debug, Default)]
@@ -145,7 +146,7 @@ impl Successor {
         match successor.hand_over(sockets) {
             Ok(()) => Ok(successor),
             Err(error) => {
-                successor.end();
+                successor.end(PATIENCE);
                 Err(error)
             }
         }
@@ -160,7 +161,7 @@ impl Successor {
         send(&self.stream, &[])
     }
 
-    /// Waits until it serves. Its process id. Blocks, at most for `limit`.
+    /// Waits until it serves. Its process id. Blocks, at most for `limit` and a little.
     ///
     /// Errors: it ended, or was too slow; it is ended then.
     pub(super) fn serves(mut self, limit: Duration) -> std::io::Result<u32> {
@@ -171,8 +172,10 @@ impl Successor {
             .and_then(|()| self.stream.read_exact(&mut answer));
         match waited {
             Ok(()) if answer == [READY] => Ok(self.child.id()),
-            Ok(()) | Err(_) => {
-                self.end();
+            waited => {
+                // One that gives up closes its end of the stream first, and then writes why.
+                let gives_up = waited.is_err_and(|error| error.kind() == ErrorKind::UnexpectedEof);
+                self.end(if gives_up { PATIENCE } else { Duration::ZERO });
                 Err(std::io::Error::other(
                     "the new process did not begin to serve; what it wrote says why",
                 ))
@@ -180,7 +183,12 @@ impl Successor {
         }
     }
 
-    fn end(&mut self) {
+    /// Ends it, after it had so much time to end by itself.
+    fn end(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
+        while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
         // One that has ended by itself can not be ended; either way nothing of it is left.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -217,7 +225,7 @@ fn receive(stream: &mut UnixStream, sockets: &mut Vec<OwnedFd>) -> std::io::Resu
         RecvFlags::CMSG_CLOEXEC,
     )?;
     if received.bytes == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
+        return Err(ErrorKind::UnexpectedEof.into());
     }
     let before = sockets.len();
     for message in control.drain() {

@@ -249,11 +249,11 @@ impl Engine {
     /// Begins the drain; when it has begun already, cuts it short.
     pub(super) fn drain(&mut self) {
         service::stopping();
-        self.let_go();
+        self.let_go(Command::Drain);
     }
 
-    /// The same, where the service goes on in another process.
-    pub(super) fn let_go(&mut self) {
+    /// Lets go of the sockets, and tells the workers in this way.
+    pub(super) fn let_go(&mut self, drain: impl Fn(Duration) -> Command) {
         let limit = if self.draining {
             Duration::ZERO
         } else {
@@ -268,7 +268,7 @@ impl Engine {
         self.datagrams.release();
         self.upkeep.end();
         for worker in &self.workers {
-            worker.line().tell(Command::Drain(limit));
+            worker.line().tell(drain(limit));
         }
     }
 

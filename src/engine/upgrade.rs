@@ -80,7 +80,7 @@ impl Engine {
                 // The file of the admin socket leads to the new process by now.
                 self.desk.leave();
                 self.leave_datagrams();
-                self.let_go();
+                self.let_go(Command::HandOver);
             }
             Err(why) => tracing::error!("{why}; this process goes on"),
         }

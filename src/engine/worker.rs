@@ -43,6 +43,8 @@ pub(super) enum Command {
     Ask(Question),
     /// Accept nothing more; end when everything has ended, or when the time is over.
     Drain(Duration),
+    /// The same, where another process has the sockets and goes on.
+    HandOver(Duration),
 }
 
 /// A worker as the main loop knows it.
@@ -192,14 +194,20 @@ async fn run(
             }
             Command::JudgeAgain => parts.judge_again(),
             Command::Ask(question) => question(&parts),
-            Command::Drain(limit) => return drain(&parts, inbox, limit).await,
+            Command::Drain(limit) => {
+                parts.life.drain();
+                return drain(&parts, inbox, limit).await;
+            }
+            Command::HandOver(limit) => {
+                parts.life.hand_over();
+                return drain(&parts, inbox, limit).await;
+            }
         }
     }
 }
 
 /// Waits for what is under way; questions are still answered meanwhile.
 async fn drain(parts: &Rc<Parts>, mut inbox: mpsc::UnboundedReceiver<Command>, limit: Duration) {
-    parts.life.drain();
     let over = tokio::time::sleep(limit);
     tokio::pin!(over);
     loop {
@@ -213,7 +221,7 @@ async fn drain(parts: &Rc<Parts>, mut inbox: mpsc::UnboundedReceiver<Command>, l
                 Some(Command::Ask(question)) => question(parts),
                 // A second drain is one that can not wait.
                 Some(Command::Drain(limit)) => over.as_mut().reset(tokio::time::Instant::now() + limit),
-                Some(Command::Replace(_) | Command::Open(_) | Command::OpenDatagrams(_) | Command::Close(_) | Command::JudgeAgain) => {}
+                Some(Command::Replace(_) | Command::Open(_) | Command::OpenDatagrams(_) | Command::Close(_) | Command::JudgeAgain | Command::HandOver(_)) => {}
                 None => return,
             }
         }

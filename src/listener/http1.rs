@@ -100,6 +100,7 @@ impl<H: Handler> Server<'_, H> {
         );
         let mut begun = first;
         let mut draining = pin!(self.life.draining());
+        let mut parting = false;
         std::future::poll_fn(|cx| {
             match self.reader.poll_request(cx, self.limits.head) {
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Some(head))),
@@ -122,8 +123,10 @@ impl<H: Handler> Server<'_, H> {
                 begun = true;
                 deadline.set(Instant::now() + self.limits.header_time);
             }
-            if !begun && draining.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(None));
+            if !begun && !parting && draining.as_mut().poll(cx).is_ready() {
+                parting = true;
+                // What is answered from now on says that the connection closes.
+                deadline.set(Instant::now() + self.life.patience().min(self.limits.idle));
             }
             match deadline.poll_expired(cx) {
                 Poll::Ready(()) if begun => Poll::Ready(Err(Trouble::SlowHead)),

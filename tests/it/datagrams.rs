@@ -15,8 +15,8 @@ use crate::balanced::{balanced, listener};
 use crate::support::{Config, Egret, PATIENCE, pattern, said, until};
 
 /// Answers each datagram with what this makes of it. Stops when dropped.
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>,
     over: Arc<AtomicBool>,
 }
@@ -50,7 +50,7 @@ impl Server {
     }
 
     /// Sends back what comes, after this name.
-    fn named(name: &'static str) -> Self {
+    pub(crate) fn named(name: &'static str) -> Self {
         Self::new(move |bytes| vec![[name.as_bytes(), bytes].concat()])
     }
 
@@ -69,14 +69,14 @@ impl Drop for Server {
 }
 
 /// A client that has one address, and takes datagrams from one.
-struct Client(UdpSocket);
+pub(crate) struct Client(UdpSocket);
 
 impl Client {
     fn new(egret: &Egret) -> Self {
         Self::of(egret.address("lb"))
     }
 
-    fn of(server: SocketAddr) -> Self {
+    pub(crate) fn of(server: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -94,7 +94,7 @@ impl Client {
         buffer
     }
 
-    fn ask(&self, text: &str) -> String {
+    pub(crate) fn ask(&self, text: &str) -> String {
         self.send(text.as_bytes());
         String::from_utf8(self.receive()).unwrap()
     }

@@ -39,7 +39,7 @@ pub(crate) fn get(host: &str, path: &str, lines: &str) -> String {
 }
 
 /// An address where nobody listens.
-fn nobody() -> (socket2::Socket, SocketAddr) {
+pub(crate) fn nobody() -> (socket2::Socket, SocketAddr) {
     let kind = socket2::Type::STREAM;
     let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();

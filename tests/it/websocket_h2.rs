@@ -24,7 +24,7 @@ use crate::support::{
 };
 
 /// A client that has been told that it may ask for WebSockets.
-struct Client(SendRequest<Bytes>);
+pub(crate) struct Client(SendRequest<Bytes>);
 
 impl Client {
     async fn connect(egret: &Egret) -> Self {
@@ -35,7 +35,7 @@ impl Client {
         clippy::disallowed_methods,
         reason = "a client stands outside the proxy, and its task ends with the test"
     )]
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (send, mut connection) = h2::client::handshake(stream).await.unwrap();
         poll_fn(|cx| {
             let ended = Pin::new(&mut connection).poll(cx);
@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// A WebSocket that must open.
-    async fn open(&mut self, url: &str) -> (HeaderMap, Socket) {
+    pub(crate) async fn open(&mut self, url: &str) -> (HeaderMap, Socket) {
         let (answer, send) = self.ask(websocket(url)).await;
         let (head, receive) = answer.await.unwrap().into_parts();
         assert_eq!(head.status, 200);
@@ -74,9 +74,9 @@ impl Client {
 }
 
 /// Both directions of an open stream.
-struct Socket {
-    send: SendStream<Bytes>,
-    receive: RecvStream,
+pub(crate) struct Socket {
+    pub(crate) send: SendStream<Bytes>,
+    pub(crate) receive: RecvStream,
 }
 
 impl Socket {
@@ -98,7 +98,7 @@ impl Socket {
     }
 
     /// Everything to the stream's end, or the reason of its reset.
-    async fn end(&mut self) -> Result<Vec<u8>, Option<Reason>> {
+    pub(crate) async fn end(&mut self) -> Result<Vec<u8>, Option<Reason>> {
         let mut got = Vec::new();
         while let Some(data) = self.receive.data().await {
             got.extend_from_slice(&data.map_err(|error| error.reason())?);
@@ -107,7 +107,7 @@ impl Socket {
     }
 }
 
-async fn receive(stream: &mut RecvStream, length: usize) -> Vec<u8> {
+pub(crate) async fn receive(stream: &mut RecvStream, length: usize) -> Vec<u8> {
     let mut got = Vec::new();
     while got.len() < length {
         let data = stream.data().await.expect("more bytes").unwrap();

@@ -99,7 +99,7 @@ impl Balanced {
             biased;
             known = self.look(&mut stream, &caller, &balancing) => known,
             // Who has said nothing is owed nothing.
-            () = life.draining() => return None,
+            () = life.parting() => return None,
         };
         let Some(known) = known else {
             stream.abort();

@@ -11,6 +11,7 @@ mod dns;
 #[path = "../../../src/resolve/test_server.rs"]
 pub(crate) mod dns_server;
 mod egret;
+mod load;
 mod origin;
 mod programs;
 mod tls;
@@ -20,6 +21,7 @@ pub(crate) use certs::{Authority, Client};
 pub(crate) use config::Config;
 pub(crate) use dns::Dns;
 pub(crate) use egret::{Egret, program};
+pub(crate) use load::Load;
 pub(crate) use origin::{Origin, Request, ok, read_request};
 pub(crate) use programs::{Outcome, Papers, Served, WHEEL, python, run};
 pub(crate) use tls::{Ca, Interception, Met, shake_hands};
@@ -29,6 +31,17 @@ use std::time::Duration;
 
 /// How long anything that must happen may take before the test fails; what it waits for is an event, never this time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A port of the loopback address that is free just now, for connections and for datagrams: for what has to be told one.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// Whether bytes hold other bytes.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {

@@ -115,6 +115,25 @@ impl Served {
         served.port = port.unwrap_or_else(|| panic!("{name} names no port"));
         Some(served)
     }
+
+    /// Starts a program that was told its port, and waits until it listens there. `None` as with [`Self::start`].
+    pub(crate) fn at(port: u16, command: &mut Command) -> Option<Self> {
+        let name = name_of(command);
+        let mut child = spawn(command)?;
+        let stderr = Some(reader(child.stderr.take()));
+        drop(reader(child.stdout.take()));
+        let mut served = Self {
+            port,
+            child,
+            stderr,
+        };
+        super::until("a program that listens", || {
+            let ended = served.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{name} ended: {ended:?}");
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Some(served)
+    }
 }
 
 impl Drop for Served {
