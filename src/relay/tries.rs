@@ -119,7 +119,7 @@ impl Tries<'_> {
         let of_route = self.judging.to.route();
         let of_route = of_route.and_then(|route| route.terms.retry.as_ref());
         let tries = of_route.and_then(|retry| retry.tries);
-        let per_try = of_route.and_then(|retry| retry.per_try_timeout);
+        let per_try = of_route.and_then(|retry| retry.per_try);
         Limits {
             tries: tries.unwrap_or(settings.retry.tries),
             per_try: per_try.or(settings.retry.per_try),
@@ -129,15 +129,10 @@ impl Tries<'_> {
     /// Whether a response is a reason to try elsewhere.
     fn is_unwanted(&self, backend: &Backend, status: StatusCode) -> bool {
         let of_route = self.judging.to.route();
-        let of_route = of_route.and_then(|route| route.terms.retry.as_ref()?.statuses.as_ref());
-        match of_route {
-            Some(statuses) => statuses.contains(&status),
-            None => {
-                let settings = backend.served.upstream.settings();
-                let mut ranges = settings.retry.on.iter();
-                ranges.any(|range| range.contains(status.as_u16()))
-            }
-        }
+        let of_route = of_route.and_then(|route| route.terms.retry.as_ref()?.on.as_ref());
+        let settings = backend.served.upstream.settings();
+        let ranges = of_route.unwrap_or(&settings.retry.on);
+        ranges.iter().any(|range| range.contains(status.as_u16()))
     }
 
     fn until(&self, now: Instant, limits: &Limits) -> Option<Instant> {

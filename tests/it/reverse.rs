@@ -243,7 +243,7 @@ fn a_response_that_counts_as_a_failure_is_asked_for_elsewhere_where_that_is_safe
     });
     let app = says("app");
     let tables = format!(
-        "[[route]]\nto = \"app\"\nretry = {{ statuses = [503] }}\n{}",
+        "[[route]]\nto = \"app\"\nretry = {{ on = [503] }}\n{}",
         upstream(
             "app",
             &[broken.address, app.address],
