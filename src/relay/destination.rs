@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::Body as _;
 use tokio::time::Instant;
 
-use super::followed::Sized;
+use super::followed::bounded;
 use super::gateway::Served;
 use crate::addr::{Authority, Host};
 use crate::message::forwarded::{Provenance, Writing};
@@ -154,10 +154,7 @@ impl Destination {
         };
         let body = match route.terms.limits.body_size {
             Some(limit) if body.size_hint().lower() > limit.0 => return Err(BodyError::TooLarge),
-            Some(limit) if !body.is_empty() => Body::stream(Sized {
-                body,
-                left: limit.0,
-            }),
+            Some(limit) if !body.is_empty() => bounded(body, limit.0),
             Some(_) | None => body,
         };
         match route.terms.buffer.request {
