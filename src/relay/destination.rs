@@ -16,7 +16,7 @@ use crate::addr::{Authority, Host};
 use crate::message::forwarded::{Provenance, Writing};
 use crate::message::{Body, BodyError, buffer, default_port, grpc};
 use crate::policy::{Allowance, Obligations};
-use crate::route::{HostRewrite, Page, Route};
+use crate::route::{HostRewrite, Page, Route, Timeouts};
 use crate::upstream::Picked;
 
 /// An origin that a request is for, and what to ask there: the effective request URI (RFC 9110 §7.1).
@@ -130,6 +130,12 @@ impl Destination {
             .without_default_port(default_port(self.secure));
         by.writing
             .apply(headers, &by.seen, by.peer, self.secure, &host.to_string());
+    }
+
+    /// How long the origin may take, where a route says so.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.route()
+            .map_or_else(Timeouts::default, |route| route.terms.timeouts)
     }
 
     /// When the exchange must have ended: by its route, or as the client of a call of gRPC says.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use http_body::Body as HttpBody;
+use tokio::time::timeout;
 
 use super::recording::Recording;
 use super::way::Way;
 use super::{Destination, Refusal};
 use crate::message::http1::framing::Length;
-use crate::message::{Body, Interim};
-use crate::pool::{Failure, Lease, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError};
+use crate::message::{Body, Interim, ProxyError};
+use crate::pool::{Failure, Key, Lease, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError};
 
 /// One try: a way, and what goes over it.
 pub(super) struct Sending<'a> {
@@ -60,6 +61,7 @@ impl Sending<'_> {
             host: &host,
             headers,
             length: length_of(&body),
+            patience: self.to.timeouts().response,
         };
         let mut key = self.way.key(self.to, &host, headers);
         let idempotent = method.is_idempotent();
@@ -69,7 +71,7 @@ impl Sending<'_> {
         let mut again_left = AGAIN;
         loop {
             recording.state("connecting");
-            let lease = match self.pool.lease(&self.way.permit, &key, fresh).await {
+            let lease = match self.lease(&key, fresh).await {
                 Ok(lease) => lease,
                 // Nothing of it was sent: whatever it is, it may go elsewhere.
                 Err(failure) => return Err(Missed::of(failure, Some(body))),
@@ -109,6 +111,21 @@ impl Sending<'_> {
                     return Err(Missed::of(failure, again));
                 }
             }
+        }
+    }
+
+    /// A connection, within the time that the route has for it.
+    async fn lease(&self, key: &Key, fresh: Option<Duration>) -> Result<Lease, Failure> {
+        let lease = self.pool.lease(&self.way.permit, key, fresh);
+        let Some(limit) = self.to.timeouts().connect else {
+            return lease.await;
+        };
+        match timeout(limit, lease).await {
+            Ok(lease) => lease,
+            Err(_) => Err(Failure::new(
+                ProxyError::ConnectionTimeout,
+                "no connection was there within the time of the route",
+            )),
         }
     }
 }

@@ -454,6 +454,22 @@ fn a_copy_of_a_request_goes_to_the_mirror_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn a_route_waits_for_an_answer_as_long_as_it_says() {
+    let silent = Origin::scripted(|wire| {
+        let _ = wire.try_head();
+        let _ = wire.try_some();
+    });
+    let tables = format!(
+        "[[route]]\nto = \"app\"\ntimeouts = {{ response = \"100ms\" }}\nretry = {{ tries = 1 }}\n{}",
+        upstream("app", &[silent.address], "")
+    );
+    let egret = Egret::start(&reverse("", &tables));
+    let late = ask(&egret, &get("a", "/", ""));
+    assert_eq!(late.status, 504);
+    assert_eq!(late.proxy_error(), Some("connection_read_timeout"));
+}
+
+#[test]
 fn an_operators_page_takes_the_place_of_an_error_and_not_of_an_origins_answer() {
     let missing =
         Origin::http(|_| b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nown".to_vec());
