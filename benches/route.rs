@@ -47,6 +47,8 @@ fn main() {
             };
             matches!(black_box(table.find(&asked)), Found::Route(_))
         };
+        // Expressions make what they work with when they are first used.
+        assert!(requests.iter().all(find), "{shape}");
         let region = Region::new(ALLOCATOR);
         let found = requests.iter().filter(|request| find(request)).count();
         let allocations = region.change().allocations;
@@ -116,7 +118,8 @@ fn mixed() -> Shape {
     ];
     let (mut text, mut requests) = (String::new(), Vec::new());
     for n in shuffled() {
-        let (host, (path, target)) = (n / 10, PATHS[n % 10]);
+        let host = n / 10;
+        let (path, target) = PATHS.get(n % 10).expect("there are ten");
         let (pattern, name) = match host % 10 {
             0 => (
                 format!("*.wild-{host}.example.com"),
@@ -128,7 +131,7 @@ fn mixed() -> Shape {
             ),
         };
         route(&mut text, &format!("host = \"{pattern}\"\n{path}"));
-        requests.push((name, target.to_owned()));
+        requests.push((name, (*target).to_owned()));
     }
     ("hosts with paths", text, requests)
 }

@@ -21,6 +21,15 @@ pub fn add_set(extras: &mut String, asked: &HeaderMap, sent: &HeaderMap) {
     }
 }
 
+/// Adds what an origin is asked for, and as which host, where a route makes another request of what the client asked for: two
+/// routes may make different ones of one URI.
+pub fn add_rewritten(extras: &mut String, target: &str, host: &str) {
+    let parts = [target.as_bytes(), host.as_bytes()];
+    let digest = u128::from_be_bytes(super::key::digest(&parts));
+    // Writing to a string does not fail.
+    let _ = write!(extras, "as={digest:032x};");
+}
+
 fn add(extras: &mut String, how: &str, name: &HeaderName, headers: &HeaderMap) {
     let values = headers.get_all(name).iter();
     let values: Vec<&[u8]> = values.map(http::HeaderValue::as_bytes).collect();

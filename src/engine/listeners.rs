@@ -246,6 +246,11 @@ impl<S: Socket> Listeners<S> {
         }
     }
 
+    /// What workers know the sockets by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.bound.iter().map(|bound| &bound.key)
+    }
+
     /// Takes a change that was prepared.
     pub(super) fn commit(&mut self, change: &mut Change<S>) {
         self.bound = std::mem::take(&mut change.bound);

@@ -144,8 +144,7 @@ impl Engine {
         };
         let workers: Result<Vec<Worker>, Fault> = (0..count).map(worker).collect();
         let workers = workers.map_err(one)?;
-        let mut upkeep = Upkeep::new(workers.iter().map(|worker| worker.line().clone()).collect());
-        upkeep.follow(lasting.upkeep(&config));
+        let upkeep = Upkeep::start(&workers, lasting.upkeep(&config));
         listeners.commit(&mut change);
         datagrams.commit(&mut of_datagrams);
         lasting

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::handover::Successor;
 use super::main_loop::Engine;
 use super::service;
+use super::worker::Command;
 
 /// An upgrade that is under way.
 #[derive(Default)]
@@ -78,9 +79,20 @@ impl Engine {
                 service::follow(pid);
                 // The file of the admin socket leads to the new process by now.
                 self.desk.leave();
+                self.leave_datagrams();
                 self.let_go();
             }
             Err(why) => tracing::error!("{why}; this process goes on"),
+        }
+    }
+
+    /// Receives no datagrams any more: the sockets are the new process's too, and of a new client it would miss what this one
+    /// takes while it drains. Flows go on to have their answers.
+    fn leave_datagrams(&self) {
+        for key in self.datagrams.keys() {
+            for worker in &self.workers {
+                worker.line().tell(Command::Close(key.clone()));
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::worker::Line;
+use super::worker::{Line, Worker};
 use crate::lifeline::Lifeline;
 use crate::probe::{Keeper, Plan};
 
@@ -37,12 +37,15 @@ struct Order {
 }
 
 impl Upkeep {
-    /// Without a thread yet. The workers are told of endpoints that have gone.
-    pub(super) fn new(workers: Vec<Line>) -> Self {
-        Self {
-            workers,
+    /// Has these looked after, as in [`Upkeep::follow`]. The workers are told of endpoints that have gone.
+    pub(super) fn start(workers: &[Worker], plan: Plan) -> Self {
+        let lines = workers.iter().map(|worker| worker.line().clone());
+        let mut upkeep = Self {
+            workers: lines.collect(),
             running: None,
-        }
+        };
+        upkeep.follow(plan);
+        upkeep
     }
 
     /// Has these looked after from now on. Waits until what is new among names and files has been asked once, so that the first

@@ -56,6 +56,7 @@ impl Filter for Headers {
     }
 
     fn on_request(&self, headers: &mut HeaderMap, variables: &Variables<'_>) {
+        self.request.take_out_alike(headers);
         self.request.apply(headers, variables);
     }
 
@@ -95,6 +96,19 @@ impl Changes {
         }
     }
 
+    /// What is set or removed must not come under another name: to CGI and what came after it, `X_User` is `X-User`.
+    fn take_out_alike(&self, headers: &mut HeaderMap) {
+        let own = || {
+            let set = self.set.iter().map(|(name, _)| name);
+            set.chain(&self.remove)
+        };
+        let alike = |found: &&HeaderName| own().any(|name| name != *found && is_alike(name, found));
+        let alike: Vec<HeaderName> = headers.keys().filter(alike).cloned().collect();
+        for name in alike {
+            headers.remove(name);
+        }
+    }
+
     /// A trailer must not say what a field may not, nor contradict one that was set.
     fn take_out(&self, trailers: &mut HeaderMap) {
         let written = self.set.iter().chain(&self.add).map(|(name, _)| name);
@@ -102,6 +116,13 @@ impl Changes {
             trailers.remove(name);
         }
     }
+}
+
+/// Whether two names differ by nothing but hyphens that are underscores.
+fn is_alike(one: &HeaderName, other: &HeaderName) -> bool {
+    let (one, other) = (one.as_str(), other.as_str());
+    let same = |(a, b): (u8, u8)| a == b || matches!((a, b), (b'_', b'-') | (b'-', b'_'));
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(same)
 }
 
 impl Content {

@@ -270,6 +270,26 @@ fn known_without_request(text: &str) -> bool {
 }
 
 #[test]
+fn a_field_that_is_set_or_removed_does_not_come_with_underscores() {
+    let filters = filters(
+        "headers = { request = { set = { x-user-id = \"{client}\" }, remove = [\"x-debug-all\"] } }",
+    );
+    let mut headers = HeaderMap::new();
+    for name in ["x_user_id", "x-user_id", "x-debug_all", "x_other"] {
+        headers.insert(name, HeaderValue::from_static("root"));
+    }
+    let variables = Variables {
+        client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        ..Variables::default()
+    };
+    filters.on_request(&mut headers, &variables);
+    let mut names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["x-user-id", "x_other"]);
+    assert_eq!(values(&headers, "x-user-id"), ["127.0.0.1"]);
+}
+
+#[test]
 fn fields_are_added_beside_those_that_are_there() {
     let filters = filters(
         "headers = { request = { add = { x-tag = [\"{listener}\", \"b\"], x-none = \"{route}\" } }, \

@@ -196,31 +196,30 @@ mod tests {
     #[test]
     fn a_target_takes_its_weight_however_many_addresses_it_has() {
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
-        type Row<'a> = (&'a [u16], &'a [&'a [u8]], &'a [u32]);
-        let table: &[Row<'_>] = &[
-            (&[1, 3], &[&[1], &[2]], &[1, 3]),
-            (&[1, 3], &[&[1, 2], &[3]], &[1, 1, 6]),
-            (&[1, 1], &[&[1, 2], &[3, 4, 5]], &[3, 3, 2, 2, 2]),
-            (&[0, 7], &[&[1], &[2]], &[0, 7]),
-            (&[5, 5], &[&[1], &[]], &[5]),
-        ];
-        for (weights, addresses, expected) in table {
+        // Weights, how many addresses each target has, and the weights that these get.
+        for (weights, counts, expected) in [
+            ([1, 3], [1, 1], &[1, 3][..]),
+            ([1, 3], [2, 1], &[1, 1, 6]),
+            ([1, 1], [2, 3], &[3, 3, 2, 2, 2]),
+            ([0, 7], [1, 1], &[0, 7]),
+            ([5, 5], [1, 0], &[5]),
+        ] {
             let names = ["a.example", "b.example"];
             let records: Vec<Service> = names
                 .iter()
-                .zip(*weights)
-                .map(|(name, weight)| record(name, *weight))
+                .zip(weights)
+                .map(|(name, weight)| record(name, weight))
                 .collect();
-            let known = records.iter().zip(*addresses).map(|(record, addresses)| {
-                let addresses = addresses.iter().map(|last| address(*last));
-                (record.target.clone(), addresses.collect())
-            });
+            let known = records
+                .iter()
+                .zip(counts)
+                .map(|(record, count)| (record.target.clone(), (0..count).map(address).collect()));
             let found = endpoints(&records, &known.collect());
             let found: Vec<u32> = found
                 .iter()
                 .filter_map(|endpoint| endpoint.weight)
                 .collect();
-            assert_eq!(&found, expected, "{weights:?} {addresses:?}");
+            assert_eq!(found, expected, "{weights:?} {counts:?}");
         }
     }
 

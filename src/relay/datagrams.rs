@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
@@ -305,8 +306,8 @@ impl Association {
                         return Stop::Refused(io::ErrorKind::ConnectionRefused);
                     }
                 }
-                ready = open.socket.readable() => {
-                    let taken = ready.and_then(|()| self.take_answers(open, flow, reply));
+                ready = open.socket.ready(HEARD) => {
+                    let taken = ready.and_then(|_| self.take_answers(open, flow, reply));
                     match taken {
                         Ok(()) if self.line.is_answered(self.limits.replies) => {
                             return Stop::Answered;
@@ -326,8 +327,12 @@ impl Association {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(LARGEST, 0);
             for _ in 0..BATCH {
-                let length = match open.socket.try_recv(buffer) {
-                    Ok(length) => length,
+                let received = open.socket.try_io(HEARD, || {
+                    let flags = rustix::net::RecvFlags::DONTWAIT;
+                    Ok(rustix::net::recv(&open.socket, &mut buffer[..], flags)?)
+                });
+                let length = match received {
+                    Ok((length, _)) => length,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                     Err(error) => return Err(error),
                 };
@@ -358,6 +363,9 @@ thread_local! {
     /// One datagram, on its way through this worker.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+/// What is waited for: an answer, or that nobody is there to give one (ICMP), which is no answer to read.
+const HEARD: Interest = Interest::READABLE.add(Interest::ERROR);
 
 const UNANSWERED: &str = "no answer came within the idle limit";
 

@@ -104,6 +104,19 @@ impl Destination {
         backend.map_or(&self.path, |backend| &backend.target)
     }
 
+    /// The target and the Host as the origin gets them, where they are not the client's. An endpoint's own host is only told
+    /// from others: which endpoint it will be is not known yet.
+    pub(super) fn rewritten(&self) -> Option<(&str, &str)> {
+        let (route, backend) = (self.route()?, self.backend()?);
+        let host = match &route.rewrite.host {
+            HostRewrite::Preserve => "",
+            HostRewrite::Endpoint => "endpoint",
+            HostRewrite::Set(host) => &**host,
+        };
+        let target = backend.target.as_str();
+        (!host.is_empty() || target != self.path).then_some((target, host))
+    }
+
     /// The Host that the origin is told.
     pub(super) fn host(&self, picked: Option<&Picked>) -> String {
         let own = || {
@@ -151,6 +164,15 @@ impl Destination {
         began.checked_add(limit?)
     }
 
+    /// Whether that is the client's own word, and not the route's.
+    pub(super) fn is_hurried(&self, headers: &HeaderMap) -> bool {
+        let of_route = self.route().and_then(|route| route.terms.timeouts.total);
+        let of_call = grpc::is_call(headers)
+            .then(|| grpc::deadline(headers))
+            .flatten();
+        of_call.is_some_and(|call| of_route.is_none_or(|route| call < route))
+    }
+
     /// A request's body as its route takes it: no more than so much, and as a whole where that is asked for.
     ///
     /// Errors: it is too large, or breaks. Waits for the client, whose listener bounds that.
@@ -167,6 +189,12 @@ impl Destination {
             Some(limit) => buffer::collect(body, limit.as_usize()).await,
             None => Ok(body),
         }
+    }
+
+    /// Whether a request's body is taken in as a whole before it goes on.
+    pub(super) fn takes_in(&self) -> bool {
+        let route = self.route();
+        route.is_some_and(|route| route.terms.buffer.request.is_some())
     }
 
     /// How much of a response is read before the client takes it.
@@ -187,7 +215,8 @@ impl Destination {
 
 /// What a rule asks for, and what a route does. Where both say how something is done, the route is nearer to it.
 fn both(rule: &Arc<Obligations>, route: &Arc<Obligations>) -> Arc<Obligations> {
-    if rule.is_nothing() {
+    // The route's rate is counted for itself: by the rule's name it would be one with those of other routes.
+    if rule.is_nothing() && route.rate.is_none() {
         return route.clone();
     }
     if route.is_nothing() {
@@ -201,7 +230,6 @@ fn both(rule: &Arc<Obligations>, route: &Arc<Obligations>) -> Arc<Obligations> {
     Arc::new(Obligations {
         intercept: None,
         tls: rule.tls,
-        // The route's is counted for itself.
         rate: rule.rate,
         bandwidth: match (rule.bandwidth, route.bandwidth) {
             (Some(rule), Some(route)) => Some(rule.min(route)),

@@ -275,7 +275,7 @@ impl Relay {
             return Err(Refusal::Unmet(permit.rule().name.clone(), what));
         }
         let purpose = super::cached::Purpose::Client;
-        self.take_up(permit.allowance(), caller, purpose, recording)
+        self.take_up(permit.allowance(), (caller, None), purpose, recording)
     }
 
     /// Dials, and says first who the client is where that is wanted.

@@ -138,6 +138,9 @@ impl Relay {
             // The gateway was told them, in the origin's place.
             caller.service.gate.strip_credentials(&mut head.headers);
         }
+        let body = self
+            .taken_in((&head, body), (caller, to), recording)
+            .await?;
         let consulted = self
             .consult(&head, &body, (caller, to, purpose), recording)
             .await?;
@@ -182,6 +185,21 @@ impl Relay {
         })
     }
 
+    /// The body, as a whole where its route asks for that: it is waited for before there is a place at the upstream, so that who
+    /// sends slowly holds none. Policy has been asked by name before any of it is read.
+    async fn taken_in(
+        &self,
+        (head, body): (&http::request::Parts, Body),
+        (caller, to): (&Caller, &Destination),
+        recording: &Recording,
+    ) -> Result<Body, Refusal> {
+        if !to.takes_in() || body.is_empty() {
+            return Ok(body);
+        }
+        let _grant = self.admit(caller, recording, Some(&head.headers))?;
+        Ok(to.take_in(body).await?)
+    }
+
     /// Sends what was prepared, and tells the cache what came of it.
     async fn send(
         &self,
@@ -210,9 +228,14 @@ impl Relay {
             },
             interim: &filtered::interim(filters, &caller.interim),
             deadline,
+            is_hurried: to.is_hurried(&head.headers),
         };
         let body = to.take_in(filtered::request_body(filters, body)).await?;
-        let body = self.mirrored((&head, body), &tries, recording).await?;
+        // What a credential of ours is in is for the upstream that it was meant for, and for no other.
+        let body = match filters.wanting_hosts() {
+            Some(_) => body,
+            None => self.mirrored((&head, body), &tries, recording).await?,
+        };
         let mut body = match obligations.bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),

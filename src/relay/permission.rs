@@ -20,7 +20,12 @@ impl Relay {
     ) -> Result<Permit, Refusal> {
         let grant = self.admit(caller, recording, headers)?;
         let permit = self.vet(&grant, caller, recording, headers).await?;
-        self.take_up(permit.allowance(), caller, Purpose::Client, recording)?;
+        self.take_up(
+            permit.allowance(),
+            (caller, None),
+            Purpose::Client,
+            recording,
+        )?;
         Ok(permit)
     }
 
@@ -62,11 +67,12 @@ impl Relay {
         }
     }
 
-    /// What is allowed is made use of: it counts for its rule's rate, its obligations must be possible.
+    /// What is allowed is made use of: it counts for its rule's rate, its obligations must be possible. Where an upstream is
+    /// asked, whether that is over TLS is its own affair, and not the client's.
     pub(super) fn take_up(
         &self,
         allowance: &Allowance,
-        caller: &Caller,
+        (caller, upstream_is_secure): (&Caller, Option<bool>),
         purpose: Purpose,
         recording: &mut Recording,
     ) -> Result<(), Refusal> {
@@ -74,7 +80,7 @@ impl Relay {
         let channel = match intent.scheme {
             Scheme::Tunnel => None,
             Scheme::Http | Scheme::Https => Some(Channel {
-                secure: intent.scheme == Scheme::Https,
+                secure: upstream_is_secure.unwrap_or(intent.scheme == Scheme::Https),
                 method: intent.method.clone(),
             }),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::destination::Backend;
+use super::destination::{Backend, Destination};
 use super::recording::Recording;
 use super::retry::{Message, Missed, Sending};
 use super::way::{Judging, Way};
@@ -23,6 +23,8 @@ pub(super) struct Tries<'a> {
     pub(super) interim: &'a Interim,
     /// When the whole must have been answered.
     pub(super) deadline: Option<Instant>,
+    /// The deadline is the client's own, nearer than that of its route.
+    pub(super) is_hurried: bool,
 }
 
 /// How far a request is tried, from its route or else its upstream.
@@ -55,17 +57,7 @@ impl Tries<'_> {
             let copy = copy_of(&body).filter(|_| message.method.is_idempotent());
             let began = Instant::now();
             let until = self.until(began, &limits);
-            let sent = match until {
-                Some(until) => {
-                    let sent = timeout_at(until, self.one(way, message, body, recording)).await;
-                    match sent {
-                        Ok(sent) => sent,
-                        Err(_) => Err(too_slow(backend)),
-                    }
-                }
-                None => self.one(way, message, body, recording).await,
-            };
-            tell(way, &sent, began);
+            let sent = self.within(until, way, message, body, recording).await;
             recording.edit(|record| record.tries += 1);
             let (outcome, again) = match sent {
                 Ok(received) => {
@@ -95,6 +87,39 @@ impl Tries<'_> {
                 Err(_) => return outcome,
             }
             body = again;
+        }
+    }
+
+    /// One try in its time; the endpoint is told how it did.
+    async fn within(
+        &self,
+        until: Option<Instant>,
+        way: &Way,
+        message: Message<'_>,
+        body: Body,
+        recording: &mut Recording,
+    ) -> Result<Received, Missed> {
+        let began = Instant::now();
+        // It may have been the client that was waited for.
+        let streamed = matches!(body, Body::Stream(_));
+        let one = self.one(way, message, body, recording);
+        let sent = match until {
+            Some(until) => timeout_at(until, one).await,
+            None => Ok(one.await),
+        };
+        match sent {
+            Ok(sent) => {
+                tell(way, &sent, began);
+                sent
+            }
+            Err(_) => {
+                // Whoever gives no time would otherwise have any endpoint left out as one that fails.
+                let excused = streamed || self.is_hurried && self.is_over();
+                if let Some(picked) = way.picked.as_ref().filter(|_| !excused) {
+                    picked.failed();
+                }
+                Err(too_slow(self.judging.to))
+            }
         }
     }
 
@@ -173,8 +198,9 @@ fn copy_of(body: &Body) -> Option<Body> {
     }
 }
 
-fn too_slow(backend: &Backend) -> Missed {
-    let name = backend.served.upstream.name();
+fn too_slow(to: &Destination) -> Missed {
+    let backend = to.backend();
+    let name = backend.map_or("", |backend| backend.served.upstream.name());
     let detail = format!("upstream \"{name}\" did not answer in time");
     let failure = Failure::new(ProxyError::ConnectionReadTimeout, detail);
     Missed {

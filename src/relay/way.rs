@@ -117,7 +117,9 @@ impl Relay {
         purpose: Purpose,
         recording: &mut Recording,
     ) -> Result<(), Refusal> {
-        self.take_up(allowance, caller, purpose, recording)?;
+        let backend = to.backend();
+        let is_secure = backend.map(|backend| backend.served.terms.is_secure());
+        self.take_up(allowance, (caller, is_secure), purpose, recording)?;
         let Some(route) = to.route().filter(|_| purpose == Purpose::Client) else {
             return Ok(());
         };

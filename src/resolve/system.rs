@@ -170,6 +170,32 @@ impl SystemResolver {
         merge(first, second)
     }
 
+    /// Aliases are followed here: where one comes in an answer together with the records that it leads to, the client asks for the
+    /// service at the server that a record names, and finds none.
+    async fn ask_services(&self, name: &Name) -> Result<Services, ResolveError> {
+        let mut name = name.clone();
+        let mut chain = Duration::MAX;
+        for _ in 0..LONGEST_CHAIN {
+            let read = |answers: &[Record]| service::read(&name, answers);
+            let outcome = self.ask(&name, RecordType::SRV, read).await;
+            let error = match outcome {
+                Ok(services) => {
+                    let ttl = services.ttl.min(chain);
+                    return Ok(Services { ttl, ..services });
+                }
+                Err(error) if error.is_negative() => error,
+                Err(error) => return Err(error),
+            };
+            let read = |answers: &[Record]| alias_of(&name, answers);
+            let Ok((target, ttl)) = self.ask(&name, RecordType::CNAME, read).await else {
+                return Err(error);
+            };
+            (name, chain) = (target, chain.min(ttl));
+        }
+        let ttl = Duration::ZERO;
+        Err(ResolveError::NoAddresses { ttl })
+    }
+
     async fn ask_family(&self, name: &Name, kind: RecordType) -> Result<Found, ResolveError> {
         let read = |answers: &[Record]| follow(name, answers);
         self.ask(name, kind, read).await
@@ -224,12 +250,9 @@ impl Resolver for SystemResolver {
         &'a self,
         name: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Services, ResolveError>> + 'a>> {
-        let ask = async |name: &Name| {
-            let read = |answers: &[Record]| service::read(name, answers);
-            self.ask(name, RecordType::SRV, read).await
-        };
         Box::pin(async move {
-            let outcome = timeout(self.limit, self.search(name, ask)).await;
+            let services = self.search(name, async |name: &Name| self.ask_services(name).await);
+            let outcome = timeout(self.limit, services).await;
             outcome.unwrap_or(Err(ResolveError::Timeout))
         })
     }
@@ -284,6 +307,19 @@ pub(super) fn end_of_chain<'a>(asked: &'a Name, answers: &'a [Record]) -> (&'a N
         (owner, seconds) = (target, seconds.min(ttl));
     }
     (owner, seconds)
+}
+
+/// Where the alias of a name leads to, and how long it lives.
+fn alias_of(asked: &Name, answers: &[Record]) -> Result<(Name, Duration), ResolveError> {
+    let alias = answers.iter().find_map(|record| {
+        let RData::CNAME(target) = &record.data else {
+            return None;
+        };
+        let ttl = Duration::from_secs(record.ttl.into());
+        (record.name == *asked).then(|| (target.0.clone(), ttl))
+    });
+    let ttl = Duration::ZERO;
+    alias.ok_or(ResolveError::NoAddresses { ttl })
 }
 
 /// The addresses at the end of the chain of aliases that begins at the asked name. Records that hang on no link of it are somebody's

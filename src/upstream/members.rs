@@ -153,7 +153,17 @@ impl Members {
             let found = self.found.get(&own.source);
             let problem = found.and_then(|found| found.problem.as_deref());
             let unasked = found.map_or("it is not looked up yet", |_| "it has none");
-            format!("{}: {}", own.source, problem.unwrap_or(unasked))
+            let source = match &own.source {
+                // Clients are told: where the file is is none of their business.
+                EndpointSource::File(path) => path.file_name().map_or_else(
+                    || "a file".to_owned(),
+                    |name| name.to_string_lossy().into_owned(),
+                ),
+                source @ (EndpointSource::Address(_)
+                | EndpointSource::Name(_)
+                | EndpointSource::Srv(_)) => source.to_string(),
+            };
+            format!("{source}: {}", problem.unwrap_or(unasked))
         };
         let reasons: Vec<String> = sources.iter().map(reason).collect();
         reasons.join("; ").into()

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::balanced::{balanced, listener};
@@ -436,4 +436,39 @@ fn a_flood_of_clients_is_carried_by_all_workers() {
     workers.sort();
     workers.dedup();
     assert_eq!(workers.len(), 2);
+}
+
+/// The process that took over; it goes with the test.
+struct Successor(Pid);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        // It fails only where the process has ended already.
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
+#[test]
+fn a_process_that_has_handed_over_takes_no_datagram_of_a_new_client() {
+    let server = Server::named("");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    drop(socket);
+    // Both processes must find the socket by its address.
+    let table = listener(
+        "transport = \"udp\"\nto = \"app\"",
+        &[("app", &[server.address])],
+    )
+    .replace("bind = \"127.0.0.1:0\"", &format!("bind = \"{address}\""));
+    let egret = Egret::start(&Config::closed().more(&table));
+    // A flow that the old process waits for.
+    assert_eq!(Client::of(address).ask("old"), "old");
+    let upgraded = said(&egret.command(&["upgrade"]));
+    let pid = upgraded.split_whitespace().nth(1);
+    let pid = pid.and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    let _successor = Successor(pid.expect("the answer says which process serves"));
+    for number in 0..40 {
+        let text = format!("new {number}");
+        assert_eq!(Client::of(address).ask(&text), text);
+    }
 }

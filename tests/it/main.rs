@@ -58,6 +58,7 @@ mod records;
 mod registries;
 mod reload;
 mod reverse;
+mod reverse_safety;
 mod rules;
 mod samples;
 mod socks;

@@ -61,6 +61,12 @@ fn who(egret: &Egret, count: usize) -> BTreeMap<String, usize> {
     answers
 }
 
+/// How many of 40 requests somebody answers; an even spread of unequal weights may be off by a few.
+fn assert_share(egret: &Egret, name: &str, expected: usize) {
+    let answers = who(egret, 40);
+    assert!(answers[name].abs_diff(expected) <= 3, "{answers:?}");
+}
+
 fn only(name: &str, count: usize) -> BTreeMap<String, usize> {
     BTreeMap::from([(name.to_owned(), count)])
 }
@@ -363,8 +369,8 @@ fn srv_records_say_ports_weights_and_priorities() {
         dns(&server)
     );
     let egret = Egret::start(&gateway(&tables));
-    let expected = [("heavy", 60), ("light", 20)].map(|(who, count)| (who.to_owned(), count));
-    assert_eq!(who(&egret, 80), BTreeMap::from(expected));
+    assert_share(&egret, "heavy", 30);
+    assert_share(&egret, "light", 10);
     let of = endpoint(&egret, "app", heavy.address);
     assert_eq!(of["host"], "two.test");
     // The records change, and the service moves.
@@ -384,7 +390,10 @@ fn a_file_of_endpoints_is_followed_and_a_faulty_one_replaces_nothing() {
     let egret = Egret::start(&gateway(tables));
     let (status, text) = ask(&egret, "/");
     assert_eq!(status, 503);
-    assert!(text.contains("it can not be read"), "{text}");
+    assert!(text.contains("app.endpoints: it can not be read"), "{text}");
+    let folder = egret.path("");
+    let folder = folder.to_str().unwrap();
+    assert!(!text.contains(folder), "a stranger learns a path: {text}");
     egret.write("app.endpoints", &format!("# mine\n{}\n", first.address));
     until("the file", || ask(&egret, "/").1 == "first");
     egret.write(
@@ -392,7 +401,7 @@ fn a_file_of_endpoints_is_followed_and_a_faulty_one_replaces_nothing() {
         &format!("{} weight=1\n{} weight=3\n", first.address, second.address),
     );
     until("the second endpoint", || ask(&egret, "/").1 == "second");
-    assert_eq!(who(&egret, 8)["second"], 6);
+    assert_share(&egret, "second", 30);
     egret.write("app.endpoints", &format!("{} wieght=1\n", first.address));
     let line = egret.wait_line("the fault", |line| line.contains("app.endpoints:1:"));
     assert!(line.contains("wieght"), "{line}");
@@ -430,7 +439,7 @@ fn operators_drain_disable_weigh_and_enable_endpoints() {
     assert_eq!(endpoint(&egret, "app", first.address)["admin"], "drained");
     assert_eq!(command(&["enable", "app", &at]).0, Some(0));
     assert_eq!(command(&["weight", "app", &at, "3"]).0, Some(0));
-    assert_eq!(who(&egret, 8)["first"], 6);
+    assert_share(&egret, "first", 30);
     assert_eq!(command(&["weight", "app", &at, "0"]).0, Some(0));
     assert_eq!(who(&egret, 8), only("second", 8));
     assert_eq!(command(&["weight", "app", &at, "reset"]).0, Some(0));

@@ -285,6 +285,9 @@ fn what_a_client_says_of_itself_is_replaced() {
         ("x-forwarded-port", "1"),
         ("forwarded", "for=1.1.1.1"),
         ("x-forwarded-host", "evil.test"),
+        ("x-original-url", "/admin"),
+        ("x_rewrite_url", "/admin"),
+        ("x-forwarded-uri", "/admin"),
         ("x-other", "1"),
     ];
     let nobody = Trusted::default();

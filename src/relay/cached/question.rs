@@ -156,6 +156,10 @@ impl<'a> Question<'a> {
             // What an upstream of ours says of a URI is not what its origin on the network would say.
             let _ = write!(extras, "upstream={};", backend.served.upstream.name());
         }
+        if let Some((target, host)) = self.to.rewritten() {
+            let target = obligations.cache.query_for_key(target);
+            partition::add_rewritten(&mut extras, &target, host);
+        }
         let intercept = obligations.intercept.as_ref().filter(|_| self.to.secure);
         for pin in intercept
             .map(|intercept| &*intercept.pins)
