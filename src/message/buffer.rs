@@ -1,4 +1,4 @@
-//! Bodies that are taken from their sender faster than their receiver takes them: `buffer = { request = "1MiB", response = "8MiB" }`.
+//! Bodies that are taken from their sender faster than their receiver takes them.
 //! A slow client then holds no origin while it sends, nor a slow reader while it reads. Not a store: what is buffered is passed on
 //! once, and for each message at most its limit and one segment is held.
 //! Start at [`collect`] for requests, [`read_ahead`] for responses.
@@ -15,40 +15,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Body, BodyError};
-use crate::fault::Faults;
 use crate::lifeline::Lifeline;
-use crate::settings::{ByteSize, FromValue, Kind, Table, Value};
-
-/// How much of a body is buffered, for each direction; `None` for nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Buffering {
-    /// Bytes of a request that are collected before an origin is chosen.
-    pub request: Option<usize>,
-    /// Bytes of a response that are read ahead of the client.
-    pub response: Option<usize>,
-}
-
-/// `{ request = "1MiB", response = "8MiB" }`, or `false` for neither; `"0B"` is nothing.
-impl FromValue for Buffering {
-    fn from_value(value: Value, faults: &Faults) -> Option<Self> {
-        if let Kind::Bool(false) = value.kind {
-            return Some(Self::default());
-        }
-        let Kind::Table(table) = value.kind else {
-            return value.mismatch("a table such as { request = \"1MiB\" }, or false", faults);
-        };
-        let read = |table: &Table, key| {
-            let size: Option<ByteSize> = table.take(key, faults);
-            size.map(ByteSize::as_usize).filter(|size| *size > 0)
-        };
-        let buffering = Self {
-            request: read(&table, "request"),
-            response: read(&table, "response"),
-        };
-        table.finish(faults);
-        Some(buffering)
-    }
-}
 
 /// Takes a body from its sender until it is whole or `limit` bytes have come: whole, it is a [`Body::Full`], with a declared size;
 /// larger, it is a stream that begins with what has come. A body that says at once that it is larger is passed on as it is:

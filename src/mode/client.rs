@@ -1,6 +1,6 @@
 //! One client's connection of HTTP, as every mode that speaks HTTP has it: who calls, and the answers that need no destination.
 //! Not what becomes of a request, which is each mode's own.
-//! Start at [`Client`].
+//! Start at [`serve`].
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,7 +8,9 @@ use std::rc::Rc;
 use http::{Request, Response, Version};
 
 use super::Means;
-use crate::listener::http::{Exchange, Trouble};
+use crate::lifeline::{Lifeline, Tail};
+use crate::listener::http::{Exchange, Handler, Trouble};
+use crate::listener::{Conn, Protocol, serve_http1, serve_http2};
 use crate::message::http1::head::RequestHead;
 use crate::message::{Body, Interim, Reply};
 use crate::relay::{Caller, Refusal};
@@ -20,6 +22,26 @@ pub(super) struct Client {
     pub(super) means: Means,
     pub(super) address: SocketAddr,
     pub(super) tls: Option<Rc<ClientTls>>,
+}
+
+/// Serves the requests of a connection of HTTP, whichever version it has begun with.
+pub(super) async fn serve<H: Handler + 'static>(
+    means: Means,
+    conn: Conn,
+    life: Lifeline,
+    requests: impl FnOnce(Client) -> H,
+) -> Option<Tail> {
+    let limits = means.relay.service(&means.service).limits.clone();
+    let requests = requests(Client {
+        means,
+        address: conn.client,
+        tls: conn.tls,
+    });
+    if conn.protocol == Protocol::Http1 {
+        return serve_http1(conn.stream, &requests, &limits, &life).await;
+    }
+    serve_http2(conn.stream, Rc::new(requests), &limits, &life).await;
+    None
 }
 
 impl Client {

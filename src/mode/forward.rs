@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use http::{Method, Request, Response, StatusCode};
 
-use super::client::Client;
+use super::client::{self, Client};
 use super::{Entry, Means, Mode, own, socks};
 use crate::addr::Authority;
 use crate::lifeline::{Lifeline, Tail};
 use crate::listener::http::{Exchange, Handler, Trouble};
-use crate::listener::{Conn, Protocol, serve_http1, serve_http2};
+use crate::listener::{Conn, Protocol};
 use crate::message::http1::head::RequestHead;
 use crate::message::{Body, Reply, Target};
 use crate::relay::{Caller, Destination, Offer, Refusal};
@@ -39,17 +39,7 @@ impl Mode for Forward {
             if matches!(protocol, Protocol::Socks4 | Protocol::Socks5) {
                 return socks::serve(&self.means, conn).await;
             }
-            let limits = self.means.relay.service(&self.means.service).limits.clone();
-            let requests = Requests(Client {
-                means: self.means.clone(),
-                address: conn.client,
-                tls: conn.tls,
-            });
-            if protocol == Protocol::Http1 {
-                return serve_http1(conn.stream, &requests, &limits, &life).await;
-            }
-            serve_http2(conn.stream, Rc::new(requests), &limits, &life).await;
-            None
+            client::serve(self.means.clone(), conn, life, Requests).await
         })
     }
 }

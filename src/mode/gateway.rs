@@ -8,12 +8,12 @@ use std::rc::Rc;
 use http::header::HOST;
 use http::{HeaderMap, Request, Response};
 
-use super::client::Client;
+use super::client::{self, Client};
 use super::{Entry, Means, Mode, own};
 use crate::addr::Authority;
 use crate::lifeline::{Lifeline, Tail};
+use crate::listener::Conn;
 use crate::listener::http::{Exchange, Handler, Trouble};
-use crate::listener::{Conn, Protocol, serve_http1, serve_http2};
 use crate::message::http1::head::RequestHead;
 use crate::message::{Body, Reply, Target, TargetError, default_port};
 use crate::relay::{self, Refusal};
@@ -36,19 +36,7 @@ impl Mode for Gateway {
         conn: Conn,
         life: Lifeline,
     ) -> Pin<Box<dyn Future<Output = Option<Tail>>>> {
-        Box::pin(async move {
-            let limits = self.means.relay.service(&self.means.service).limits.clone();
-            let requests = Requests(Client {
-                means: self.means.clone(),
-                address: conn.client,
-                tls: conn.tls,
-            });
-            if conn.protocol == Protocol::Http1 {
-                return serve_http1(conn.stream, &requests, &limits, &life).await;
-            }
-            serve_http2(conn.stream, Rc::new(requests), &limits, &life).await;
-            None
-        })
+        Box::pin(client::serve(self.means.clone(), conn, life, Requests))
     }
 }
 

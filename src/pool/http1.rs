@@ -131,10 +131,11 @@ impl Http1 {
             outgoing.length,
         );
         let limits = pool.limits(&key);
+        let patience = outgoing.patience.unwrap_or(limits.response);
         let idle = self.idle_since.elapsed();
         let mut upload = Upload::new(head, outgoing.length, body, keep, limits.body_idle);
         let head = self
-            .response_head(limits.response, &mut upload, outgoing.method, interim)
+            .response_head(patience, &mut upload, outgoing.method, interim)
             .await;
         let head = match head {
             Ok(head) => head,

@@ -5,7 +5,6 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -81,9 +80,13 @@ impl Terms {
         });
         let mut limits = base.settings;
         if let Some(table) = table.take::<Table>("timeouts", faults) {
-            limits.connect = take_time(&table, "connect", limits.connect, faults);
-            limits.response = take_time(&table, "response", limits.response, faults);
-            limits.body_idle = take_time(&table, "body-idle", limits.body_idle, faults);
+            limits.connect = table.take_time("connect", faults).unwrap_or(limits.connect);
+            limits.response = table
+                .take_time("response", faults)
+                .unwrap_or(limits.response);
+            limits.body_idle = table
+                .take_time("body-idle", faults)
+                .unwrap_or(limits.body_idle);
             table.finish(faults);
         }
         if let Some(table) = table.take::<Table>("keep-alive", faults) {
@@ -249,21 +252,6 @@ fn read_name(word: &Located<String>, faults: &Faults) -> Option<Host> {
             None
         }
     }
-}
-
-/// A time that is waited, so it is not nothing.
-fn take_time(table: &Table, key: &'static str, default: Duration, faults: &Faults) -> Duration {
-    let Some(time) = table.take::<Located<Duration>>(key, faults) else {
-        return default;
-    };
-    if time.value.is_zero() {
-        faults.push(Fault::at(
-            &time.at,
-            format!("\"{key}\" is 0, so that nothing could be waited for"),
-            "write a time such as \"5s\", or leave it out",
-        ));
-    }
-    time.value
 }
 
 fn check(protocol: Protocol, secure: bool, at: &Location, faults: &Faults) {

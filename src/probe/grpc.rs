@@ -26,6 +26,7 @@ pub(super) async fn ask(target: &Target<'_>, service: &str) -> Result<(), String
         host: &host,
         headers: &headers,
         length: Length::Sized(message.len() as u64),
+        patience: None,
     };
     let response = send(target, outgoing, Body::Full(message)).await?;
     if response.version() != Version::HTTP_2 {

@@ -38,6 +38,7 @@ pub(super) async fn ask(target: &Target<'_>, probe: &Probe) -> Result<(), String
         host: &host,
         headers: &headers,
         length: Length::Empty,
+        patience: None,
     };
     let response = send(target, outgoing, Body::Empty).await?;
     let code = response.status().as_u16();

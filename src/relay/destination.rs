@@ -10,13 +10,13 @@ use http::{HeaderMap, HeaderValue};
 use http_body::Body as _;
 use tokio::time::Instant;
 
-use super::followed::Sized;
+use super::followed::bounded;
 use super::gateway::Served;
 use crate::addr::{Authority, Host};
 use crate::message::forwarded::{Provenance, Writing};
 use crate::message::{Body, BodyError, buffer, default_port, grpc};
 use crate::policy::{Allowance, Obligations};
-use crate::route::{HostRewrite, Page, Route};
+use crate::route::{HostRewrite, Page, Route, Timeouts};
 use crate::upstream::Picked;
 
 /// An origin that a request is for, and what to ask there: the effective request URI (RFC 9110 §7.1).
@@ -145,6 +145,12 @@ impl Destination {
             .apply(headers, &by.seen, by.peer, self.secure, &host.to_string());
     }
 
+    /// How long the origin may take, where a route says so.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.route()
+            .map_or_else(Timeouts::default, |route| route.terms.timeouts)
+    }
+
     /// When the exchange must have ended: by its route, or as the client of a call of gRPC says.
     pub(super) fn deadline(&self, began: Instant, headers: &HeaderMap) -> Option<Instant> {
         let of_route = self.route()?.terms.timeouts.total;
@@ -176,10 +182,7 @@ impl Destination {
         };
         let body = match route.terms.limits.body_size {
             Some(limit) if body.size_hint().lower() > limit.0 => return Err(BodyError::TooLarge),
-            Some(limit) if !body.is_empty() => Body::stream(Sized {
-                body,
-                left: limit.0,
-            }),
+            Some(limit) if !body.is_empty() => bounded(body, limit.0),
             Some(_) | None => body,
         };
         match route.terms.buffer.request {

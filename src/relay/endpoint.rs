@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::opening::{Opening, Way};
 use super::recording::Recording;
 use super::tunnel::{Refused, Tunnel};
+use super::way::{is_full, unavailable};
 use super::{Caller, Parts, Refusal, Relay};
 use crate::addr::Authority;
 use crate::gate::{Intent, Judged, Seen};
@@ -21,7 +22,7 @@ use crate::proxy_protocol::{Outgoing, Transport, Version};
 use crate::report::FlowKind;
 use crate::stream::Stream;
 use crate::upstream::balance::Key;
-use crate::upstream::{Ask, Connected, EndpointKey, Entered, Full, Picked, Retrying, Upstream};
+use crate::upstream::{Ask, Connected, EndpointKey, Entered, Picked, Retrying, Upstream};
 
 /// Where the bytes of a client are to go, whatever they are.
 #[derive(Debug, Clone)]
@@ -74,7 +75,7 @@ impl Attempts {
             .map_err(|full| is_full(upstream, full))?;
         let key = upstream.key().filter(|key| *key == Key::Client);
         Ok(Self {
-            key: key.map(|_| key_of(client)),
+            key: key.map(|_| Key::of_client(client.ip())),
             tried: Vec::new(),
             left: upstream.settings().retry.tries.max(1),
             upstream: upstream.clone(),
@@ -90,7 +91,7 @@ impl Attempts {
         loop {
             if self.left == 0 {
                 return Err(
-                    self.give_up(|| no_endpoint(&upstream, "every endpoint that was tried failed"))
+                    self.give_up(|| unavailable(&upstream, "every endpoint that was tried failed"))
                 );
             }
             let ask = Ask {
@@ -100,7 +101,7 @@ impl Attempts {
             };
             let picked = match upstream.pick(&ask) {
                 Ok(picked) => picked,
-                Err(none) => return Err(self.give_up(|| no_endpoint(&upstream, &none.to_string()))),
+                Err(none) => return Err(self.give_up(|| unavailable(&upstream, none))),
             };
             let retrying = self.has_failed.then(|| upstream.retry()).transpose();
             let retrying = match retrying {
@@ -319,19 +320,4 @@ impl Toward {
         }
         .encode(version)
     }
-}
-
-/// What a client is known by: its address, as the same client has it over both families of sockets.
-fn key_of(client: SocketAddr) -> u64 {
-    Key::hash(client.ip().to_canonical().to_string().as_bytes())
-}
-
-fn no_endpoint(upstream: &Upstream, why: &str) -> Refusal {
-    let detail = format!("upstream \"{}\": {why}", upstream.name());
-    Refusal::Failed(Failure::new(ProxyError::DestinationUnavailable, detail))
-}
-
-fn is_full(upstream: &Upstream, full: Full) -> Refusal {
-    let detail = format!("upstream \"{}\": {full}", upstream.name());
-    Refusal::Failed(Failure::new(ProxyError::ConnectionLimit, detail))
 }

@@ -86,12 +86,36 @@ impl HttpBody for Followed {
 }
 
 /// A request body that is counted.
-pub(super) struct Counted {
-    pub(super) body: Body,
-    pub(super) flow: Rc<Flow>,
+pub(super) fn counted(body: Body, flow: Rc<Flow>) -> Body {
+    let look = move |data: &Bytes| {
+        let counter = &flow.traffic.from_client;
+        counter.set(counter.get() + data.len() as u64);
+        Ok(())
+    };
+    Body::stream(Watched { body, look })
 }
 
-impl HttpBody for Counted {
+/// A request body of which no more passes than its route takes: so many bytes.
+pub(super) fn bounded(body: Body, mut left: u64) -> Body {
+    let look = move |data: &Bytes| {
+        left = left
+            .checked_sub(data.len() as u64)
+            .ok_or(BodyError::TooLarge)?;
+        Ok(())
+    };
+    Body::stream(Watched { body, look })
+}
+
+/// A body that is looked at as it passes, and ends where that finds an error.
+struct Watched<F> {
+    body: Body,
+    look: F,
+}
+
+impl<F> HttpBody for Watched<F>
+where
+    F: FnMut(&Bytes) -> Result<(), BodyError> + Unpin,
+{
     type Data = Bytes;
     type Error = BodyError;
 
@@ -102,45 +126,9 @@ impl HttpBody for Counted {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
+            && let Err(error) = (self.look)(data)
         {
-            let counter = &self.flow.traffic.from_client;
-            counter.set(counter.get() + data.len() as u64);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A request body of which no more passes than its route takes.
-pub(super) struct Sized {
-    pub(super) body: Body,
-    /// Bytes that may still pass.
-    pub(super) left: u64,
-}
-
-impl HttpBody for Sized {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            match self.left.checked_sub(data.len() as u64) {
-                Some(left) => self.left = left,
-                None => return Poll::Ready(Some(Err(BodyError::TooLarge))),
-            }
+            return Poll::Ready(Some(Err(error)));
         }
         Poll::Ready(frame)
     }

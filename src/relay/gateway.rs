@@ -158,7 +158,7 @@ impl Asking<'_> {
         use upstream::balance::Key;
         let headers = &self.head.headers;
         let found: Cow<'_, [u8]> = match key {
-            Key::Client => Cow::Owned(self.caller.client.ip().to_string().into_bytes()),
+            Key::Client => return Some(Key::of_client(self.caller.client.ip())),
             Key::Header(name) if *name == HOST => {
                 Cow::Owned(self.authority?.to_string().into_bytes())
             }

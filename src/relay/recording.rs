@@ -13,7 +13,7 @@ use http_body::Body as _;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::followed::{Counted, Followed};
+use super::followed::{Followed, counted};
 use super::parts::{Decided, Parts, Service};
 use super::{Caller, Refusal};
 use crate::addr::{AddrClass, Authority};
@@ -390,10 +390,7 @@ impl Recording {
     /// Counts a request body as it passes.
     pub(super) fn counted(&self, body: Body) -> Body {
         match (self.flow(), body) {
-            (Some(flow), Body::Stream(stream)) => Body::stream(Counted {
-                body: Body::Stream(stream),
-                flow: flow.clone(),
-            }),
+            (Some(flow), Body::Stream(stream)) => counted(Body::Stream(stream), flow.clone()),
             (_, body) => body,
         }
     }

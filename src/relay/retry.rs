@@ -61,6 +61,7 @@ impl Sending<'_> {
             host: &host,
             headers,
             length: length_of(&body),
+            patience: self.to.timeouts().response,
         };
         let mut key = self.way.key(self.to, &host, headers);
         let idempotent = method.is_idempotent();
@@ -112,25 +113,19 @@ impl Sending<'_> {
             }
         }
     }
-}
 
-impl Sending<'_> {
-    /// A connection, within the time that the route gives for that, where it does.
+    /// A connection, within the time that the route has for it.
     async fn lease(&self, key: &Key, fresh: Option<Duration>) -> Result<Lease, Failure> {
-        let leasing = self.pool.lease(&self.way.permit, key, fresh);
-        let limit = self
-            .to
-            .route()
-            .and_then(|route| route.terms.timeouts.connect);
-        let Some(limit) = limit else {
-            return leasing.await;
+        let lease = self.pool.lease(&self.way.permit, key, fresh);
+        let Some(limit) = self.to.timeouts().connect else {
+            return lease.await;
         };
-        match timeout(limit, leasing).await {
-            Ok(leased) => leased,
-            Err(_) => {
-                let detail = format!("the endpoint could not be connected to within {limit:?}");
-                Err(Failure::new(ProxyError::ConnectionTimeout, detail))
-            }
+        match timeout(limit, lease).await {
+            Ok(lease) => lease,
+            Err(_) => Err(Failure::new(
+                ProxyError::ConnectionTimeout,
+                "no connection was there within the time of the route",
+            )),
         }
     }
 }

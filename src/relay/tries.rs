@@ -141,31 +141,23 @@ impl Tries<'_> {
 
     fn limits(&self, backend: &Backend) -> Limits {
         let settings = backend.served.upstream.settings();
-        let terms = self.judging.to.route().map(|route| &route.terms);
-        let retry = terms.and_then(|terms| terms.retry.as_ref());
-        let per_try = retry.and_then(|retry| retry.per_try_timeout);
-        let per_try = per_try.or(settings.retry.per_try);
-        let response = terms.and_then(|terms| terms.timeouts.response);
+        let of_route = self.judging.to.route();
+        let of_route = of_route.and_then(|route| route.terms.retry.as_ref());
+        let tries = of_route.and_then(|retry| retry.tries);
+        let per_try = of_route.and_then(|retry| retry.per_try);
         Limits {
-            tries: retry
-                .and_then(|retry| retry.tries)
-                .unwrap_or(settings.retry.tries),
-            per_try: [per_try, response].into_iter().flatten().min(),
+            tries: tries.unwrap_or(settings.retry.tries),
+            per_try: per_try.or(settings.retry.per_try),
         }
     }
 
     /// Whether a response is a reason to try elsewhere.
     fn is_unwanted(&self, backend: &Backend, status: StatusCode) -> bool {
         let of_route = self.judging.to.route();
-        let of_route = of_route.and_then(|route| route.terms.retry.as_ref()?.statuses.as_ref());
-        match of_route {
-            Some(statuses) => statuses.contains(&status),
-            None => {
-                let settings = backend.served.upstream.settings();
-                let mut ranges = settings.retry.on.iter();
-                ranges.any(|range| range.contains(status.as_u16()))
-            }
-        }
+        let of_route = of_route.and_then(|route| route.terms.retry.as_ref()?.on.as_ref());
+        let settings = backend.served.upstream.settings();
+        let ranges = of_route.unwrap_or(&settings.retry.on);
+        ranges.iter().any(|range| range.contains(status.as_u16()))
     }
 
     fn until(&self, now: Instant, limits: &Limits) -> Option<Instant> {

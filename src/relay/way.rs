@@ -2,6 +2,7 @@
 //! Not the sending (retry), nor another endpoint after a failure (tries).
 //! Start at [`Relay::find_way`].
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 
 use http::HeaderMap;
@@ -14,7 +15,7 @@ use super::{Caller, Refusal, Relay};
 use crate::message::ProxyError;
 use crate::policy::{Allowance, Grant, Permit, RuleRef};
 use crate::pool::{Failure, Key};
-use crate::upstream::{Ask, EndpointKey, Full, Picked, Unavailable};
+use crate::upstream::{Ask, EndpointKey, Full, Picked, Upstream};
 
 /// A way that may be taken.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Relay {
         let upstream = &backend.served.upstream;
         let priority = to.route().map_or(0, |route| route.terms.priority);
         let entered = upstream.enter(priority).await;
-        recording.enter(entered.map_err(|full| is_full(backend, full))?);
+        recording.enter(entered.map_err(|full| is_full(upstream, full))?);
         self.pick(judging, backend, &mut Vec::new(), recording)
     }
 
@@ -87,7 +88,7 @@ impl Relay {
             let picked = match (picked, denied.take()) {
                 (Ok(picked), _) => picked,
                 (Err(_), Some(refusal)) => return Err(refusal),
-                (Err(why), None) => return Err(unavailable(backend, &why)),
+                (Err(why), None) => return Err(unavailable(upstream, why)),
             };
             match permit(judging, picked.address(), recording) {
                 Ok(permit) => {
@@ -174,14 +175,14 @@ impl Way {
     }
 }
 
-fn unavailable(backend: &Backend, why: &Unavailable) -> Refusal {
-    let name = backend.served.upstream.name();
-    let detail = format!("upstream \"{name}\": {why}");
+/// An upstream has no endpoint for anybody.
+pub(super) fn unavailable(upstream: &Upstream, why: impl Display) -> Refusal {
+    let detail = format!("upstream \"{}\": {why}", upstream.name());
     Refusal::Failed(Failure::new(ProxyError::DestinationUnavailable, detail))
 }
 
-fn is_full(backend: &Backend, full: Full) -> Refusal {
-    let name = backend.served.upstream.name();
-    let detail = format!("upstream \"{name}\": {full}");
+/// An upstream takes no more.
+pub(super) fn is_full(upstream: &Upstream, full: Full) -> Refusal {
+    let detail = format!("upstream \"{}\": {full}", upstream.name());
     Refusal::Failed(Failure::new(ProxyError::ConnectionLimit, detail))
 }

@@ -11,6 +11,7 @@ use super::source::Ground;
 use crate::fault::{Fault, Faults};
 use crate::message::cookies;
 use crate::settings::{FromValue, Kind, Located, Table, Value};
+use crate::upstream::Percent;
 
 /// One upstream, or several with their shares.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,20 +226,16 @@ impl Share {
 impl FromValue for Share {
     /// `"10%"`, `"0.5%"`.
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
-        let Kind::Text(text) = &value.kind else {
-            return value.mismatch("a share such as \"10%\"", faults);
-        };
-        let percent = text.trim().strip_suffix('%');
-        let percent = percent.and_then(|number| number.trim().parse::<f64>().ok());
-        let share = percent
-            .filter(|percent| (0.0..=100.0).contains(percent))
-            .map(|percent| Self((percent * 10_000.0).round() as u32));
-        let share = share.filter(|share| share.0 > 0);
-        if share.is_none() {
-            let problem = format!("\"{text}\" is not a share of more than 0% and at most 100%");
-            faults.push(Fault::at(&value.at, problem, "write \"10%\""));
+        let at = value.at.clone();
+        let share = Percent::from_value(value, faults)?.share();
+        let millionths = (share * f64::from(Self::ALL.0)).round() as u32;
+        if millionths == 0 || share > 1.0 {
+            let percent = share * 100.0;
+            let problem = format!("{percent}% is not a share of more than 0% and at most 100%");
+            faults.push(Fault::at(&at, problem, "write \"10%\""));
+            return None;
         }
-        share
+        Some(Self(millionths))
     }
 }
 

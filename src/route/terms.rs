@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-
 use super::pages::{ErrorPages, Files};
 use super::source::Ground;
 use super::split::{Chosen, Share};
@@ -14,6 +12,7 @@ use crate::fault::{Fault, Faults};
 use crate::message::compress::Compress;
 use crate::policy::{Obligations, read_terms};
 use crate::settings::{ByteSize, FromValue, Located, Table, Value};
+use crate::upstream::StatusRange;
 
 /// The terms of a route. What is left out is as it is elsewhere.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,9 +40,9 @@ pub struct Terms {
 /// How long the origin may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To be connected to, TLS included.
+    /// To be connected to, TLS included; no longer than its upstream allows.
     pub connect: Option<Duration>,
-    /// From the request's end to the response's head.
+    /// From the request's end to the response's head, in place of what its upstream allows.
     pub response: Option<Duration>,
     /// For everything, all tries and the body included.
     pub total: Option<Duration>,
@@ -80,9 +79,9 @@ pub struct Retry {
     /// How often a request is sent at most, the first time included.
     pub tries: Option<u32>,
     /// How long one of them may take to the response's head.
-    pub per_try_timeout: Option<Duration>,
+    pub per_try: Option<Duration>,
     /// Responses that count as failures.
-    pub statuses: Option<Box<[StatusCode]>>,
+    pub on: Option<Box<[StatusRange]>>,
 }
 
 impl Mirror {
@@ -107,7 +106,7 @@ impl Terms {
     /// Takes the keys of a route's terms.
     pub(super) fn read(table: &Table, ground: Ground<'_>, files: &Files) -> Self {
         let faults = ground.faults;
-        // The filters are among these: one that is added to `filter::table` (such as `compress`) is a key of routes by that.
+        // The filters are among these: one that is added to `filter::table` is a key of routes by that.
         let obligations = Arc::new(read_terms(table, faults));
         let timeouts = table.take::<Table>("timeouts", faults);
         let buffer = table.take::<Table>("buffer", faults);
@@ -134,27 +133,12 @@ impl Terms {
 
 fn read_timeouts(table: Table, faults: &Faults) -> Timeouts {
     let timeouts = Timeouts {
-        connect: some_time(&table, "connect", faults),
-        response: some_time(&table, "response", faults),
-        total: some_time(&table, "total", faults),
+        connect: table.take_time("connect", faults),
+        response: table.take_time("response", faults),
+        total: table.take_time("total", faults),
     };
     table.finish(faults);
     timeouts
-}
-
-/// A time that is not nothing.
-fn some_time(table: &Table, key: &'static str, faults: &Faults) -> Option<Duration> {
-    let time: Located<Duration> = table.take(key, faults)?;
-    if time.value.is_zero() {
-        let problem = format!("with no time for \"{key}\" every request fails");
-        faults.push(Fault::at(
-            &time.at,
-            problem,
-            "write \"5s\", or leave it out",
-        ));
-        return None;
-    }
-    Some(time.value)
 }
 
 fn read_buffer(table: Table, faults: &Faults) -> Buffer {
@@ -194,25 +178,18 @@ fn read_retry(table: Table, faults: &Faults) -> Retry {
         let remedy = format!("write a number from 1 (no retries) to {MOST_TRIES}");
         faults.push(Fault::at(&tries.at, problem, remedy));
     }
-    let per_try_timeout = some_time(&table, "per-try-timeout", faults);
-    let statuses: Option<Vec<Located<u16>>> = table.take("statuses", faults);
+    let per_try = table.take_time("per-try", faults);
+    let on: Option<Vec<Located<StatusRange>>> = table.take("on", faults);
     table.finish(faults);
-    let statuses = statuses.map(|statuses| {
-        let read = |status: &Located<u16>| {
-            let known = (400..=599).contains(&status.value);
-            let code = StatusCode::from_u16(status.value).ok().filter(|_| known);
-            if code.is_none() {
-                let problem = format!("{} is not the status of an error", status.value);
-                faults.push(Fault::at(&status.at, problem, "choose from 400 to 599"));
-            }
-            code
-        };
-        statuses.iter().filter_map(read).collect()
-    });
+    for range in on.iter().flatten().filter(|range| range.value.from < 400) {
+        let problem = format!("{} is not the status of an error", range.value.from);
+        faults.push(Fault::at(&range.at, problem, "choose from 400 to 599"));
+    }
+    let on = on.map(|on| on.into_iter().map(|range| range.value).collect());
     Retry {
         tries: tries.map(|tries| tries.value),
-        per_try_timeout,
-        statuses,
+        per_try,
+        on,
     }
 }
 

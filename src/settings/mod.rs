@@ -14,7 +14,10 @@ pub use value::{FromValue, Kind, Located, Secret, Value, one_of};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fault::{Fault, Faults, Location, Source, suggest};
 
@@ -94,6 +97,35 @@ impl Table {
     /// Takes a key as a type. `None` where the key is absent or its value was a fault.
     pub fn take<T: FromValue>(&self, key: &'static str, faults: &Faults) -> Option<T> {
         T::from_value(self.take_value(key)?, faults)
+    }
+
+    /// Takes a number in a range.
+    pub fn take_within<T: FromValue + PartialOrd + Display>(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+        faults: &Faults,
+    ) -> Option<T> {
+        let number: Located<T> = self.take(key, faults)?;
+        if range.contains(&number.value) {
+            return Some(number.value);
+        }
+        let problem = format!("{} is out of range", number.value);
+        let remedy = format!("write {} to {}", range.start(), range.end());
+        faults.push(Fault::at(&number.at, problem, remedy));
+        None
+    }
+
+    /// Takes a duration that is longer than none.
+    pub fn take_time(&self, key: &'static str, faults: &Faults) -> Option<Duration> {
+        let time: Located<Duration> = self.take(key, faults)?;
+        if time.value.is_zero() {
+            let problem = format!("\"{key}\" can not be no time");
+            let remedy = "write a duration such as \"5s\", or leave it out";
+            faults.push(Fault::at(&time.at, problem, remedy));
+            return None;
+        }
+        Some(time.value)
     }
 
     /// Takes a key as a type, or the default where it is absent or a fault.

@@ -243,7 +243,7 @@ fn a_response_that_counts_as_a_failure_is_asked_for_elsewhere_where_that_is_safe
     });
     let app = says("app");
     let tables = format!(
-        "[[route]]\nto = \"app\"\nretry = {{ statuses = [503] }}\n{}",
+        "[[route]]\nto = \"app\"\nretry = {{ on = [503] }}\n{}",
         upstream(
             "app",
             &[broken.address, app.address],
@@ -451,6 +451,22 @@ fn a_copy_of_a_request_goes_to_the_mirror_and_nobody_waits_for_it() {
         ("POST", &b"body"[..])
     );
     assert_eq!(app.wait_request(1).body, b"body");
+}
+
+#[test]
+fn a_route_waits_for_an_answer_as_long_as_it_says() {
+    let silent = Origin::scripted(|wire| {
+        let _ = wire.try_head();
+        let _ = wire.try_some();
+    });
+    let tables = format!(
+        "[[route]]\nto = \"app\"\ntimeouts = {{ response = \"100ms\" }}\nretry = {{ tries = 1 }}\n{}",
+        upstream("app", &[silent.address], "")
+    );
+    let egret = Egret::start(&reverse("", &tables));
+    let late = ask(&egret, &get("a", "/", ""));
+    assert_eq!(late.status, 504);
+    assert_eq!(late.proxy_error(), Some("connection_read_timeout"));
 }
 
 #[test]

@@ -12,11 +12,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{Buffering, collect, read_ahead};
-use crate::fault::{Fault, Faults, Source};
+use super::{collect, read_ahead};
 use crate::lifeline::Lifeline;
 use crate::message::{Body, BodyError};
-use crate::settings::Table;
 
 /// What arrives in a body, sent by the test.
 #[derive(Clone, Default)]
@@ -301,31 +299,4 @@ fn a_reader_that_leaves_lets_the_sender_go() {
             assert_eq!(life.tasks(), 0);
         }
     });
-}
-
-#[test]
-fn the_setting_says_each_direction() {
-    for (text, expected) in [
-        ("false", Ok((None, None))),
-        ("{}", Ok((None, None))),
-        ("{ request = \"1MiB\" }", Ok((Some(1 << 20), None))),
-        (
-            "{ request = \"0B\", response = \"8MiB\" }",
-            Ok((None, Some(8 << 20))),
-        ),
-        ("\"1MiB\"", Err("expected a table")),
-        ("{ requests = \"1MiB\" }", Err("Did you mean \"request\"?")),
-    ] {
-        let faults = Faults::new();
-        let source = Source::new("egret.toml", format!("buffer = {text}"));
-        let read: Option<Buffering> = Table::parse(&source, &faults).take("buffer", &faults);
-        let told: String = faults.into_vec().iter().map(Fault::render).collect();
-        match expected {
-            Ok(expected) => {
-                let read = read.expect(text);
-                assert_eq!((read.request, read.response), expected, "{text}: {told}");
-            }
-            Err(problem) => assert!(told.contains(problem), "{text}: {told}"),
-        }
-    }
 }

@@ -46,6 +46,7 @@ impl Slot {
             return self.switch(pool, key, outgoing, interim).await;
         }
         let limits = pool.limits(key);
+        let patience = outgoing.patience.unwrap_or(limits.response);
         let request =
             request(outgoing, key.secure).map_err(|failure| SendError::Origin(failure, None))?;
         // The copy keeps hold of the stream that it opens: it must go at once, or dropping the rest would not reset it.
@@ -56,7 +57,7 @@ impl Slot {
         };
         let mut upload = Upload::new(stream, outgoing.length, body, keep, limits.body_idle);
         let waited = self
-            .response_head(limits.response, response, &mut upload, interim)
+            .response_head(patience, response, &mut upload, interim)
             .await;
         let received = match waited {
             Ok(received) => received,

@@ -36,9 +36,10 @@ impl Slot {
         interim: &Interim,
     ) -> Result<Received, SendError> {
         let limits = pool.limits(key);
+        let patience = outgoing.patience.unwrap_or(limits.response);
         let failed = |failure| SendError::Origin(failure, Some(Body::Empty));
         // An origin that is silent is one that does not say that it does.
-        let opens = timeout(limits.response, self.0.opens_websockets(pool.life())).await;
+        let opens = timeout(patience, self.0.opens_websockets(pool.life())).await;
         if !opens.unwrap_or(false) {
             return Err(failed(Failure::new(
                 ProxyError::UpgradeFailed,
@@ -58,7 +59,7 @@ impl Slot {
             .map_err(|error| failed(unsent(&error)))?;
         let mut upload = Upload::new(stream, Length::Empty, Body::Empty, false, limits.body_idle);
         let received = match self
-            .response_head(limits.response, response, &mut upload, interim)
+            .response_head(patience, response, &mut upload, interim)
             .await
         {
             Ok(received) => received,

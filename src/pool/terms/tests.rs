@@ -76,7 +76,7 @@ fn every_mistake_is_told_with_a_remedy() {
         ),
         (
             "timeouts = { connect = \"0s\" }",
-            "nothing could be waited for",
+            "can not be no time",
             "5s",
         ),
         (

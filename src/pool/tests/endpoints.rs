@@ -114,6 +114,7 @@ impl Here {
             } else {
                 Length::Chunked
             },
+            patience: None,
         };
         let (reused, interim) = (lease.reused, Interim::default());
         let sent = lease

@@ -90,8 +90,7 @@ impl Relay {
                 None => to.terms(grant.allowance()),
             };
             let variables = recording.variables();
-            let terms = (&allowance, &variables);
-            let question = Question::new((head, body), to, terms, way.is_some());
+            let question = Question::new((head, body), to, (&allowance, &variables), way.is_some());
             let found = match self.parts.cache() {
                 Some(cache) if is_purge(&cache, &head.method) => {
                     check_right(&cache, recording.intent())?;
@@ -119,11 +118,9 @@ impl Relay {
                     return Ok(Consulted::Answered(allowance, answer));
                 }
                 Found::Ask(errand) => {
-                    let found = (grant, way, errand);
-                    let whose = (caller, to, purpose);
-                    return self
-                        .set_out(&head.headers, found, allowance, whose, recording)
-                        .await;
+                    let (found, whose) = ((grant, way, errand), (caller, to, purpose));
+                    let head = &head.headers;
+                    return self.set_out(head, found, allowance, whose, recording).await;
                 }
             }
         }

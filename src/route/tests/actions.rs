@@ -224,7 +224,7 @@ fn terms_are_read_and_pages_found_by_status_or_class() {
         mirror = { to = "new", share = "25%" }
         error-pages = { 502 = "down.html", 5xx = "sorry.json", 404 = { file = "mine", content-type = "text/x" } }
         limits = { body-size = "10MiB" }
-        retry = { tries = 3, per-try-timeout = "1s", statuses = [502, 503] }
+        retry = { tries = 3, per-try = "1s", on = [502, 503] }
     "#;
     let (table, faults) = read_text(text, folder.path());
     assert!(faults.is_empty(), "{faults:?}");
@@ -246,7 +246,7 @@ fn terms_are_read_and_pages_found_by_status_or_class() {
     assert_eq!(terms.limits.body_size, Some(ByteSize::mib(10)));
     let retry = terms.retry.as_ref().expect("it is there");
     assert_eq!(
-        (retry.tries, retry.per_try_timeout),
+        (retry.tries, retry.per_try),
         (Some(3), Some(Duration::from_secs(1)))
     );
     let mirror = terms.mirror.as_ref().expect("it is there");

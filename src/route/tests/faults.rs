@@ -144,7 +144,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "to = \"app\"\ntimeouts = { connect = \"0s\" }",
-        "no time for \"connect\"",
+        "\"connect\" can not be no time",
     ),
     (
         "to = \"app\"\ntimeouts = { read = \"1s\" }",
@@ -180,7 +180,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("to = \"app\"\nretry = { tries = 0 }", "not sent 0 times"),
     (
-        "to = \"app\"\nretry = { statuses = [200] }",
+        "to = \"app\"\nretry = { on = [200] }",
         "not the status of an error",
     ),
 ];

@@ -1,6 +1,7 @@
 //! What of a request a keyed balancer goes by.
 
 use std::hash::Hasher;
+use std::net::IpAddr;
 
 use http::HeaderName;
 use twox_hash::XxHash3_64;
@@ -30,6 +31,11 @@ impl Key {
         let mut hasher = XxHash3_64::with_seed(0);
         hasher.write(value);
         hasher.finish()
+    }
+
+    /// The hash of a client's address, which is the same over both families of sockets.
+    pub fn of_client(client: IpAddr) -> u64 {
+        Self::hash(client.to_canonical().to_string().as_bytes())
     }
 }
 

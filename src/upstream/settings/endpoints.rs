@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::bounded;
 use crate::addr::{Authority, Host};
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Kind, Located, Table, Value};
@@ -147,9 +146,13 @@ fn read_table(table: Table, faults: &Faults) -> Option<EndpointSettings> {
     let file = table.take("file", faults).map(EndpointSource::File);
     let mut settings = EndpointSettings {
         source: EndpointSource::File(PathBuf::new()),
-        weight: bounded(&table, "weight", 0..=MOST_WEIGHT, faults).unwrap_or(1),
+        weight: table
+            .take_within("weight", 0..=MOST_WEIGHT, faults)
+            .unwrap_or(1),
         backup: table.take_or("backup", false, faults),
-        priority: bounded(&table, "priority", 0..=MOST_PRIORITY, faults).unwrap_or(0),
+        priority: table
+            .take_within("priority", 0..=MOST_PRIORITY, faults)
+            .unwrap_or(0),
         zone: table.take::<String>("zone", faults).map(Into::into),
     };
     let at = table.at.clone();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{bounded, share, some_time};
+use super::share;
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Kind, Located, Table, Value, one_of};
 
@@ -122,12 +122,18 @@ fn read_table(table: Table, faults: &Faults) -> Option<HealthSettings> {
     ];
     let default = HealthSettings::with(Probe::Tcp);
     let mut settings = HealthSettings {
-        every: some_time(&table, "every", faults).unwrap_or(default.every),
+        every: table.take_time("every", faults).unwrap_or(default.every),
         jitter: share(&table, "jitter", 0.0..=1.0, faults).unwrap_or(default.jitter),
-        timeout: some_time(&table, "timeout", faults).unwrap_or(default.timeout),
-        rise: bounded(&table, "rise", 1..=1000, faults).unwrap_or(default.rise),
-        fall: bounded(&table, "fall", 1..=1000, faults).unwrap_or(default.fall),
-        port: bounded(&table, "port", 1..=u16::MAX, faults),
+        timeout: table
+            .take_time("timeout", faults)
+            .unwrap_or(default.timeout),
+        rise: table
+            .take_within("rise", 1..=1000, faults)
+            .unwrap_or(default.rise),
+        fall: table
+            .take_within("fall", 1..=1000, faults)
+            .unwrap_or(default.fall),
+        port: table.take_within("port", 1..=u16::MAX, faults),
         probe: Probe::Tcp,
     };
     let at = table.at.clone();

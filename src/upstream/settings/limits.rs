@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::{bounded, some_time};
 use crate::fault::{Fault, Faults};
 use crate::settings::Table;
 
@@ -34,7 +33,7 @@ pub struct PendingSettings {
 
 impl LimitSettings {
     pub(super) fn read(table: Table, faults: &Faults) -> Self {
-        let limit = |key| bounded(&table, key, 1..=MOST, faults);
+        let limit = |key| table.take_within(key, 1..=MOST, faults);
         let settings = Self {
             requests: limit("requests"),
             connections: limit("connections"),
@@ -61,11 +60,11 @@ impl PendingSettings {
     fn read(table: Table, faults: &Faults) -> Option<Self> {
         let remedy = "say how many may wait: pending = { most = 100, time = \"1s\" }";
         let before = faults.len();
-        let most = bounded(&table, "most", 1..=MOST_PENDING, faults);
+        let most = table.take_within("most", 1..=MOST_PENDING, faults);
         if most.is_none() && faults.len() == before {
             faults.push(Fault::at(&table.at, "\"most\" is missing", remedy));
         }
-        let time = some_time(&table, "time", faults).unwrap_or(PENDING_TIME);
+        let time = table.take_time("time", faults).unwrap_or(PENDING_TIME);
         table.finish(faults);
         most.map(|most| Self { most, time })
     }

@@ -154,39 +154,5 @@ fn share(
     None
 }
 
-/// A number in a range.
-fn bounded<T: FromValue + PartialOrd + std::fmt::Display>(
-    table: &Table,
-    key: &'static str,
-    range: RangeInclusive<T>,
-    faults: &Faults,
-) -> Option<T> {
-    let number = table.take::<Located<T>>(key, faults)?;
-    if range.contains(&number.value) {
-        return Some(number.value);
-    }
-    faults.push(Fault::at(
-        &number.at,
-        format!("{} is out of range", number.value),
-        format!("write {} to {}", range.start(), range.end()),
-    ));
-    None
-}
-
-/// A duration that is longer than none.
-fn some_time(table: &Table, key: &'static str, faults: &Faults) -> Option<std::time::Duration> {
-    let time = table.take::<Located<std::time::Duration>>(key, faults)?;
-    if time.value.is_zero() {
-        let remedy = "write a duration such as \"5s\"";
-        faults.push(Fault::at(
-            &time.at,
-            format!("\"{key}\" can not be no time"),
-            remedy,
-        ));
-        return None;
-    }
-    Some(time.value)
-}
-
 const OVERFLOW: f64 = 0.7;
 const PANIC: f64 = 0.1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{StatusRange, bounded, share, some_time, unless_off};
+use super::{StatusRange, share, unless_off};
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Kind, Table, Value};
 
@@ -71,9 +71,13 @@ impl OutlierSettings {
             on: table
                 .take::<Vec<StatusRange>>("on", faults)
                 .map_or(default.on, Vec::into_boxed_slice),
-            interval: some_time(&table, "interval", faults).unwrap_or(default.interval),
-            base: some_time(&table, "base", faults).unwrap_or(default.base),
-            longest: some_time(&table, "longest", faults).unwrap_or(default.longest),
+            interval: table
+                .take_time("interval", faults)
+                .unwrap_or(default.interval),
+            base: table.take_time("base", faults).unwrap_or(default.base),
+            longest: table
+                .take_time("longest", faults)
+                .unwrap_or(default.longest),
             share: share(&table, "share", 0.0..=1.0, faults).unwrap_or(default.share),
         };
         if settings.base > settings.longest {
@@ -111,8 +115,11 @@ impl SuccessRate {
         }
         let table = Table::from_value(value, faults)?;
         let settings = Self {
-            volume: bounded(&table, "volume", 1..=1_000_000, faults).unwrap_or(default.volume),
-            endpoints: bounded(&table, "endpoints", 2..=1_000_000, faults)
+            volume: table
+                .take_within("volume", 1..=1_000_000, faults)
+                .unwrap_or(default.volume),
+            endpoints: table
+                .take_within("endpoints", 2..=1_000_000, faults)
                 .unwrap_or(default.endpoints),
             deviations: table
                 .take_value("deviations")

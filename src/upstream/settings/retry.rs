@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{StatusRange, bounded, share, some_time};
+use super::{StatusRange, share};
 use crate::fault::Faults;
 use crate::settings::Table;
 
@@ -37,10 +37,14 @@ impl RetrySettings {
     pub(super) fn read(table: Table, faults: &Faults) -> Self {
         let default = Self::default();
         let settings = Self {
-            tries: bounded(&table, "tries", 1..=10, faults).unwrap_or(default.tries),
-            per_try: some_time(&table, "per-try", faults),
+            tries: table
+                .take_within("tries", 1..=10, faults)
+                .unwrap_or(default.tries),
+            per_try: table.take_time("per-try", faults),
             budget: share(&table, "budget", 0.0..=1.0, faults).unwrap_or(default.budget),
-            floor: bounded(&table, "floor", 0..=100_000, faults).unwrap_or(default.floor),
+            floor: table
+                .take_within("floor", 0..=100_000, faults)
+                .unwrap_or(default.floor),
             on: table
                 .take::<Vec<StatusRange>>("on", faults)
                 .unwrap_or_default()

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::some_time;
 use crate::fault::{Fault, Faults};
 use crate::settings::{Located, Secret, Table, one_of};
 
@@ -73,7 +72,7 @@ impl StickySettings {
         let path = table
             .take::<Located<String>>("path", faults)
             .map_or_else(|| Some("/".into()), |path| checked_path(path, faults));
-        let ttl = some_time(&table, "ttl", faults);
+        let ttl = table.take_time("ttl", faults);
         table.finish(faults);
         Some(Self {
             cookie: cookie?,
