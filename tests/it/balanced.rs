@@ -463,6 +463,73 @@ fn a_reload_leads_new_connections_elsewhere_and_leaves_the_others_alone() {
     assert_eq!(before.exact(8), b"unharmed");
 }
 
+/// Lines of a listener that can not be meant, and what is said of them.
+const MISTAKES: &[(&str, &str)] = &[
+    ("to = \"ap\"", "there is no upstream \"ap\""),
+    ("to = \"ap\"", "Did you mean \"app\"?"),
+    ("", "\"to\" is missing"),
+    ("to = []", "\"to\" names no upstream"),
+    ("to = 7", "expected the name of an upstream"),
+    ("to = [{ sni = \"a.test\" }]", "\"upstream\" is missing"),
+    (
+        "to = [{ sni = \"10.0.0.1\", upstream = \"app\" }]",
+        "not a name that a client asks for",
+    ),
+    (
+        "to = [{ sni = \"*\", upstream = \"app\" }]",
+        "leave \"sni\" out",
+    ),
+    (
+        "to = [{ sni = [], upstream = \"app\" }]",
+        "would never hold",
+    ),
+    (
+        "to = [{ alpn = \"\", upstream = \"app\" }]",
+        "1 to 255 bytes",
+    ),
+    (
+        "to = [\"app\", \"app\"]",
+        "another choice is for whatever comes already",
+    ),
+    (
+        "to = [{ sni = \"A.test\", upstream = \"app\" }, { sni = [\"b.test\", \"a.test\"], upstream = \"app\" }]",
+        "another choice is for \"a.test\" already",
+    ),
+    (
+        "to = \"app\"\nudp = { replies = 1 }",
+        "write transport = \"udp\"",
+    ),
+    ("to = \"app\"\ntransport = \"udq\"", "Did you mean \"udp\"?"),
+    (
+        "to = [{ sni = \"a.test\", upstream = \"app\" }]\ntransport = \"udp\"",
+        "datagrams do not begin with",
+    ),
+    (
+        "to = \"app\"\ntransport = \"udp\"\nudp = { replies = 0 }",
+        "with replies at 0",
+    ),
+    (
+        "to = \"app\"\ntransport = \"udp\"\nudp = { flows = 0 }",
+        "with flows at 0",
+    ),
+    (
+        "to = \"app\"\ntransport = \"udp\"\nproxy-protocol = { send = \"v1\" }",
+        "write send = \"v2\"",
+    ),
+    (
+        "to = \"app\"\ntransport = \"udp\"\nproxy-protocol = { accept-from = \"10.0.0.0/8\" }",
+        "not read from datagrams",
+    ),
+    (
+        "to = \"app\"\nproxy-protocol = {}",
+        "\"accept-from\" is missing",
+    ),
+    (
+        "to = \"app\"\nproxy-protocol = { send = \"v3\" }",
+        "\"v3\" is not known here",
+    ),
+];
+
 #[test]
 fn a_listener_that_can_not_be_meant_is_a_fault_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
@@ -472,71 +539,6 @@ fn a_listener_that_can_not_be_meant_is_a_fault_with_a_remedy() {
         authority.server("proxy", &["a.test"]);
         (authority.tls(&["proxy"], ""), authority)
     };
-    let cases: &[(&str, &str)] = &[
-        ("to = \"ap\"", "there is no upstream \"ap\""),
-        ("to = \"ap\"", "Did you mean \"app\"?"),
-        ("", "\"to\" is missing"),
-        ("to = []", "\"to\" names no upstream"),
-        ("to = 7", "expected the name of an upstream"),
-        ("to = [{ sni = \"a.test\" }]", "\"upstream\" is missing"),
-        (
-            "to = [{ sni = \"10.0.0.1\", upstream = \"app\" }]",
-            "not a name that a client asks for",
-        ),
-        (
-            "to = [{ sni = \"*\", upstream = \"app\" }]",
-            "leave \"sni\" out",
-        ),
-        (
-            "to = [{ sni = [], upstream = \"app\" }]",
-            "would never hold",
-        ),
-        (
-            "to = [{ alpn = \"\", upstream = \"app\" }]",
-            "1 to 255 bytes",
-        ),
-        (
-            "to = [\"app\", \"app\"]",
-            "another choice is for whatever comes already",
-        ),
-        (
-            "to = [{ sni = \"A.test\", upstream = \"app\" }, { sni = [\"b.test\", \"a.test\"], upstream = \"app\" }]",
-            "another choice is for \"a.test\" already",
-        ),
-        (
-            "to = \"app\"\nudp = { replies = 1 }",
-            "write transport = \"udp\"",
-        ),
-        ("to = \"app\"\ntransport = \"udq\"", "Did you mean \"udp\"?"),
-        (
-            "to = [{ sni = \"a.test\", upstream = \"app\" }]\ntransport = \"udp\"",
-            "datagrams do not begin with",
-        ),
-        (
-            "to = \"app\"\ntransport = \"udp\"\nudp = { replies = 0 }",
-            "with replies at 0",
-        ),
-        (
-            "to = \"app\"\ntransport = \"udp\"\nudp = { flows = 0 }",
-            "with flows at 0",
-        ),
-        (
-            "to = \"app\"\ntransport = \"udp\"\nproxy-protocol = { send = \"v1\" }",
-            "write send = \"v2\"",
-        ),
-        (
-            "to = \"app\"\ntransport = \"udp\"\nproxy-protocol = { accept-from = \"10.0.0.0/8\" }",
-            "not read from datagrams",
-        ),
-        (
-            "to = \"app\"\nproxy-protocol = {}",
-            "\"accept-from\" is missing",
-        ),
-        (
-            "to = \"app\"\nproxy-protocol = { send = \"v3\" }",
-            "\"v3\" is not known here",
-        ),
-    ];
     let upstream: SocketAddr = "192.0.2.1:1".parse().unwrap();
     let check = |text: &str| {
         std::fs::write(
@@ -547,7 +549,7 @@ fn a_listener_that_can_not_be_meant_is_a_fault_with_a_remedy() {
         let output = program().args(["check", "-c"]).arg(&file).output().unwrap();
         (output.status.code(), said(&output))
     };
-    for (lines, expected) in cases {
+    for (lines, expected) in MISTAKES {
         let (code, told) = check(&balanced(lines, &[("app", &[upstream])]).text());
         assert_eq!(code, Some(2), "{lines}: {told}");
         assert!(told.contains(expected), "{lines}: {told}");

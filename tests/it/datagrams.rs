@@ -14,10 +14,13 @@ use serde_json::Value;
 use crate::balanced::{balanced, listener};
 use crate::support::{Config, Egret, PATIENCE, pattern, said, until};
 
+/// A datagram, and who sent it.
+type Seen = (SocketAddr, Vec<u8>);
+
 /// Answers each datagram with what this makes of it. Stops when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     over: Arc<AtomicBool>,
 }
 

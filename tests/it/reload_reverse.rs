@@ -93,12 +93,12 @@ pub(crate) fn open_websocket(address: SocketAddr) -> Wire {
 
 /// One request of the load: by turns to what is steady and to what moves.
 fn turn(wire: &mut Wire, number: usize) -> Response {
-    let (path, answers) = if number % 2 == 0 {
+    let (path, answers) = if number.is_multiple_of(2) {
         (format!("/steady/{number}"), &["steady"][..])
     } else {
         (format!("/moving/{number}"), &["a", "b"][..])
     };
-    let request = if number % 3 == 0 {
+    let request = if number.is_multiple_of(3) {
         format!("POST {path} HTTP/1.1\r\nHost: app.example\r\nContent-Length: 4\r\n\r\nbody")
     } else {
         get("app.example", &path, "")

@@ -17,7 +17,9 @@ use serde_json::Value;
 
 use crate::reverse::{self, reverse};
 use crate::support::dns_server::{DnsServer, Reply};
-use crate::support::{Ca, Config, Egret, Origin, PATIENCE, Wire, ok, read_request, said, until};
+use crate::support::{
+    Ca, Config, Egret, Origin, PATIENCE, Request, Wire, ok, read_request, said, until,
+};
 
 /// A gateway `web` with these tables, whose one route leads to upstream `app`.
 fn gateway(tables: &str) -> Config {
@@ -153,6 +155,20 @@ fn an_endpoint_that_fails_its_probes_gets_no_requests_until_it_passes_again() {
     assert!(probe.header("user-agent").unwrap().starts_with("egret/"));
 }
 
+fn only_deep(request: &Request) -> Vec<u8> {
+    match &*request.target {
+        "/deep?x=1" => ok(b"it is all well here"),
+        _ => b"HTTP/1.1 404 None\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    }
+}
+
+/// The log says of an endpoint that it is down, and why.
+fn is_told(egret: &Egret, bad: SocketAddr, why: &str) {
+    let bad = format!("{bad} is down");
+    let line = egret.wait_line("the news", |line| line.contains(&bad));
+    assert!(line.contains(why), "{line}");
+}
+
 #[test]
 fn probes_of_every_kind_tell_the_well_from_the_unwell() {
     let ca = Ca::mint();
@@ -160,10 +176,7 @@ fn probes_of_every_kind_tell_the_well_from_the_unwell() {
     let tcp = Origin::echo();
     let tls = Origin::https(&ca, &["127.0.0.1"], |_| ok(b""));
     let stranger = Origin::https(&Ca::mint(), &["127.0.0.1"], |_| ok(b""));
-    let good = Origin::http(|request| match &*request.target {
-        "/deep?x=1" => ok(b"it is all well here"),
-        _ => b"HTTP/1.1 404 None\r\nContent-Length: 0\r\n\r\n".to_vec(),
-    });
+    let good = Origin::http(only_deep);
     let other = Origin::http(|_| ok(b"it is not"));
     let pong = answering(b"pong");
     let pang = answering(b"pang");
@@ -217,9 +230,7 @@ fn probes_of_every_kind_tell_the_well_from_the_unwell() {
         (pang, "does not contain what is expected"),
         (ailing.address, "it says that it does not serve"),
     ] {
-        let bad = format!("{bad} is down");
-        let line = egret.wait_line("the news", |line| line.contains(&bad));
-        assert!(line.contains(why), "{line}");
+        is_told(&egret, bad, why);
     }
 }
 
