@@ -17,9 +17,7 @@ use serde_json::Value;
 
 use crate::reverse::{self, reverse};
 use crate::support::dns_server::{DnsServer, Reply};
-use crate::support::{
-    Ca, Config, Egret, Origin, PATIENCE, Request, Wire, ok, read_request, said, until,
-};
+use crate::support::{Ca, Config, Egret, Origin, PATIENCE, Wire, ok, read_request, said, until};
 
 /// A gateway `web` with these tables, whose one route leads to upstream `app`.
 fn gateway(tables: &str) -> Config {
@@ -155,7 +153,7 @@ fn an_endpoint_that_fails_its_probes_gets_no_requests_until_it_passes_again() {
     assert!(probe.header("user-agent").unwrap().starts_with("egret/"));
 }
 
-fn only_deep(request: &Request) -> Vec<u8> {
+fn only_deep(request: &crate::support::Request) -> Vec<u8> {
     match &*request.target {
         "/deep?x=1" => ok(b"it is all well here"),
         _ => b"HTTP/1.1 404 None\r\nContent-Length: 0\r\n\r\n".to_vec(),
