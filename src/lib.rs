@@ -1,7 +1,8 @@
 //! Egret: a forward proxy and secure egress gateway.
 //!
 //! A client names a destination, in HTTP, with CONNECT or over SOCKS; policy decides by name before anything is looked up, and by
-//! address before anything is dialled; what is allowed is carried, what is not is explained, and both are recorded. Not an
+//! address before anything is dialled; what is allowed is carried, what is not is explained, and both are recorded. Turned round,
+//! the same parts are a reverse proxy, and a load balancer for connections and datagrams. Not an
 //! interface for other programs: the library is there so that the tests, benches and fuzz targets reach the parts.
 //! Start here, then read [`listener`], [`mode`], [`gate`], [`relay`] and [`pool`], in this order: it is the way of a request.
 //!
@@ -9,13 +10,22 @@
 //!
 //! One process has one worker thread for each core, each with a runtime of its own, its own listening sockets (`SO_REUSEPORT`)
 //! and its own pool of connections. Workers share a snapshot of what was configured, swapped whole by a reload, and nothing else
-//! that a request would wait for; leaves for intercepted tunnels are signed on a thread of the mint's. The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
+//! that a request would wait for; but what is counted or stored for all stands in atomics ([`upstream`]) and shards ([`cache`]).
+//! Leaves for intercepted tunnels are signed on a thread of the mint's, and upstreams are probed and looked up on one of their own.
+//! The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
 //!
 //! ```text
 //! client -> listener -> mode -> relay -> pool -> origin
-//!                                 |
-//!                                gate -> policy, auth, resolve
+//!                               | | |
+//!         route, upstream ------+ | +------ gate -> policy, auth, resolve
+//!                               cache
 //! ```
+//!
+//! | mode | its clients | who says where it goes |
+//! | --- | --- | --- |
+//! | `forward` | name a destination: HTTP requests, CONNECT, SOCKS | the client |
+//! | `reverse` | take it for the origin: HTTP | a route, then the balancer of its upstream |
+//! | `balanced` | speak whatever they like: connections, datagrams | the listener, by server name and ALPN where it looks; then the balancer |
 //!
 //! Calls go down, values come back. A request becomes an [`Intent`](gate::Intent), in one vocabulary for all protocols. The first
 //! moment ([`gate::Gate::admit`]) turns it into a [`Grant`](policy::Grant): allowed by name. The second ([`gate::Gate::vet`])
@@ -33,6 +43,17 @@
 //! The origin's handshake comes first, because its certificate decides what the client is shown, and whether it is shown anything
 //! but a refusal.
 //!
+//! A gateway's request asks its way first, and then is an exchange like any other, with an endpoint in the place of the origin:
+//!
+//! ```text
+//! mode/gateway -> relay/gateway: who is the client (message/forwarded), which route (route), which upstream of it
+//!   -> relay/exchange: gate.admit -> cache -> relay/way: a place in the upstream, an endpoint (upstream), gate.vet_endpoint
+//!     -> relay/tries: one try (relay/retry -> pool), and another one at another endpoint, where that is safe
+//! ```
+//!
+//! The endpoint's address is judged as any other; only the guard lets it be, as it stands in the configuration. How endpoints do,
+//! [`upstream`] learns from each try, and from [`probe`].
+//!
 //! # Floors
 //!
 //! A file imports its own module, and modules on lower floors; `tests/it/floors.rs` holds everyone to it.
@@ -41,10 +62,10 @@
 //! | --: | --- |
 //! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
-//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
-//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] which of several endpoints is first |
-//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`question`] a request that nobody has made, for `egret explain` |
-//! | 5 | [`relay`] one exchange or one tunnel, from end to end |
+//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`cache`] what is stored of responses, and when it is used again; [`filter`] changes to messages |
+//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] groups of endpoints of one service: which is next, which are fit |
+//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`route`] which route a gateway's request takes; [`question`] a request that nobody has made, for `egret explain` |
+//! | 5 | [`relay`] one exchange or one tunnel, from end to end; [`probe`] what happens to upstreams beside requests: health, names, files |
 //! | 6 | [`mode`] what a client speaks, turned into an intent |
 //! | 7 | [`config`] from files to checked values |
 //! | 8 | [`engine`] workers, reload, drain, admin socket |
@@ -57,16 +78,27 @@
 //! | proxy, gateway, tunnel | chosen by the client; acts as the origin for it; relays without looking (RFC 9110 §3.7) |
 //! | origin | the server that can give the authoritative answer (RFC 9110 §3.6) |
 //! | client side, origin side | the two sides of the proxy; never "upstream" or "downstream", which the RFCs use for directions of messages |
+//! | upstream, endpoint | a named group of endpoints of one service; one network address of it. Never a direction |
+//! | probe, outlier | a question to an endpoint, beside requests, whether it is well; an endpoint that fails with requests, and is ejected for a while |
 //! | authority | host and port that a request is for (RFC 3986 §3.2) |
 //! | target | what stands in the request line: origin-, absolute-, authority- or asterisk-form (RFC 9112 §3.2) |
 //! | facts | what is known of client, request, destination and time when policy decides |
 //! | rule, condition, action | a rule does its action where all its conditions hold (RFC 3198) |
 //! | verdict | allow or deny, with the rule and the reason |
 //! | obligation | what must be done if it is allowed: a rate, a bandwidth, interception |
+//! | route | which requests of a gateway's go where, and on what terms |
+//! | terms | of a route: what is done with its requests; of an upstream: how its endpoints are spoken to |
+//! | balancer | which of the usable endpoints is next |
+//! | try, retry | a request sent to one endpoint; each one after the first, at another endpoint |
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |
 //! | fault, denial, failure | the operator's mistake; policy said no; the network did not do it |
 //! | exchange, tunnel, flow | one request with its response; bytes both ways; either of them while it lives |
+//! | shared cache | one whose responses are for more than one client (RFC 9111 §1) |
+//! | stored response, fresh, stale | kept to be used again; as old as it may be, or older (RFC 9111 §4.2) |
+//! | key, variant | the URI and what a rule adds to it; what of one key was selected by the fields that `Vary` names |
+//! | tier | one of the two stores of the cache: memory, and disk |
+//! | flight | one request at the origin that others wait for |
 //! | splice, intercept | relay a tunnel's TLS untouched; end it here, and begin it anew towards the origin |
 //! | authority (of interception), leaf | whose certificate clients trust; a certificate that it signed for one host |
 //! | record | what is written of an exchange or tunnel when it has ended |
@@ -83,6 +115,10 @@
 //! * **`poll_*` code stands outside of [`stream`] too**: in [`message`], [`listener`], [`pool`] and [`relay`]. Bodies are polled by
 //!   who reads them (`http_body::Body`), and a codec is polled by its body: an `async fn` between the two would be a task or a box
 //!   for each body.
+//! * **[`cache`] is of our own** from the law to the disk: a crate that decides about one stored response leaves ranges, several validators,
+//!   collapsing and targeted fields to its user, and they are most of it. The stores that were weighed stand in [`cache::disk`].
+//! * **[`cache`] is asked between the two moments of a decision**: what is allowed by name may be answered without an address, and without
+//!   a look-up. Not where a rule asks about the address, nor for what came from one that is guarded.
 //! * **[`pool`] uses [`upstream`]'s balancers**: the addresses of one name are equal endpoints, and choosing among them is the same
 //!   job as choosing among the members of a group; so there is one set of algorithms for both.
 
@@ -101,11 +137,13 @@ pub mod message;
 pub mod mode;
 pub mod policy;
 pub mod pool;
+pub mod probe;
 pub mod proxy_protocol;
 pub mod question;
 pub mod relay;
 pub mod report;
 pub mod resolve;
+pub mod route;
 pub mod settings;
 pub mod socks;
 pub mod stream;

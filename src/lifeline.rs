@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -20,6 +21,7 @@ pub struct Lifeline(Rc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     draining: Cell<bool>,
+    handed_over: Cell<bool>,
     drain: Notify,
     tasks: Cell<usize>,
     idle: Notify,
@@ -53,6 +55,31 @@ impl Lifeline {
         self.0.drain.notify_waiters();
     }
 
+    /// Starts the drain of a process whose listening sockets another one has: nobody is to notice. Clients that are idle may
+    /// have sent a request already, so they are closed a little later ([`Lifeline::parting`]).
+    pub fn hand_over(&self) {
+        self.0.handed_over.set(true);
+        self.drain();
+    }
+
+    /// How long clients that are idle are kept once the drain has begun.
+    pub fn patience(&self) -> Duration {
+        if self.0.handed_over.get() {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Waits until the drain has begun and clients that are idle are kept no longer. Cancel-safe.
+    pub async fn parting(&self) {
+        self.draining().await;
+        let patience = self.patience();
+        if !patience.is_zero() {
+            tokio::time::sleep(patience).await;
+        }
+    }
+
     /// Whether the drain has begun.
     pub fn is_draining(&self) -> bool {
         self.0.draining.get()
@@ -78,6 +105,9 @@ impl Lifeline {
         }
     }
 }
+
+/// Long enough for a request that was on its way, and for the next one of a client that asks without a pause.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Guard(Rc<Shared>);
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::addr::{Authority, Host};
 use crate::auth::Principal;
 use crate::message::{Target, normal_path};
-use crate::policy::{Facts, Look, Scheme};
+use crate::policy::{Facts, Look, NamedBy, Scheme};
 
 /// The question as words, as a command line has them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -180,6 +180,7 @@ impl Asked {
             },
             now: self.at,
             resolved: None,
+            named_by: NamedBy::Client,
         }
     }
 }

@@ -3,13 +3,20 @@
 //! Each check panics where something does not hold, and says whether the bytes were accepted. Start at [`request_head`].
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::BytesMut;
 use egret::addr::{Authority, Host, HostPattern};
 use egret::auth::{Authenticator, Credentials};
+use egret::cache::directives::{LONGEST, RequestDirectives, ResponseDirectives};
+use egret::cache::freshness::Came;
+use egret::cache::range::{self, Ranges, Wanted};
+use egret::cache::storable::storable;
+use egret::cache::{Control, Freshness, Vary, conditional, invalidate, partition, tags};
 use egret::fault::{Faults, Source};
+use egret::message::forwarded::{Trusted, Writing};
 use egret::message::http1::decoder::{Decoder, Part};
 use egret::message::http1::fields::Scan;
 use egret::message::http1::framing::{self, Length};
@@ -17,11 +24,12 @@ use egret::message::http1::head::{self, RequestHead, ResponseHead};
 use egret::message::http1::{HeadError, HeadLimits, encode};
 use egret::message::{Target, hop, normal_path};
 use egret::policy::list::{Form, List, read_lists};
+use egret::route::{self, Asked, Found, Readings, Route, RouteTable};
 use egret::settings::Table;
 use egret::tls::hello;
 use egret::{proxy_protocol, socks};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 /// A request head: however its bytes are split it is the same head, and what is sent on of it is read as the same request.
 pub fn request_head(data: &[u8]) -> bool {
@@ -194,6 +202,141 @@ pub fn target(data: &[u8]) -> bool {
     accepted
 }
 
+/// A target on a gateway: however it is spelled it takes the same route, or none where that is not sure; and what a route makes
+/// of it is a target that a client could have sent.
+pub fn route(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return false;
+    };
+    let Ok(Target::Origin(target)) = Target::parse(&Method::GET, text) else {
+        return false;
+    };
+    let readings = Readings::of(&target);
+    assert_eq!(readings.sent(), target);
+    assert_eq!(readings.normal(), normal_path(&target));
+    let Ok(found) = find(&readings) else {
+        return true;
+    };
+    for spelling in spellings(&target) {
+        if let Ok(other) = find(&Readings::of(&spelling)) {
+            assert!(same_route(found, other), "{target} and {spelling} differ");
+        }
+    }
+    for route in ROUTES.routes() {
+        let Ok(rewritten) = route.rewrite.target(&target) else {
+            continue;
+        };
+        assert!(
+            matches!(
+                Target::parse(&Method::GET, &rewritten),
+                Ok(Target::Origin(_))
+            ),
+            "{target} became {rewritten}"
+        );
+        let query = |target: &str| target.split_once('?').map(|(_, query)| query.to_owned());
+        assert_eq!(query(&rewritten), query(&target));
+        let kept = *rewritten == *target;
+        assert!(
+            kept || !rewritten.starts_with("//"),
+            "{target} became {rewritten}"
+        );
+    }
+    true
+}
+
+/// Other ways to write a target that every origin must take for the same.
+fn spellings(target: &str) -> Vec<String> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let encoded = |c: char| match c {
+        'a'..='z' => format!("%{:02x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    // Within an encoding letters are digits.
+    let mut plain = String::new();
+    let mut digits = 0;
+    for c in path.chars() {
+        let in_digits = digits > 0;
+        digits = if c == '%' {
+            2
+        } else {
+            digits - i32::from(in_digits)
+        };
+        plain += &if in_digits { c.to_string() } else { encoded(c) };
+    }
+    vec![
+        format!("{plain}?{query}"),
+        format!("{}?{query}", path.replacen('/', "//", 1)),
+        format!("{}?{query}", normal_path(path)),
+    ]
+}
+
+/// The route, or none; an error where the readings of the path lead to different ones.
+fn find(path: &Readings<'_>) -> Result<Option<&'static Arc<Route>>, ()> {
+    let host = Host::parse("www.example").expect("it is a host");
+    let asked = Asked {
+        listener: "web",
+        host: Some(&host),
+        path,
+        method: &Method::GET,
+        headers: &HeaderMap::new(),
+    };
+    match ROUTES.find(&asked) {
+        Found::Route(route) => Ok(Some(route)),
+        Found::Nothing => Ok(None),
+        Found::Ambiguous => Err(()),
+    }
+}
+
+fn same_route(one: Option<&Arc<Route>>, other: Option<&Arc<Route>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.does_as(other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+static ROUTES: LazyLock<RouteTable> = LazyLock::new(|| {
+    let faults = Faults::new();
+    let table = Table::parse(&Source::new("routes.toml", ROUTE_TEXT), &faults);
+    let ground = route::Ground {
+        listeners: &["web".into()],
+        upstreams: &["app".into(), "old".into()],
+        faults: &faults,
+    };
+    let routes = route::read(table.take_value("route"), ground);
+    assert!(faults.is_empty(), "{:?}", faults.into_vec());
+    routes
+});
+
+const ROUTE_TEXT: &str = r#"
+[[route]]
+path = "/api/*"
+to = "app"
+rewrite = { strip-prefix = "/api" }
+[[route]]
+path = "/api/v1/*"
+to = "app"
+rewrite = { replace-prefix = { from = "/api/v1", to = "/v1" } }
+[[route]]
+path = "/git/*/raw"
+to = "old"
+rewrite = { replace = { regex = "/git/([^/]*)/(.*)", with = "/$2/$1" } }
+[[route]]
+path = "/exact"
+to = "old"
+rewrite = { replace = { regex = "/(.)(.*)", with = "/$2$1" } }
+[[route]]
+path = { regex = "/user/[0-9]+(;.*)?" }
+to = "old"
+[[route]]
+path = "/open/*"
+to = "app"
+[[route]]
+path = "/opened/*"
+to = "app"
+rewrite = { replace = { regex = "(.*)/x(.*)", with = "/$1$2" } }
+"#;
+
 /// Hosts, authorities and patterns: the canonical text of what is accepted means the same, and is in one spelling.
 pub fn authority(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -299,7 +442,7 @@ pub fn proxy_authorization(data: &[u8]) -> bool {
     let Ok(value) = HeaderValue::from_bytes(data) else {
         return false;
     };
-    let Ok(Some(credentials)) = Credentials::from_proxy_authorization(&value) else {
+    let Ok(Some(credentials)) = Credentials::from_field(&value) else {
         return false;
     };
     let user = credentials.user();
@@ -528,6 +671,51 @@ fn free_fields(headers: &HeaderMap) -> BTreeMap<String, Vec<Vec<u8>>> {
     fields
 }
 
+/// What proxies say of a client: it is the same client whatever stands to the left of what they say, and the next hop, which is
+/// told what was believed, believes the same.
+pub fn forwarded(data: &[u8]) -> bool {
+    let peer = IpAddr::from([10, 0, 0, 1]);
+    let mut found = false;
+    for family in ["forwarded", "x-forwarded"] {
+        let setting = format!("t = {{ networks = \"10.0.0.0/8\", fields = \"{family}\" }}");
+        let faults = Faults::new();
+        let table = Table::parse(&Source::new("egret.toml", setting), &faults);
+        let trusted: Trusted = table.take("t", &faults).expect("valid settings");
+        let name = if family == "forwarded" {
+            family
+        } else {
+            "x-forwarded-for"
+        };
+        let fields = |data: &[u8]| {
+            let mut headers = HeaderMap::new();
+            for line in data.split(|byte| *byte == b'\n') {
+                headers.append(name, HeaderValue::from_bytes(line).ok()?);
+            }
+            Some(headers)
+        };
+        let Some(mut headers) = fields(data) else {
+            return false;
+        };
+        let seen = trusted.read(peer, &headers);
+        let known = !trusted.contains(seen.client);
+        assert!(!(seen.cut && known), "a walk goes on over proxies only");
+        if known {
+            for hearsay in [&b"for=\"x, "[..], b"for=1.1.1.1, ", b"\\\",", b"1.1.1.1\n"] {
+                let more = fields(&[hearsay, data].concat()).expect("valid fields");
+                assert_eq!(trusted.read(peer, &more).client, seen.client);
+            }
+        }
+        // More hops than anyone has are cut, and one hop more may be too many.
+        if data.len() < 200 {
+            Writing::Both.apply(&mut headers, &seen, peer, false, "host.example:8080");
+            let next = trusted.read(IpAddr::from([10, 0, 0, 9]), &headers);
+            assert_eq!((next.client, next.cut), (seen.client, false));
+        }
+        found |= known;
+    }
+    found
+}
+
 fn read_list(data: &[u8], folder: &Path) -> Option<Arc<List>> {
     std::fs::write(folder.join("list.txt"), data).expect("the folder can be written to");
     let faults = Faults::new();
@@ -550,3 +738,102 @@ const ROOMY: HeadLimits = HeadLimits {
     size: 1 << 20,
     count: 1000,
 };
+
+/// What an origin says to a cache, as lines of fields: nothing that is stored lives longer than can be said, belongs to one hop,
+/// or does not answer the request that it came for; what forbids is not overlooked, and invalidates no other origin's.
+pub fn cache_response(data: &[u8]) -> bool {
+    let Some(headers) = lines(data) else {
+        return false;
+    };
+    let targets = [HeaderName::from_static("cdn-cache-control")];
+    let mut forbidden = headers.clone();
+    forbidden.append("cache-control", HeaderValue::from_static("no-store"));
+    assert!(ResponseDirectives::read(&forbidden, &[]).no_store);
+
+    let request = HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static("a/b"))]);
+    let received: jiff::Timestamp = "2026-11-25T12:00:00Z".parse().expect("a time");
+    let came = Came {
+        request: &request,
+        requested: received,
+        status: StatusCode::OK,
+        headers: &headers,
+        received,
+    };
+    let stored = storable(&Method::GET, came, (&Control::default(), &targets));
+    if let Ok(stored) = &stored {
+        let Freshness { lifetime, .. } = stored.freshness;
+        assert!(lifetime <= LONGEST, "{lifetime:?}");
+        let words = stored.freshness.to_words();
+        assert_eq!(
+            Freshness::from_words(words).as_ref(),
+            Some(&stored.freshness)
+        );
+        assert!(stored.vary.matches(&request), "it answers its own request");
+        for name in ["connection", "proxy-authenticate", "set-cookie", "age"] {
+            assert!(!stored.headers.contains_key(name), "{name} is stored");
+        }
+        let kept = conditional::not_modified(&stored.headers);
+        assert!(kept.keys().all(|name| stored.headers.contains_key(name)));
+    }
+    let base = "https://example.com/a/b?c";
+    let gone = invalidate::invalidated(&Method::POST, StatusCode::OK, base, &headers);
+    assert!(gone.iter().any(|uri| uri == base));
+    assert!(
+        gone.iter()
+            .all(|uri| uri.starts_with("https://example.com/"))
+    );
+    if let Some(part) = range::part_of(StatusCode::PARTIAL_CONTENT, &headers) {
+        assert!(part.range.start < part.range.end && part.range.end <= part.total);
+    }
+    assert!(tags::of(&headers).all(|tag| !tag.is_empty()));
+    stored.is_ok()
+}
+
+/// What a client says to a cache, as lines of fields: its ranges lie within what is there, its preferences match themselves, and a
+/// field that may lead an origin astray is part of the key.
+pub fn cache_request(data: &[u8]) -> bool {
+    let Some(headers) = lines(data) else {
+        return false;
+    };
+    let mut forbidden = headers.clone();
+    forbidden.append("cache-control", HeaderValue::from_static("no-store"));
+    assert!(RequestDirectives::read(&forbidden).no_store);
+    let asked = RequestDirectives::read(&headers);
+    for span in [asked.max_age, asked.max_stale, asked.min_fresh] {
+        assert!(span.is_none_or(|span| span <= LONGEST));
+    }
+    for total in [0, 1, 10, u64::MAX] {
+        match Ranges::of(&headers).map(|ranges| ranges.of_total(total)) {
+            Some(Wanted::One(range)) => assert!(range.start < range.end && range.end <= total),
+            Some(Wanted::Unsatisfiable(of)) => assert_eq!(of, total),
+            Some(Wanted::Whole) | None => {}
+        }
+    }
+    let names = "accept, accept-encoding, accept-language, cookie, user-agent, x-a";
+    let varies = HeaderMap::from_iter([(http::header::VARY, HeaderValue::from_static(names))]);
+    let vary = Vary::of(&varies, &headers).expect("these are names");
+    assert!(vary.matches(&headers));
+    let mut extras = String::new();
+    partition::add_routing(&mut extras, &headers);
+    assert!(!extras.is_empty() || !headers.contains_key("x-forwarded-host"));
+    let response = HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("\"a\""))]);
+    let received: jiff::Timestamp = "2026-11-25T12:00:00Z".parse().expect("a time");
+    let _ = conditional::evaluate(&Method::GET, &headers, StatusCode::OK, &response, received);
+    true
+}
+
+/// `Name: value` on each line, as many as a head may have; `None` where one is no field.
+fn lines(data: &[u8]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for line in data
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let name = HeaderName::from_bytes(name).ok()?;
+        headers.append(name, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(headers)
+}

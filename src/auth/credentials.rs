@@ -1,6 +1,6 @@
 //! What a client offers to be known by, and what it is asked to offer: Basic (RFC 7617).
 //! Verifies nothing; a password in here is never printed, and overwritten when it is dropped.
-//! Start at [`Credentials::from_proxy_authorization`].
+//! Start at [`Credentials::from_field`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,10 +51,10 @@ pub enum CredentialsError {
 }
 
 impl Credentials {
-    /// Reads one `Proxy-Authorization` field. `None`: a scheme that no method reads, to be treated as nothing offered.
+    /// Reads one `Proxy-Authorization` or `Authorization` field. `None`: a scheme that no method reads, to be treated as nothing offered.
     /// A request with more than one such field is ambiguous; its reader refuses it before it comes here.
     /// RFC 9110 §11.4, RFC 7617 §2.
-    pub fn from_proxy_authorization(value: &HeaderValue) -> Result<Option<Self>, CredentialsError> {
+    pub fn from_field(value: &HeaderValue) -> Result<Option<Self>, CredentialsError> {
         let bytes = value.as_bytes();
         let end = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
         let (scheme, rest) = bytes.split_at(end);

@@ -65,7 +65,7 @@ fn hostile_credentials_are_refused_and_sound_ones_read() {
         (basic(long.as_bytes()), Err(CredentialsError::Length)),
     ] {
         let field = HeaderValue::from_str(&value).expect("the table holds field values");
-        let read = Credentials::from_proxy_authorization(&field);
+        let read = Credentials::from_field(&field);
         let pair = read.as_ref().map(|read| {
             read.as_ref().map(|Credentials::Basic { user, password }| {
                 (

@@ -2,6 +2,7 @@
 //! Not where it lies. Start at [`Stored`].
 
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 
 use super::{Contents, Freshness, Key, Vary};
 
@@ -18,6 +19,18 @@ pub struct Stored {
     pub headers: HeaderMap,
     /// How long it may be used, and how.
     pub freshness: Freshness,
+    /// Whether it came from an address that policy guards (private, loopback and so on): who is only allowed by name must not
+    /// have it.
+    pub guarded: bool,
+    /// Until when the origin, which failed of late, is not asked again while a stale response may stand in for its answer.
+    pub held: Option<Timestamp>,
     /// Its content, all of it or what is there.
     pub contents: Contents,
+}
+
+impl Stored {
+    /// Whether it may lie on disk: not what is selected by who asks, which would leave a trace of that there.
+    pub fn may_be_on_disk(&self) -> bool {
+        !self.vary.is_personal() && self.contents.as_parts().is_none()
+    }
 }

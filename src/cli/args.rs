@@ -31,7 +31,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve
     #[command(
-        after_help = "Signals: TERM drains and ends, HUP reloads, USR1 opens the access log anew."
+        after_help = "Signals: TERM drains and ends, HUP reloads, USR1 opens the access log anew, USR2 upgrades."
     )]
     Run(Run),
     /// Load everything, tell every fault at once, run the [[expect]] cases
@@ -48,6 +48,8 @@ pub enum Command {
     },
     /// Accept nothing more, let the running process end when everything has ended
     Drain,
+    /// Start the program anew, hand it the listening sockets, and let the running process drain
+    Upgrade,
     /// Say how the running process is
     Status {
         /// As JSON
@@ -56,6 +58,18 @@ pub enum Command {
     },
     /// List live tunnels and exchanges, or end some
     Flows(Flows),
+    /// Say what the running process has stored, or take it out
+    Cache {
+        /// What to do with it
+        #[command(subcommand)]
+        action: CacheAction,
+    },
+    /// Say how upstreams and their endpoints are, or change what is wanted of an endpoint
+    Upstream {
+        /// What to do with it
+        #[command(subcommand)]
+        action: UpstreamAction,
+    },
     /// Make an htpasswd line; the password is read from standard input
     Hash(Hash),
     /// Make the authority that signs for intercepted connections, or hand it out to clients
@@ -137,6 +151,103 @@ pub struct Flows {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `cache` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CacheAction {
+    /// Take stored responses out, so that they are not used again
+    #[command(after_help = PURGE_EXAMPLES)]
+    Purge(CachePurge),
+    /// Say what is stored of a URL, each variant; exit code 1 if nothing is
+    Inspect {
+        /// The URL, whole
+        #[arg(value_name = "URL")]
+        url: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say how much is stored, and what has become of requests
+    Stats {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Options of `cache purge`.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct CachePurge {
+    /// One URL, whole: all its variants
+    #[arg(value_name = "URL")]
+    pub url: Option<String>,
+    /// All URLs that begin so
+    #[arg(long, value_name = "URL")]
+    pub prefix: Option<String>,
+    /// All that bears this tag, in Surrogate-Key or Cache-Tag
+    #[arg(long)]
+    pub tag: Option<String>,
+    /// Everything
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What `upstream` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UpstreamAction {
+    /// List the endpoints, how they are and what they do
+    List {
+        /// One upstream; all if nothing is said
+        #[arg(value_name = "UPSTREAM")]
+        upstream: Option<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give an endpoint no new requests, but those of sessions that are bound to it by cookie
+    #[command(after_help = UPSTREAM_NOTE)]
+    Drain(OfEndpoint),
+    /// Give an endpoint no requests at all; sessions that are bound to it go elsewhere
+    #[command(after_help = UPSTREAM_NOTE)]
+    Disable(OfEndpoint),
+    /// Give an endpoint requests again
+    Enable(OfEndpoint),
+    /// Give an endpoint another part of the requests than the configuration says
+    #[command(after_help = UPSTREAM_NOTE)]
+    Weight {
+        /// Which endpoint
+        #[command(flatten)]
+        of: OfEndpoint,
+        /// The weight, 0 to 1000, or `reset` for the configured one
+        #[arg(value_parser = weight)]
+        weight: Weight,
+    },
+}
+
+/// An endpoint of an upstream.
+#[derive(Debug, Clone, Args)]
+pub struct OfEndpoint {
+    /// The upstream
+    #[arg(value_name = "UPSTREAM")]
+    pub upstream: String,
+    /// Its endpoint: address and port, or the name that it was found under
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+}
+
+/// A weight as it is typed; `None` for the configured one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weight(pub Option<u32>);
+
+fn weight(text: &str) -> Result<Weight, String> {
+    if text == "reset" {
+        return Ok(Weight(None));
+    }
+    let number = text.parse().ok().filter(|number| *number <= 1000);
+    let number: u32 = number.ok_or("write a number from 0 to 1000, or reset")?;
+    Ok(Weight(Some(number)))
 }
 
 /// Options of `hash`.
@@ -246,6 +357,23 @@ const EXAMPLES: &str = "Examples:
   egret flows kill --where user=alice     end what alice has running
 
 Exit codes: 0 fine; 1 a case of `test` failed, or a worker broke down; 2 wrong usage, or a configuration that is faulty or refused.";
+
+const PURGE_EXAMPLES: &str = "Examples:
+  egret cache purge https://packages.example/simple/requests/
+  egret cache purge --prefix https://packages.example/simple/
+  egret cache purge --tag release-42
+
+Exit codes: 0 purged, or there was nothing; 1 the disk could not note it; 2 wrong usage, or there is no process or no cache.";
+
+const UPSTREAM_NOTE: &str = "Examples:
+  egret upstream list
+  egret upstream drain app 10.0.0.11:8080
+  egret upstream weight app 10.0.0.11:8080 5
+  egret upstream weight app 10.0.0.11:8080 reset
+
+Requests that are under way are not touched. It holds over reloads, until it is taken back or the process ends.
+
+Exit codes: 0 done; 2 wrong usage, or there is no process, upstream or endpoint of the name.";
 
 const CA_EXAMPLES: &str = "Examples:
   egret ca init --cert /etc/egret/ca.pem --key /etc/egret/ca.key

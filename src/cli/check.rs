@@ -19,6 +19,9 @@ pub(super) fn check(path: Option<&Path>) -> ExitCode {
     for warning in config.expiring().iter().filter_map(|one| one.warning(now)) {
         complain(&format!("warning: {warning}"));
     }
+    for warning in config.warnings() {
+        complain(&format!("warning: {}", warning.render()));
+    }
     let failed = config.failed_expectations();
     if !failed.is_empty() {
         return tell(&failed);

@@ -82,6 +82,17 @@ impl Control {
         ExitCode::SUCCESS
     }
 
+    pub(super) fn upgrade(&self) -> ExitCode {
+        let Some(answer) = self.ask(&json!({ "command": "upgrade" })) else {
+            return ExitCode::from(2);
+        };
+        let pid = answer.get("pid").and_then(Value::as_u64).unwrap_or(0);
+        say(&format!(
+            "process {pid} serves; the one before it is draining"
+        ));
+        ExitCode::SUCCESS
+    }
+
     pub(super) fn status(&self, as_json: bool) -> ExitCode {
         let Some(status) = self.ask(&json!({ "command": "status" })) else {
             return ExitCode::from(2);
@@ -166,7 +177,7 @@ impl Control {
     }
 
     /// Asks and reads the answer; tells what went wrong and gives `None`.
-    fn ask(&self, request: &Value) -> Option<Value> {
+    pub(super) fn ask(&self, request: &Value) -> Option<Value> {
         let path = match &self.socket {
             Ok(path) => path,
             Err(why) => {

@@ -4,11 +4,13 @@
 
 mod args;
 mod ca;
+mod cache;
 mod check;
 mod control;
 mod explain;
 mod files;
 mod hash;
+mod upstream;
 
 pub use args::Cli;
 
@@ -52,11 +54,22 @@ pub fn run() -> ExitCode {
             control::Control::new(config.as_deref(), cli.socket.as_deref()).reload(ignore_expect)
         }
         Command::Drain => control::Control::new(config.as_deref(), cli.socket.as_deref()).drain(),
+        Command::Upgrade => {
+            control::Control::new(config.as_deref(), cli.socket.as_deref()).upgrade()
+        }
         Command::Status { json } => {
             control::Control::new(config.as_deref(), cli.socket.as_deref()).status(json)
         }
         Command::Flows(flows) => {
             control::Control::new(config.as_deref(), cli.socket.as_deref()).flows(&flows)
+        }
+        Command::Cache { action } => {
+            let control = control::Control::new(config.as_deref(), cli.socket.as_deref());
+            cache::cache(&control, &action)
+        }
+        Command::Upstream { action } => {
+            let control = control::Control::new(config.as_deref(), cli.socket.as_deref());
+            upstream::upstream(&control, &action)
         }
         Command::Ca { action } => ca::ca(config.as_deref(), &action),
         Command::Conditions => explain::conditions(),

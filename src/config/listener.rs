@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::PolicyConfig;
+use super::balanced::{self, Balanced};
+use super::gateway::{self, Provenance};
+use super::upstreams::Upstreams;
 use crate::auth::Authenticator;
 use crate::fault::{Fault, Faults, suggest};
 use crate::listener::{Accepted, Limits, ProxyHeaders};
@@ -11,8 +14,9 @@ use crate::message::Via;
 use crate::mode::Entry;
 use crate::mode::table::{self, MODES};
 use crate::policy::Policy;
+use crate::proxy_protocol::Transport;
 use crate::settings::{FromValue, Located, Table, Value};
-use crate::tls::acceptor::Server;
+use crate::tls::acceptor::{Inside, Server};
 
 /// A listener that was read.
 #[derive(Debug)]
@@ -37,8 +41,20 @@ pub struct ListenerConfig {
     pub proxy_headers: ProxyHeaders,
     /// Its TLS, where it speaks that.
     pub tls: Option<Arc<Server>>,
+    /// Where its connections go, where it balances them.
+    pub balanced: Option<Balanced>,
+    /// What it believes of where requests come from, where it is a gateway's.
+    pub provenance: Provenance,
     /// The name that it signs with.
     pub via: Via,
+}
+
+impl ListenerConfig {
+    /// What it binds its addresses for.
+    pub fn transport(&self) -> Transport {
+        let balanced = self.balanced.as_ref();
+        balanced.map_or(Transport::Stream, |balanced| balanced.transport)
+    }
 }
 
 /// The policies that were read, and the names of all that are declared.
@@ -46,7 +62,7 @@ type Policies<'a> = (&'a [PolicyConfig], &'a [String]);
 
 pub(super) fn read_all(
     root: &Table,
-    policies: Policies<'_>,
+    (policies, upstreams): (Policies<'_>, &Upstreams),
     via: &Via,
     faults: &Faults,
 ) -> Vec<ListenerConfig> {
@@ -60,8 +76,12 @@ pub(super) fn read_all(
     let mut names: Vec<String> = Vec::new();
     let mut listeners = Vec::new();
     for table in tables {
-        let name = read_name(&table, &mut names, faults);
-        if let Some(listener) = read(table, name, policies, via, faults) {
+        let mode = table
+            .require::<Located<String>>("mode", "mode = \"forward\"", faults)
+            .and_then(|word| read_mode(&word, faults));
+        let name = read_name(&table, mode, &mut names, faults);
+        let given = (policies, upstreams);
+        if let Some(listener) = read(table, (name, mode), given, via, faults) {
             listeners.push(listener);
         }
     }
@@ -71,19 +91,26 @@ pub(super) fn read_all(
 
 /// Two sockets of this process on one address would share its connections between two listeners, as the kernel likes.
 fn check_addresses(listeners: &[ListenerConfig], faults: &Faults) {
-    let mut seen: Vec<SocketAddr> = Vec::new();
-    let all = listeners.iter().flat_map(|listener| &listener.bind);
+    let mut seen: Vec<(Transport, SocketAddr)> = Vec::new();
+    let all = listeners.iter().flat_map(|listener| {
+        let binds = listener.bind.iter();
+        binds.map(|bind| (listener.transport(), bind))
+    });
     // Port 0 is another port each time.
-    for bind in all.filter(|bind| bind.value.port() != 0) {
+    for (transport, bind) in all.filter(|(_, bind)| bind.value.port() != 0) {
         let address = bind.value;
+        let seen_here = || {
+            let seen = seen.iter().filter(|(of, _)| *of == transport);
+            seen.map(|(_, address)| address)
+        };
         let wide = |other: &&SocketAddr| {
             let any = other.ip().is_unspecified() || address.ip().is_unspecified();
             any && other.port() == address.port() && other.is_ipv4() == address.is_ipv4()
         };
-        let problem = if seen.contains(&address) {
+        let problem = if seen_here().any(|other| *other == address) {
             Some(format!("{address} is bound twice"))
         } else {
-            let other = seen.iter().find(wide);
+            let other = seen_here().find(wide);
             other.map(|other| format!("{address} meets {other}, which is bound already"))
         };
         if let Some(problem) = problem {
@@ -93,16 +120,33 @@ fn check_addresses(listeners: &[ListenerConfig], faults: &Faults) {
                 "give each listener an address or a port of its own",
             ));
         }
-        seen.push(address);
+        seen.push((transport, address));
     }
 }
 
-fn read_name(table: &Table, names: &mut Vec<String>, faults: &Faults) -> Option<Arc<str>> {
-    let name: Located<String> = table.require(
-        "name",
-        "name the listener; records and rules call it so",
-        faults,
-    )?;
+/// The name; of a mode for which the operator names the upstreams, that is allowed to be none.
+fn read_name(
+    table: &Table,
+    mode: Option<&'static Entry>,
+    names: &mut Vec<String>,
+    faults: &Faults,
+) -> Option<Arc<str>> {
+    let mode = mode.filter(|mode| mode.opaque || mode.gateway);
+    let name: Option<Located<String>> = match mode {
+        Some(_) => table.take("name", faults),
+        None => {
+            let remedy = "name the listener; records and rules call it so";
+            table.require("name", remedy, faults)
+        }
+    };
+    let Some(name) = name else {
+        let mode = mode?.name;
+        let numbered = (2..).map(|number| format!("{mode}-{number}"));
+        let mut free = std::iter::once(mode.to_owned()).chain(numbered);
+        let name = free.find(|name| !names.contains(name))?;
+        names.push(name.clone());
+        return Some(name.into());
+    };
     if names.contains(&name.value) {
         faults.push(Fault::at(
             &name.at,
@@ -117,28 +161,27 @@ fn read_name(table: &Table, names: &mut Vec<String>, faults: &Faults) -> Option<
 
 fn read(
     table: Table,
-    name: Option<Arc<str>>,
-    policies: Policies<'_>,
+    (name, mode): (Option<Arc<str>>, Option<&'static Entry>),
+    (policies, upstreams): (Policies<'_>, &Upstreams),
     via: &Via,
     faults: &Faults,
 ) -> Option<ListenerConfig> {
     let bind =
         table.require::<Vec<Located<SocketAddr>>>("bind", "bind = \"127.0.0.1:3128\"", faults);
-    let mode = table
-        .require::<Located<String>>("mode", "mode = \"forward\"", faults)
-        .and_then(|word| read_mode(&word, faults));
-    let policy_name = table.require::<Located<String>>(
-        "policy",
-        "policy = \"NAME\", with [policy.NAME] beside it",
-        faults,
-    );
-    let policy = policy_name
-        .as_ref()
-        .and_then(|name| find_policy(name, policies, faults));
+    let (policy_name, policy) = read_policy(&table, mode, name.as_ref(), policies, faults);
+    let balanced = balanced::read(&table, mode, upstreams, faults);
+    let provenance = gateway::read(&table, mode, faults);
     let accepted = table.take_or("accept", Accepted::default(), faults);
-    let tls = table.take_value("tls").and_then(|value| {
+    let tls_value = table.take_value("tls");
+    let tls_at = tls_value.as_ref().map(|value| value.at.clone());
+    let inside = match (mode.is_some_and(|mode| mode.opaque), accepted.http2) {
+        (true, _) => Inside::Anything,
+        (false, true) => Inside::Http,
+        (false, false) => Inside::Http1,
+    };
+    let tls = tls_value.and_then(|value| {
         let shown = name.as_deref().unwrap_or_default();
-        Server::read(value, shown, accepted.http2, faults).map(Arc::new)
+        Server::read(value, shown, inside, faults).map(Arc::new)
     });
     let certificates = tls.as_ref().is_some_and(|tls| tls.asks_certificate());
     let (auth, groups) = (table.take_value("auth"), table.take_value("groups"));
@@ -151,22 +194,59 @@ fn read(
     let limits = table
         .take::<Table>("limits", faults)
         .map_or_else(Limits::default, |table| Limits::read(table, faults));
-    let proxy_headers = table.take_or("proxy-protocol", ProxyHeaders::default(), faults);
+    let limits = match &balanced {
+        Some(balanced) => balanced.limit(limits),
+        None => limits,
+    };
+    let proxy_headers = table.take::<Located<ProxyHeaders>>("proxy-protocol", faults);
+    let headers = proxy_headers
+        .as_ref()
+        .map(|given| (&given.value, &given.at));
+    balanced::check(balanced.as_ref(), headers, tls_at.as_ref(), faults);
     let via = table.take_or("via", via.clone(), faults);
     table.finish(faults);
     Some(ListenerConfig {
         name: name?,
         bind: bind?,
         mode: mode?,
-        policy_name: policy_name?.value,
+        policy_name: policy_name?,
         policy: policy?,
         auth,
         limits,
         accepted,
-        proxy_headers,
+        proxy_headers: proxy_headers.map(|given| given.value).unwrap_or_default(),
         tls,
+        balanced,
+        provenance,
         via,
     })
+}
+
+/// The policy; of a mode whose upstreams the operator names, that is allowed to be none.
+fn read_policy(
+    table: &Table,
+    mode: Option<&'static Entry>,
+    listener: Option<&Arc<str>>,
+    policies: Policies<'_>,
+    faults: &Faults,
+) -> (Option<String>, Option<Arc<Policy>>) {
+    if mode.is_some_and(|mode| mode.opaque || mode.gateway) {
+        let Some(named) = table.take::<Located<String>>("policy", faults) else {
+            let name = listener.map(|name| name.to_string());
+            let policy = name.as_deref().map(|name| Arc::new(Policy::open(name)));
+            return (name, policy);
+        };
+        let policy = find_policy(&named, policies, faults);
+        return (Some(named.value), policy);
+    }
+    let named = table.require::<Located<String>>(
+        "policy",
+        "policy = \"NAME\", with [policy.NAME] beside it",
+        faults,
+    );
+    let found = named.as_ref();
+    let policy = found.and_then(|name| find_policy(name, policies, faults));
+    (named.map(|name| name.value), policy)
 }
 
 fn read_mode(word: &Located<String>, faults: &Faults) -> Option<&'static Entry> {

@@ -2,12 +2,19 @@
 //! Builds no socket and starts nothing (engine).
 //! Start at [`load`].
 
+mod balanced;
+mod cache;
 mod explain;
+mod gateway;
 mod listener;
 mod policies;
+mod upstreams;
 
+pub use balanced::Balanced;
+pub use gateway::Provenance;
 pub use listener::ListenerConfig;
 pub use policies::PolicyConfig;
+pub use upstreams::{UpstreamConfig, Upstreams};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +22,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::cache::Settings;
 use crate::fault::{Fault, Faults, Source};
 use crate::message::Via;
 use crate::policy::list::List;
+use crate::route::RouteTable;
 use crate::settings::Table;
 use crate::tls::certificates::Expiring;
 use crate::tls::connector;
@@ -34,12 +43,18 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// The policies, by name.
     pub policies: Vec<PolicyConfig>,
+    /// The upstreams.
+    pub upstreams: Upstreams,
+    /// The routes of gateways.
+    pub routes: Arc<RouteTable>,
     /// How names are resolved.
     pub dns: resolve::Plan,
     /// How origins are reached.
     pub origin: pool::Origin,
     /// How tunnels are intercepted, where that is set up.
     pub intercept: Option<relay::InterceptSettings>,
+    /// The cache, where there is one.
+    pub cache: Option<Settings>,
     /// Where access records go.
     pub access: report::Settings,
     /// The admin socket, where one is named.
@@ -141,7 +156,12 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         .collect();
     let policies = policies::read(of_policies, faults);
     let via = root.take_or("via", Via::default(), faults);
-    let listeners = listener::read_all(&root, (&policies, &declared), &via, faults);
+    let origin = read_origin(&root, faults);
+    let upstreams = upstreams::read(root.take("upstream", faults), &origin, faults);
+    let of_listeners = ((&policies[..], &declared[..]), &upstreams);
+    let listeners = listener::read_all(&root, of_listeners, &via, faults);
+    let routes = root.take_value("route");
+    let routes = gateway::read_routes(routes, &listeners, &upstreams, faults);
     let workers = root.take::<crate::settings::Located<usize>>("workers", faults);
     if let Some(workers) = workers
         .as_ref()
@@ -153,17 +173,9 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
             "leave it out for one per core",
         ));
     }
-    let settings = root
-        .take::<Table>("pool", faults)
-        .map_or_else(pool::Settings::default, |table| {
-            pool::Settings::read(table, faults)
-        });
-    let origin = pool::Origin {
-        settings,
-        trust: connector::read(root.take("tls", faults), faults),
-    };
     let intercept = read_intercept(root.take("intercept", faults), &policies, faults);
     let dns = resolve::Plan::load(&resolve::Settings::read(root.take_value("dns"), faults));
+    let cache = cache::read(root.take("cache", faults), faults);
     let access = read_log(root.take("log", faults), faults);
     let admin = root.take::<Table>("admin", faults).and_then(|table| {
         let socket = table.take("socket", faults);
@@ -179,13 +191,26 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         workers: workers.map(|workers| workers.value),
         listeners,
         policies,
+        upstreams,
+        routes: routes.into(),
         dns: dns?,
         origin,
         intercept,
+        cache,
         access,
         admin,
         drain,
     })
+}
+
+/// How origins are reached, where nothing else is said of one.
+fn read_origin(root: &Table, faults: &Faults) -> pool::Origin {
+    let settings = root.take::<Table>("pool", faults);
+    let settings = settings.map(|table| pool::Settings::read(table, faults));
+    pool::Origin {
+        settings: settings.unwrap_or_default(),
+        trust: connector::read(root.take("tls", faults), faults),
+    }
 }
 
 /// A rule that intercepts without an authority could only deny.

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::cache;
 use super::certificates;
 use super::desk::Answer;
 use super::main_loop::Engine;
+use super::upstreams;
 use super::worker::{Line, Worker};
 use crate::config::Config;
 use crate::fault::Fault;
@@ -32,6 +34,14 @@ pub(super) fn carry_out(engine: &mut Engine, request: &Value) -> Answer {
             engine.drain();
             Box::pin(ready(Ok(json!({ "draining": true }))))
         }
+        "upgrade" => {
+            let answer = engine.upgrade();
+            Box::pin(async {
+                let result = answer.await;
+                let pid = result.unwrap_or_else(|_| Err("the process has ended".to_owned()))?;
+                Ok(json!({ "pid": pid }))
+            })
+        }
         "status" => status(engine),
         "flows" => match filter(request) {
             Ok(filter) => Box::pin(flows(lines(engine), filter)),
@@ -47,6 +57,12 @@ pub(super) fn carry_out(engine: &mut Engine, request: &Value) -> Answer {
                 let explanation = explained?.await?;
                 Ok(json!({ "text": explanation.to_string(), "explanation": explanation }))
             })
+        }
+        command @ ("cache-purge" | "cache-inspect" | "cache-stats") => {
+            cache::carry_out(engine.lasting.cache(), command, request)
+        }
+        command @ ("upstream-list" | "upstream-change") => {
+            upstreams::carry_out(engine.lasting.upstreams(), command, request)
         }
         other => Box::pin(ready(Err(format!("unknown command \"{other}\"")))),
     }
@@ -133,6 +149,8 @@ fn status(engine: &Engine) -> Answer {
         "listeners": listeners,
         "lists": lists,
         "certificates": certificates::status(&engine.config),
+        "cache": cache::status(engine.lasting.cache()),
+        "upstreams": upstreams::status(engine.lasting.upstreams()),
     });
     if let (Some(status), Some(interception)) =
         (status.as_object_mut(), engine.lasting.interception())

@@ -3,6 +3,7 @@
 //! Start at [`Desk::next`].
 
 use std::future::Future;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::handover::Inherited;
 use crate::fault::Fault;
 
 /// The socket, the file that it is, and who is being served.
@@ -48,12 +50,14 @@ pub fn default_path() -> Option<PathBuf> {
 }
 
 impl Desk {
-    /// Binds the socket. One that was asked for must work; the default one is left out with a warning where it does not.
-    pub(super) fn open(asked: Option<&Path>) -> Result<Self, Fault> {
+    /// Binds the socket, or takes the one of the process before this, where that is at the same place. One that was asked for
+    /// must work; the default one is left out with a warning where it does not.
+    pub(super) fn open(asked: Option<&Path>, inherited: &mut Inherited) -> Result<Self, Fault> {
         let Some(path) = asked.map(Path::to_owned).or_else(default_path) else {
             return Ok(Self::default());
         };
-        match bind(&path) {
+        let kept = inherited.admin().and_then(|socket| keep(socket, &path));
+        match kept.map_or_else(|| bind(&path), Ok) {
             Ok(socket) => Ok(Self {
                 socket: Some((socket, path)),
                 ..Self::default()
@@ -102,6 +106,17 @@ impl Desk {
         }));
     }
 
+    /// Another handle of the socket, for the process that takes over.
+    pub(super) fn copy(&self) -> std::io::Result<Option<OwnedFd>> {
+        let socket = self.socket.as_ref().map(|(socket, _)| socket.as_fd());
+        socket.map(|socket| socket.try_clone_to_owned()).transpose()
+    }
+
+    /// The socket is another process's from now on: nobody is let in here any more, and its file stays.
+    pub(super) fn leave(&mut self) {
+        self.socket = None;
+    }
+
     /// Lets those who wait have their answer, and removes the socket.
     pub(super) async fn close(mut self) {
         let all = async { while self.waiting.next().await.is_some() {} };
@@ -111,6 +126,16 @@ impl Desk {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// The socket of the process before this one, where it is at this place.
+fn keep(socket: std::os::unix::net::UnixListener, path: &Path) -> Option<UnixListener> {
+    let local = socket.local_addr().ok()?;
+    if local.as_pathname() != Some(path) {
+        return None;
+    }
+    socket.set_nonblocking(true).ok()?;
+    UnixListener::from_std(socket).ok()
 }
 
 fn bind(path: &Path) -> std::io::Result<UnixListener> {

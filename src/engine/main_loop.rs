@@ -1,5 +1,6 @@
 //! The main thread: starts the workers, then waits for signals and commands. All slow work happens here.
 
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,12 @@ use tokio::time::Instant;
 use super::admin;
 use super::certificates;
 use super::desk::Desk;
+use super::handover::Inherited;
 use super::listeners::Listeners;
+use super::service::{self, Watchdog};
 use super::snapshot::Lasting;
+use super::upgrade::Upgrade;
+use super::upkeep::Upkeep;
 use super::worker::{Command, Worker};
 use crate::config::{self, Config};
 use crate::fault::Fault;
@@ -43,6 +48,13 @@ pub enum End {
 
 /// Runs until a signal or command ends it. Errors: every fault of the configuration, or of the machine.
 pub fn run(options: &Options) -> Result<End, Vec<Fault>> {
+    let inherited = Inherited::take().map_err(|error| {
+        let remedy = "start the process anew, not as the successor of another one";
+        vec![Fault::new(
+            format!("cannot take over sockets: {error}"),
+            remedy,
+        )]
+    })?;
     let config = checked(options, options.ignore_expect)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -55,7 +67,7 @@ pub fn run(options: &Options) -> Result<End, Vec<Fault>> {
     runtime.block_on(async {
         // Before anybody is told that the process is ready: whoever is told may send one at once.
         let signals = Signals::catch().map_err(cannot_start)?;
-        let mut engine = Engine::start(options.clone(), config)?;
+        let mut engine = Engine::start(options.clone(), config, inherited)?;
         engine.serve(signals).await;
         Ok(engine.stop())
     })
@@ -67,6 +79,7 @@ struct Signals {
     int: Signal,
     hup: Signal,
     usr1: Signal,
+    usr2: Signal,
 }
 
 impl Signals {
@@ -76,6 +89,7 @@ impl Signals {
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
             usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
         })
     }
 }
@@ -85,14 +99,18 @@ pub(super) struct Engine {
     pub(super) options: Options,
     pub(super) config: Arc<Config>,
     pub(super) workers: Vec<Worker>,
-    pub(super) listeners: Listeners,
+    pub(super) listeners: Listeners<TcpListener>,
+    pub(super) datagrams: Listeners<UdpSocket>,
     pub(super) log: AccessLog,
     pub(super) started: Instant,
     pub(super) draining: bool,
     pub(super) reloads: u64,
     pub(super) lasting: Lasting,
+    pub(super) upkeep: Upkeep,
     ended: mpsc::UnboundedReceiver<u16>,
-    desk: Desk,
+    pub(super) desk: Desk,
+    pub(super) upgrading: Upgrade,
+    watchdog: Watchdog,
     /// When it was last looked for certificates that expire.
     warned: Instant,
     /// The admin socket that was named when the process started.
@@ -101,59 +119,74 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    fn start(options: Options, config: Config) -> Result<Self, Vec<Fault>> {
+    fn start(
+        options: Options,
+        config: Config,
+        mut inherited: Inherited,
+    ) -> Result<Self, Vec<Fault>> {
         let count = workers(&options, &config);
         let one = |fault| vec![fault];
         let mut listeners = Listeners::default();
-        let mut change = listeners.prepare(&config, count)?;
+        let mut change = listeners.prepare(&config, count, &mut inherited)?;
+        let mut datagrams = Listeners::default();
+        let mut of_datagrams = datagrams.prepare(&config, count, &mut inherited)?;
         let log = AccessLog::start(&config.access).map_err(one)?;
         let socket = options.socket.clone().or_else(|| config.admin.clone());
-        let desk = Desk::open(socket.as_deref()).map_err(one)?;
+        let desk = Desk::open(socket.as_deref(), &mut inherited).map_err(one)?;
         let mut lasting = Lasting::default();
         let snapshot = Arc::new(lasting.snapshot(&config).map_err(one)?);
         let (sender, ended) = mpsc::unbounded_channel();
-        let mut workers = Vec::with_capacity(count);
-        for number in 0..count {
+        let worker = |number| {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let worker = Worker::start(number, snapshot.clone(), log.reporter(), sender.clone());
-            workers.push(worker.map_err(|error| {
-                one(Fault::new(
-                    format!("cannot start a worker: {error}"),
-                    "raise the limit of threads",
-                ))
-            })?);
-        }
+            let remedy = "raise the limit of threads";
+            worker.map_err(|error| Fault::new(format!("cannot start a worker: {error}"), remedy))
+        };
+        let workers: Result<Vec<Worker>, Fault> = (0..count).map(worker).collect();
+        let workers = workers.map_err(one)?;
+        let upkeep = Upkeep::start(&workers, lasting.upkeep(&config));
         listeners.commit(&mut change);
+        datagrams.commit(&mut of_datagrams);
         lasting
             .own()
             .replace(listeners.addresses().map(|(_, address)| address).collect());
         for (worker, sockets) in workers.iter().zip(change.opened) {
             worker.line().tell(Command::Open(sockets));
         }
+        for (worker, sockets) in workers.iter().zip(of_datagrams.opened) {
+            worker.line().tell(Command::OpenDatagrams(sockets));
+        }
         let engine = Self {
             options,
             config: config.into(),
             workers,
             listeners,
+            datagrams,
             log,
             started: Instant::now(),
             draining: false,
             reloads: 0,
             lasting,
+            upkeep,
             ended,
             desk,
+            upgrading: Upgrade::default(),
+            watchdog: Watchdog::new(),
             socket,
             warned: Instant::now(),
             end: End::Asked,
         };
         engine.announce();
+        inherited.ready();
+        service::ready();
         certificates::warn_of_expiry(&engine.config);
         Ok(engine)
     }
 
     /// Says where it listens, and for the built-in configuration how to use it.
     fn announce(&self) {
-        for (listener, address) in self.listeners.addresses() {
+        let datagrams = self.datagrams.addresses();
+        for (listener, address) in self.listeners.addresses().chain(datagrams) {
             tracing::info!("listening listener={listener} address={address}");
         }
         if self.options.config.is_none() {
@@ -172,6 +205,9 @@ impl Engine {
         for list in self.config.lists() {
             tracing::info!("list {}: {}", list.name(), list.report());
         }
+        for warning in self.config.warnings() {
+            tracing::warn!("{}", warning.render());
+        }
         tracing::info!(workers = self.workers.len(), config = %self.config.path.display(), "ready");
     }
 
@@ -184,6 +220,9 @@ impl Engine {
                 _ = signals.int.recv() => self.drain(),
                 _ = signals.hup.recv() => { let _ = self.reload(false); }
                 _ = signals.usr1.recv() => self.log.reopen(),
+                // What comes of it is told below; nobody waits for an answer to a signal.
+                _ = signals.usr2.recv() => drop(self.upgrade()),
+                result = self.upgrading.done() => self.upgraded(result),
                 _ = ticks.tick() => self.refresh(),
                 asked = self.desk.next() => {
                     let answer = admin::carry_out(self, &asked.request);
@@ -209,6 +248,12 @@ impl Engine {
 
     /// Begins the drain; when it has begun already, cuts it short.
     pub(super) fn drain(&mut self) {
+        service::stopping();
+        self.let_go(Command::Drain);
+    }
+
+    /// Lets go of the sockets, and tells the workers in this way.
+    pub(super) fn let_go(&mut self, drain: impl Fn(Duration) -> Command) {
         let limit = if self.draining {
             Duration::ZERO
         } else {
@@ -219,13 +264,18 @@ impl Engine {
             "draining: no new connections; waiting for what is under way"
         );
         self.draining = true;
+        self.listeners.release();
+        self.datagrams.release();
+        self.upkeep.end();
         for worker in &self.workers {
-            worker.line().tell(Command::Drain(limit));
+            worker.line().tell(drain(limit));
         }
     }
 
     /// What is looked at each second.
     fn refresh(&mut self) {
+        self.watchdog.turn();
+        self.upkeep.look();
         self.refresh_lists();
         if certificates::refresh(&self.config) {
             certificates::warn_of_expiry(&self.config);
@@ -324,7 +374,7 @@ mod tests {
         };
         let config = config::load(Some(&path)).expect("a configuration");
         let signals = Signals::catch().expect("signals");
-        let mut engine = Engine::start(options, config).expect("it starts");
+        let mut engine = Engine::start(options, config, Inherited::default()).expect("it starts");
         let broken = engine.workers[0]
             .line()
             .ask(|_| panic!("as a defect would"));

@@ -3,12 +3,18 @@
 //! Start at [`run`].
 
 mod admin;
+mod cache;
 mod certificates;
 mod desk;
+mod handover;
 mod listeners;
 mod main_loop;
 mod reload;
+mod service;
 mod snapshot;
+mod upgrade;
+mod upkeep;
+mod upstreams;
 mod worker;
 
 pub use desk::default_path as default_socket;

@@ -7,16 +7,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::certificates;
+use super::handover::Inherited;
 use super::main_loop::{Engine, checked, workers};
+use super::service;
 use super::worker::Command;
 use crate::config::Config;
 use crate::fault::Fault;
 
 impl Engine {
-    /// Builds everything anew and swaps it in, and gives back what needs a restart; or keeps what is running and tells every
-    /// fault.
+    /// Builds everything anew and swaps it in, and gives back what needs a restart or is most likely not meant; or keeps what
+    /// is running and tells every fault.
     pub(super) fn reload(&mut self, ignore_expect: bool) -> Result<Vec<Fault>, Vec<Fault>> {
+        service::reloading();
         let reloaded = self.try_reload(ignore_expect);
+        service::ready();
         match &reloaded {
             Ok(warnings) => {
                 self.reloads += 1;
@@ -50,7 +54,9 @@ impl Engine {
             )]);
         }
         let config = checked(&self.options, ignore_expect)?;
-        let mut change = self.listeners.prepare(&config, self.workers.len())?;
+        let none = &mut Inherited::default();
+        let mut change = self.listeners.prepare(&config, self.workers.len(), none)?;
+        let mut datagrams = self.datagrams.prepare(&config, self.workers.len(), none)?;
         self.log
             .reload(&config.access)
             .map_err(|fault| vec![fault])?;
@@ -61,29 +67,37 @@ impl Engine {
         let snapshot = Arc::new(snapshot);
         let before = self.bound();
         self.listeners.commit(&mut change);
+        self.datagrams.commit(&mut datagrams);
         let bound = self.bound();
         for (listener, address) in bound.iter().filter(|bound| !before.contains(bound)) {
             tracing::info!("listening listener={listener} address={address}");
         }
-        self.lasting
-            .own()
-            .replace(bound.into_iter().map(|(_, address)| address).collect());
-        for (worker, sockets) in self.workers.iter().zip(change.opened) {
+        self.lasting.own().replace(
+            self.listeners
+                .addresses()
+                .map(|(_, address)| address)
+                .collect(),
+        );
+        self.upkeep.follow(self.lasting.upkeep(&config));
+        let opened = change.opened.into_iter().zip(datagrams.opened);
+        for (worker, (sockets, of_datagrams)) in self.workers.iter().zip(opened) {
             worker.line().tell(Command::Replace(snapshot.clone()));
-            for key in &change.closed {
+            for key in change.closed.iter().chain(&datagrams.closed) {
                 worker.line().tell(Command::Close(key.clone()));
             }
             worker.line().tell(Command::Open(sockets));
+            worker.line().tell(Command::OpenDatagrams(of_datagrams));
         }
-        let warnings = self.lags_behind(&config);
+        let mut warnings = self.lags_behind(&config);
+        warnings.extend(config.warnings());
         self.config = config.into();
         Ok(warnings)
     }
 
     fn bound(&self) -> Vec<(String, SocketAddr)> {
-        self.listeners
-            .addresses()
-            .map(|(listener, address)| (listener.to_owned(), address))
+        let datagrams = self.datagrams.addresses();
+        let all = self.listeners.addresses().chain(datagrams);
+        all.map(|(listener, address)| (listener.to_owned(), address))
             .collect()
     }
 

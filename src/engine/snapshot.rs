@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::cache::Cache;
+use crate::config::{Config, ListenerConfig};
 use crate::fault::Fault;
 use crate::gate::{Gate, OwnListeners, Rates};
 use crate::listener::{Admission, Terms};
 use crate::pool::Origin;
-use crate::relay::{Interception, Service};
+use crate::probe;
+use crate::relay::{Interception, Routes, Served, Service};
 use crate::resolve::Plan;
+use crate::upstream::Registry;
 
 /// All that workers follow. Replaced whole.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub(super) struct Snapshot {
     pub(super) dns: Plan,
     pub(super) origin: Origin,
     pub(super) interception: Option<Arc<Interception>>,
+    pub(super) cache: Option<Arc<Cache>>,
 }
 
 /// What outlives a reload: counts that running connections hold.
@@ -28,6 +32,9 @@ pub(super) struct Lasting {
     rates: Arc<Rates>,
     admissions: HashMap<Arc<str>, Arc<Admission>>,
     interception: Option<Arc<Interception>>,
+    cache: Option<Arc<Cache>>,
+    upstreams: Arc<Registry>,
+    served: Arc<[Arc<Served>]>,
 }
 
 impl Lasting {
@@ -39,28 +46,41 @@ impl Lasting {
         self.interception.as_ref()
     }
 
+    pub(super) fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.as_ref()
+    }
+
+    pub(super) fn upstreams(&self) -> &Registry {
+        &self.upstreams
+    }
+
+    /// The upstreams in force, as they are looked after.
+    pub(super) fn upkeep(&self, config: &Config) -> probe::Plan {
+        let watched = |served: &Arc<Served>| probe::Watched {
+            upstream: served.upstream.clone(),
+            terms: served.terms.clone(),
+        };
+        probe::Plan {
+            upstreams: self.served.iter().map(watched).collect(),
+            dns: config.dns.clone(),
+            origin: config.origin.clone(),
+        }
+    }
+
     pub(super) fn snapshot(&mut self, config: &Config) -> Result<Snapshot, Fault> {
         self.interception = match &config.intercept {
             Some(settings) => Some(Interception::start(settings, self.interception.as_ref())?),
             None => None,
         };
+        self.cache = match &config.cache {
+            Some(settings) => Some(Cache::start(settings, self.cache.as_ref())?),
+            None => None,
+        };
+        self.served = self.adopt(config);
         let mut services = HashMap::new();
         let mut terms = HashMap::new();
         for listener in &config.listeners {
-            let gate = Gate::new(
-                listener.policy.clone(),
-                listener.auth.clone(),
-                self.own.clone(),
-                self.rates.clone(),
-                listener.tls.clone(),
-            );
-            let service = Service {
-                name: listener.name.clone(),
-                gate,
-                limits: listener.limits.clone(),
-                accepted: listener.accepted,
-                via: listener.via.clone(),
-            };
+            let service = self.service(listener, config);
             services.insert(listener.name.clone(), Arc::new(service));
             let admission = self
                 .admissions
@@ -70,6 +90,7 @@ impl Lasting {
             let of_listener = Terms {
                 listener: listener.name.clone(),
                 limits: listener.limits.clone(),
+                opaque: listener.mode.opaque,
                 accepted: listener.accepted,
                 proxy_headers: listener.proxy_headers.clone(),
                 admission,
@@ -85,6 +106,54 @@ impl Lasting {
             dns: config.dns.clone(),
             origin: config.origin.clone(),
             interception: self.interception.clone(),
+            cache: self.cache.clone(),
         })
+    }
+
+    fn service(&self, listener: &ListenerConfig, config: &Config) -> Service {
+        let gate = Gate::new(
+            listener.policy.clone(),
+            listener.auth.clone(),
+            self.own.clone(),
+            self.rates.clone(),
+            listener.tls.clone(),
+            listener.mode.gateway,
+        );
+        let balancing = listener.balanced.as_ref().and_then(|balanced| {
+            balanced.build(&listener.proxy_headers, |name| self.upstreams.get(name))
+        });
+        Service {
+            name: listener.name.clone(),
+            gate,
+            limits: listener.limits.clone(),
+            accepted: listener.accepted,
+            balancing: balancing.map(Arc::new),
+            via: listener.via.clone(),
+            gateway: listener.mode.gateway.then(|| Routes {
+                table: config.routes.clone(),
+                upstreams: self.served.clone(),
+                trusted: listener.provenance.trusted.clone(),
+                writing: listener.provenance.writing,
+            }),
+        }
+    }
+
+    /// The upstreams of a configuration, in its order. Endpoints that stay keep what is known of them, and their connections.
+    fn adopt(&self, config: &Config) -> Arc<[Arc<Served>]> {
+        let all = config.upstreams.read.iter().map(|read| {
+            let before = self.served.iter();
+            let mut before = before.filter(|served| *served.upstream.name() == *read.name);
+            Arc::new(Served {
+                terms: read
+                    .terms
+                    .keeping(before.next().map(|before| &before.terms)),
+                upstream: self.upstreams.adopt(&read.name, read.settings.clone()),
+            })
+        });
+        let all = all.collect();
+        let kept = &config.upstreams.read;
+        self.upstreams
+            .retain(|name| kept.iter().any(|kept| *kept.name == *name));
+        all
     }
 }

@@ -14,10 +14,10 @@ use tokio::sync::{Notify, mpsc};
 use super::listeners::Key;
 use super::snapshot::Snapshot;
 use crate::lifeline::{Lifeline, Tail};
-use crate::listener::Conn;
 use crate::listener::Terms;
 use crate::listener::accept::{self, Dropped, Taker};
 use crate::listener::http::Trouble;
+use crate::listener::{Conn, Datagrams};
 use crate::message::{Body, Interim};
 use crate::mode::{Entry, Means, Mode};
 use crate::pool::Pool;
@@ -33,6 +33,8 @@ pub(super) enum Command {
     Replace(Arc<Snapshot>),
     /// Accept from these sockets.
     Open(Vec<(Key, &'static Entry, std::net::TcpListener)>),
+    /// Receive datagrams from these sockets.
+    OpenDatagrams(Vec<(Key, &'static Entry, std::net::UdpSocket)>),
     /// Accept from this one no longer.
     Close(Key),
     /// Let open tunnels be judged again.
@@ -41,6 +43,8 @@ pub(super) enum Command {
     Ask(Question),
     /// Accept nothing more; end when everything has ended, or when the time is over.
     Drain(Duration),
+    /// The same, where another process has the sockets and goes on.
+    HandOver(Duration),
 }
 
 /// A worker as the main loop knows it.
@@ -115,6 +119,13 @@ impl Line {
         let _ = self.0.send(command);
     }
 
+    /// Tells it that an endpoint is gone: connections to it are of no use any more.
+    pub(super) fn forget(&self, address: SocketAddr) {
+        self.tell(Command::Ask(Box::new(move |parts| {
+            parts.pool.forget(address);
+        })));
+    }
+
     /// Asks and waits for the answer; `None` where the worker has ended.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
@@ -150,6 +161,7 @@ async fn run(
     parts.replace(
         snapshot.services.clone(),
         snapshot.interception.clone(),
+        snapshot.cache.clone(),
         None,
     );
     let floor = Rc::new(Floor {
@@ -157,32 +169,45 @@ async fn run(
         parts: parts.clone(),
     });
     life.spawn_background(sweep(parts.clone()));
-    let mut doors: HashMap<Key, Rc<Notify>> = HashMap::new();
+    let mut doors: HashMap<Key, Vec<Rc<Notify>>> = HashMap::new();
     while let Some(command) = inbox.recv().await {
         match command {
             Command::Replace(snapshot) => floor.replace(&snapshot),
             Command::Open(sockets) => {
                 for (key, mode, socket) in sockets {
                     if let Some(stop) = floor.open(&key, mode, socket) {
-                        doors.insert(key, stop);
+                        doors.entry(key).or_default().push(stop);
+                    }
+                }
+            }
+            Command::OpenDatagrams(sockets) => {
+                for (key, mode, socket) in sockets {
+                    if let Some(stop) = floor.open_datagrams(&key, mode, socket) {
+                        doors.entry(key).or_default().push(stop);
                     }
                 }
             }
             Command::Close(key) => {
-                if let Some(stop) = doors.remove(&key) {
+                for stop in doors.remove(&key).unwrap_or_default() {
                     stop.notify_one();
                 }
             }
             Command::JudgeAgain => parts.judge_again(),
             Command::Ask(question) => question(&parts),
-            Command::Drain(limit) => return drain(&parts, inbox, limit).await,
+            Command::Drain(limit) => {
+                parts.life.drain();
+                return drain(&parts, inbox, limit).await;
+            }
+            Command::HandOver(limit) => {
+                parts.life.hand_over();
+                return drain(&parts, inbox, limit).await;
+            }
         }
     }
 }
 
 /// Waits for what is under way; questions are still answered meanwhile.
 async fn drain(parts: &Rc<Parts>, mut inbox: mpsc::UnboundedReceiver<Command>, limit: Duration) {
-    parts.life.drain();
     let over = tokio::time::sleep(limit);
     tokio::pin!(over);
     loop {
@@ -196,7 +221,7 @@ async fn drain(parts: &Rc<Parts>, mut inbox: mpsc::UnboundedReceiver<Command>, l
                 Some(Command::Ask(question)) => question(parts),
                 // A second drain is one that can not wait.
                 Some(Command::Drain(limit)) => over.as_mut().reset(tokio::time::Instant::now() + limit),
-                Some(Command::Replace(_) | Command::Open(_) | Command::Close(_) | Command::JudgeAgain) => {}
+                Some(Command::Replace(_) | Command::Open(_) | Command::OpenDatagrams(_) | Command::Close(_) | Command::JudgeAgain | Command::HandOver(_)) => {}
                 None => return,
             }
         }
@@ -224,6 +249,7 @@ impl Floor {
         self.parts.replace(
             snapshot.services.clone(),
             snapshot.interception.clone(),
+            snapshot.cache.clone(),
             Some(snapshot.dns.build()),
         );
     }
@@ -241,19 +267,7 @@ impl Floor {
                 return None;
             }
         };
-        let service = self.parts.service(&key.listener)?;
-        let terms = self.terms.borrow().get(&key.listener).cloned()?;
-        let means = Means {
-            relay: Relay::new(self.parts.clone()),
-            service,
-        };
-        let door = Rc::new(Door {
-            floor: self.clone(),
-            listener: key.listener.clone(),
-            last_terms: RefCell::new(terms),
-            mode: (mode.build)(means.clone()),
-            means,
-        });
+        let door = self.door(key, mode)?;
         let stop = Rc::new(Notify::new());
         self.parts.life.spawn(accept::run(
             socket,
@@ -262,6 +276,48 @@ impl Floor {
             stop.clone(),
         ));
         Some(stop)
+    }
+
+    fn open_datagrams(
+        self: &Rc<Self>,
+        key: &Key,
+        mode: &'static Entry,
+        socket: std::net::UdpSocket,
+    ) -> Option<Rc<Notify>> {
+        let socket = match Datagrams::new(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(%error, listener = %key.listener, "cannot use a datagram socket");
+                return None;
+            }
+        };
+        let door = self.door(key, mode)?;
+        let (life, stop) = (self.parts.life.clone(), Rc::new(Notify::new()));
+        let mode = door.mode.clone();
+        let serving = mode.datagrams(
+            socket,
+            Rc::new(move || door.terms()),
+            life.clone(),
+            stop.clone(),
+        );
+        life.spawn(serving);
+        Some(stop)
+    }
+
+    fn door(self: &Rc<Self>, key: &Key, mode: &'static Entry) -> Option<Rc<Door>> {
+        let service = self.parts.service(&key.listener)?;
+        let terms = self.terms.borrow().get(&key.listener).cloned()?;
+        let means = Means {
+            relay: Relay::new(self.parts.clone()),
+            service,
+        };
+        Some(Rc::new(Door {
+            floor: self.clone(),
+            listener: key.listener.clone(),
+            last_terms: RefCell::new(terms),
+            mode: (mode.build)(means.clone()),
+            means,
+        }))
     }
 }
 
@@ -320,7 +376,11 @@ impl Door {
         Caller {
             service: self.means.relay.service(&self.means.service),
             client,
-            protocol: Protocol::Http11,
+            protocol: if self.last_terms.borrow().opaque {
+                Protocol::Tcp
+            } else {
+                Protocol::Http11
+            },
             interim: Interim::default(),
             within: None,
             tls: None,

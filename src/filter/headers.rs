@@ -1,4 +1,5 @@
-//! Sets and removes fields: `headers = { request = { set = { x-team = "ci" }, remove = ["x-debug"] }, response = { … } }`.
+//! Sets, adds and removes fields: `headers = { request = { set = { x-client = "{client}" }, remove = ["x-debug"] }, response = { … } }`.
+//! Values may have variables ([`Template`]); a field with an empty one is not set, and then the client's own is gone too.
 
 use std::sync::Arc;
 
@@ -7,13 +8,13 @@ use http::header::{
     UPGRADE,
 };
 
-use super::{Entry, Filter};
+use super::{Entry, Filter, Place, Template, Variables};
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Located, Table};
 
 pub(super) const ENTRY: Entry = Entry {
     name: NAME,
-    summary: "sets and removes fields of requests and responses",
+    summary: "sets, adds and removes fields of requests and responses",
     build: |value, faults| {
         let table = Table::from_value(value, faults)?;
         let before = faults.len();
@@ -37,7 +38,16 @@ struct Headers {
 #[derive(Debug, Default)]
 struct Changes {
     remove: Vec<HeaderName>,
-    set: Vec<(HeaderName, HeaderValue)>,
+    set: Vec<(HeaderName, Content)>,
+    add: Vec<(HeaderName, Content)>,
+}
+
+/// What a field is set to.
+#[derive(Debug)]
+enum Content {
+    /// The same for every request.
+    Fixed(HeaderValue),
+    Made(Template),
 }
 
 impl Filter for Headers {
@@ -45,16 +55,17 @@ impl Filter for Headers {
         NAME
     }
 
-    fn on_request(&self, headers: &mut HeaderMap) {
-        self.request.apply(headers);
+    fn on_request(&self, headers: &mut HeaderMap, variables: &Variables<'_>) {
+        self.request.take_out_alike(headers);
+        self.request.apply(headers, variables);
     }
 
     fn on_request_trailers(&self, trailers: &mut HeaderMap) {
         self.request.take_out(trailers);
     }
 
-    fn on_response(&self, headers: &mut HeaderMap, _: bool) {
-        self.response.apply(headers);
+    fn on_response(&self, headers: &mut HeaderMap, _: bool, variables: &Variables<'_>) {
+        self.response.apply(headers, variables);
     }
 
     fn on_response_trailers(&self, trailers: &mut HeaderMap) {
@@ -63,24 +74,73 @@ impl Filter for Headers {
 }
 
 impl Changes {
-    fn apply(&self, headers: &mut HeaderMap) {
+    fn apply(&self, headers: &mut HeaderMap, variables: &Variables<'_>) {
         for name in &self.remove {
             headers.remove(name);
         }
-        for (name, value) in &self.set {
-            headers.insert(name, value.clone());
+        for (name, content) in &self.set {
+            match content.value(variables) {
+                Some(value) => {
+                    headers.insert(name, value);
+                }
+                // Who reads it believes that we wrote it: what the client wrote must not stand in its place.
+                None => {
+                    headers.remove(name);
+                }
+            }
+        }
+        for (name, content) in &self.add {
+            if let Some(value) = content.value(variables) {
+                headers.append(name, value);
+            }
+        }
+    }
+
+    /// What is set or removed must not come under another name: to CGI and what came after it, `X_User` is `X-User`.
+    fn take_out_alike(&self, headers: &mut HeaderMap) {
+        let own = || {
+            let set = self.set.iter().map(|(name, _)| name);
+            set.chain(&self.remove)
+        };
+        let alike = |found: &&HeaderName| own().any(|name| name != *found && is_alike(name, found));
+        let alike: Vec<HeaderName> = headers.keys().filter(alike).cloned().collect();
+        for name in alike {
+            headers.remove(name);
         }
     }
 
     /// A trailer must not say what a field may not, nor contradict one that was set.
     fn take_out(&self, trailers: &mut HeaderMap) {
-        for name in self
-            .remove
-            .iter()
-            .chain(self.set.iter().map(|(name, _)| name))
-        {
+        let written = self.set.iter().chain(&self.add).map(|(name, _)| name);
+        for name in self.remove.iter().chain(written) {
             trailers.remove(name);
         }
+    }
+}
+
+/// Whether two names differ by nothing but hyphens that are underscores.
+fn is_alike(one: &HeaderName, other: &HeaderName) -> bool {
+    let (one, other) = (one.as_str(), other.as_str());
+    let same = |(a, b): (u8, u8)| a == b || matches!((a, b), (b'_', b'-') | (b'-', b'_'));
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(same)
+}
+
+impl Content {
+    fn value(&self, variables: &Variables<'_>) -> Option<HeaderValue> {
+        match self {
+            Self::Fixed(value) => Some(value.clone()),
+            Self::Made(template) => template.field(variables),
+        }
+    }
+
+    fn read(text: &Located<String>, faults: &Faults) -> Option<Self> {
+        // Checked as it stands: whatever the variables are, the rest of it can be sent.
+        let written = content(text, faults)?;
+        let template = Template::parse(text, Place::Field, faults)?;
+        if !text.value.contains('{') {
+            return Some(Self::Fixed(written));
+        }
+        Some(Self::Made(template))
     }
 }
 
@@ -92,21 +152,35 @@ fn read(table: &Table, side: &'static str, faults: &Faults) -> Changes {
     for text in table.take_or::<Vec<Located<String>>>("remove", Vec::new(), faults) {
         changes.remove.extend(field(&text, faults));
     }
-    if let Some(set) = table.take::<Table>("set", faults) {
-        for (key, value) in set.take_rest() {
-            let text = Located::<String>::from_value(value, faults);
-            if let (Some(name), Some(text)) = (field(&key, faults), text) {
-                changes
-                    .set
-                    .extend(content(&text, faults).map(|value| (name, value)));
-            }
-        }
-    }
+    changes.set = read_contents(&table, "set", faults);
+    changes.add = read_contents(&table, "add", faults);
     table.finish(faults);
     changes
 }
 
-pub(super) fn field(text: &Located<String>, faults: &Faults) -> Option<HeaderName> {
+/// `{ x-team = "ci", x-tag = ["a", "b"] }`; of several values only `add` makes several fields.
+fn read_contents(table: &Table, key: &'static str, faults: &Faults) -> Vec<(HeaderName, Content)> {
+    let mut contents = Vec::new();
+    for (name, value) in table
+        .take::<Table>(key, faults)
+        .map(|table| table.take_rest())
+        .unwrap_or_default()
+    {
+        let texts = match key {
+            "add" => Vec::<Located<String>>::from_value(value, faults).unwrap_or_default(),
+            _ => Vec::from_iter(Located::<String>::from_value(value, faults)),
+        };
+        let Some(name) = field(&name, faults) else {
+            continue;
+        };
+        let read = texts.iter().filter_map(|text| Content::read(text, faults));
+        contents.extend(read.map(|content| (name.clone(), content)));
+    }
+    contents
+}
+
+/// Reads the name of a field that may be changed.
+pub(crate) fn field(text: &Located<String>, faults: &Faults) -> Option<HeaderName> {
     match HeaderName::try_from(text.value.as_str()) {
         Ok(name) if KEPT.contains(&name) => {
             let problem = format!("the field \"{name}\" belongs to framing or routing");
@@ -129,7 +203,8 @@ pub(super) fn field(text: &Located<String>, faults: &Faults) -> Option<HeaderNam
     }
 }
 
-pub(super) fn content(text: &Located<String>, faults: &Faults) -> Option<HeaderValue> {
+/// Reads the value of a field.
+pub(crate) fn content(text: &Located<String>, faults: &Faults) -> Option<HeaderValue> {
     let value = HeaderValue::try_from(text.value.as_str());
     if value.is_err() {
         faults.push(Fault::at(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderMap, HeaderValue};
 
-use super::{Entry, Filter};
+use super::{Entry, Filter, Variables};
 use crate::fault::{Fault, Faults};
 use crate::settings::FromValue;
 use crate::settings::{Located, Table, Value};
@@ -30,11 +30,11 @@ impl Filter for Hsts {
         NAME
     }
 
-    fn on_request(&self, _: &mut HeaderMap) {}
+    fn on_request(&self, _: &mut HeaderMap, _: &Variables<'_>) {}
 
     fn on_request_trailers(&self, _: &mut HeaderMap) {}
 
-    fn on_response(&self, headers: &mut HeaderMap, secure: bool) {
+    fn on_response(&self, headers: &mut HeaderMap, secure: bool, _: &Variables<'_>) {
         if secure {
             // The origin's own is replaced: of two, a browser reads the first alone (§8.1).
             headers.insert(STRICT_TRANSPORT_SECURITY, self.0.clone());

@@ -1,17 +1,18 @@
 //! Sets a credential that the workload does not have: `inject = { header = "Authorization", value = { env = "TOKEN" } }`.
-//! Bodies are not looked at: an origin that repeats a credential there, or encodes it in a way of its own, gives it away.
-//! Start at [`ENTRY`]; where a credential is hidden from the workload, at [`Credential::hide_in`].
+//! An origin that encodes a credential in a way of its own before it repeats it gives it away.
+//! Start at [`ENTRY`]; where a credential is hidden from the workload, at [`Credential::hide_in`] and [`Mask`].
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use http::Method;
-use http::header::{Entry as Field, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT_ENCODING, Entry as Field, HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem::{Finder, find};
 
 use super::headers::{KEPT, content, field};
-use super::{Channel, Entry, Filter};
+use super::mask::Secrets;
+use super::{Channel, Entry, Filter, Mask, Variables};
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Located, Secret, Table, Value};
 
@@ -28,6 +29,8 @@ const NAME: &str = "inject";
 struct Inject {
     /// The longest secret first: where one is a part of another, the rest of the longer one must not stay behind.
     credentials: Vec<Credential>,
+    /// The secrets, as they are hidden in content.
+    secrets: Secrets,
 }
 
 /// A credential, and the field that it goes into.
@@ -65,10 +68,12 @@ impl Filter for Inject {
         true
     }
 
-    fn on_request(&self, headers: &mut HeaderMap) {
+    fn on_request(&self, headers: &mut HeaderMap, _: &Variables<'_>) {
         for credential in &self.credentials {
             credential.set_in(headers);
         }
+        // What comes back is looked at (RFC 9110 §12.5.3).
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
 
     fn on_request_trailers(&self, trailers: &mut HeaderMap) {
@@ -77,8 +82,12 @@ impl Filter for Inject {
         }
     }
 
-    fn on_response(&self, headers: &mut HeaderMap, _: bool) {
+    fn on_response(&self, headers: &mut HeaderMap, _: bool, _: &Variables<'_>) {
         self.hide_in(headers);
+    }
+
+    fn mask(&self) -> Option<Mask> {
+        self.secrets.mask()
     }
 
     fn on_response_trailers(&self, trailers: &mut HeaderMap) {
@@ -110,7 +119,11 @@ impl Inject {
             credentials.push(credential);
         }
         credentials.sort_by_key(|credential| std::cmp::Reverse(credential.secret.needle().len()));
-        (faults.len() == before).then_some(Self { credentials })
+        let secrets = Secrets::new(credentials.iter().map(|one| one.secret.needle()));
+        (faults.len() == before).then_some(Self {
+            credentials,
+            secrets,
+        })
     }
 
     /// Framing and routing are read, or written, by the proxy: they carry no text of the origin's.

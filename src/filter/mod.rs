@@ -5,7 +5,14 @@
 mod headers;
 mod hsts;
 mod inject;
+mod mask;
 pub mod table;
+mod template;
+
+pub(crate) use headers::{content, field};
+pub use template::{Place, Template, Variables};
+
+pub use mask::Mask;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -31,13 +38,18 @@ pub trait Filter: Debug + Send + Sync {
     }
 
     /// Changes the fields of a request. Hop-by-hop fields are gone already.
-    fn on_request(&self, headers: &mut HeaderMap);
+    fn on_request(&self, headers: &mut HeaderMap, variables: &Variables<'_>);
 
     /// Takes out of a request's trailer section what would come behind the back of `on_request`; adds nothing.
     fn on_request_trailers(&self, trailers: &mut HeaderMap);
 
     /// Changes the fields of a response that came over TLS, or not. Hop-by-hop fields are gone already.
-    fn on_response(&self, headers: &mut HeaderMap, secure: bool);
+    fn on_response(&self, headers: &mut HeaderMap, secure: bool, variables: &Variables<'_>);
+
+    /// What the content of one response passes; `None` where it passes as it is.
+    fn mask(&self) -> Option<Mask> {
+        None
+    }
 
     /// Takes out of a response's trailer section, or of an interim response, what would come behind the back of
     /// `on_response`; adds nothing.
@@ -79,6 +91,15 @@ impl Filters {
         self.0.is_empty()
     }
 
+    /// These, and then others.
+    pub fn and(&self, others: &Self) -> Self {
+        match (self.is_empty(), others.is_empty()) {
+            (_, true) => self.clone(),
+            (true, false) => others.clone(),
+            (false, false) => Self(self.0.iter().chain(&*others.0).cloned().collect()),
+        }
+    }
+
     /// Their keys.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(|filter| filter.name())
@@ -96,17 +117,22 @@ impl Filters {
     }
 
     /// Runs all on a request.
-    pub fn on_request(&self, headers: &mut HeaderMap) {
+    pub fn on_request(&self, headers: &mut HeaderMap, variables: &Variables<'_>) {
         for filter in &*self.0 {
-            filter.on_request(headers);
+            filter.on_request(headers, variables);
         }
     }
 
     /// Runs all on a response, the last one first: each sees what those after it made of the request's answer.
-    pub fn on_response(&self, headers: &mut HeaderMap, secure: bool) {
+    pub fn on_response(&self, headers: &mut HeaderMap, secure: bool, variables: &Variables<'_>) {
         for filter in self.0.iter().rev() {
-            filter.on_response(headers, secure);
+            filter.on_response(headers, secure, variables);
         }
+    }
+
+    /// What the content of one response passes. One filter at most has any.
+    pub fn mask(&self) -> Option<Mask> {
+        self.0.iter().find_map(|filter| filter.mask())
     }
 
     /// Runs all on the trailers of a request.

@@ -1,10 +1,12 @@
 //! Filters as a rule writes them: what is refused at load, what becomes of fields.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::{Channel, Filters, table};
+use super::{Channel, Filters, Variables, table};
+use crate::addr::Host;
 use crate::fault::{Faults, Source};
 use crate::settings::Table;
 
@@ -30,7 +32,7 @@ fn a_credential_replaces_every_value_of_the_client_or_its_placeholder_inside_one
     ];
     for (filters, sent, expected) in cases {
         let mut headers = fields("authorization", sent);
-        filters.on_request(&mut headers);
+        filters.on_request(&mut headers, &Variables::default());
         assert_eq!(values(&headers, "authorization"), *expected, "{sent:?}");
         for value in headers.get_all("authorization") {
             let secret = value.to_str().is_ok_and(|text| text.contains("s3cr"));
@@ -57,7 +59,7 @@ fn a_secret_is_hidden_in_the_fields_that_come_back_however_they_spell_it() {
         (r#""s3cr\/et\==", \"#, r#""(hidden)", \"#),
     ] {
         let mut headers = fields("location", &[sent]);
-        filters.on_response(&mut headers, true);
+        filters.on_response(&mut headers, true, &Variables::default());
         assert_eq!(values(&headers, "location"), [expected]);
     }
 }
@@ -68,7 +70,7 @@ fn of_two_secrets_the_one_that_holds_the_other_is_hidden_whole() {
         "inject = [{ header = \"a\", value = { file = \"SHORT\" } }, { header = \"b\", value = { file = \"S\" } }]",
     );
     let mut headers = fields("x", &["s3cr/et== s3cr"]);
-    filters.on_response(&mut headers, true);
+    filters.on_response(&mut headers, true, &Variables::default());
     assert_eq!(values(&headers, "x"), ["(hidden) (hidden)"]);
 }
 
@@ -77,7 +79,7 @@ fn a_field_that_is_named_like_a_secret_does_not_come_back() {
     let filters = filters("inject = { header = \"a\", value = { file = \"SHORT\" } }");
     let mut headers = fields("x-s3cr-id", &["1"]);
     headers.insert("x-id", HeaderValue::from_static("2"));
-    filters.on_response(&mut headers, true);
+    filters.on_response(&mut headers, true, &Variables::default());
     assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-id"]);
 }
 
@@ -116,7 +118,7 @@ fn hsts_is_said_over_tls_alone_and_in_place_of_the_origin_s_own() {
     ] {
         let filters = filters(&format!("hsts = {{ {text} }}"));
         let mut headers = fields("strict-transport-security", &["max-age=1", "max-age=2"]);
-        filters.on_response(&mut headers, secure);
+        filters.on_response(&mut headers, secure, &Variables::default());
         assert_eq!(
             values(&headers, "strict-transport-security"),
             expected,
@@ -177,6 +179,15 @@ const WRONG: &[(&str, &str)] = &[
         "inject = [{ header = \"a\", value = { file = \"S\" } }, { header = \"A\", value = { file = \"S\" }, placeholder = \"x\" }]",
         "two credentials",
     ),
+    (
+        "headers.request.set.x = \"{query}\"",
+        "no variable \"{query}\"",
+    ),
+    (
+        "headers.request.add.x = \"{Client}{clientip}\"",
+        "no variable \"{clientip}\"",
+    ),
+    ("headers.request.add.host = \"x\"", "belongs to framing"),
     ("hsts = {}", "\"max-age\" is missing"),
     (
         "hsts = { max-age = \"1d\", include-subdomains = true, preload = true }",
@@ -200,6 +211,105 @@ fn what_can_not_be_sent_or_hidden_is_a_fault_and_never_shows_a_secret() {
     let filters = filters("inject = { header = \"a\", value = { file = \"S\" } }");
     assert!(!format!("{filters:?}").contains("s3cr"));
     assert_eq!(filters.wanting_hosts(), Some("inject"));
+}
+
+#[test]
+fn fields_are_made_of_variables_and_nothing_of_theirs_ends_a_line() {
+    let host = Host::parse("www.example").expect("it is a host");
+    let known = Variables {
+        client: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
+        host: Some(&host),
+        path: "/a%0d",
+        scheme: "https",
+        method: "GET",
+        id: Some(&17),
+        listener: "web",
+        principal: "eve\r\nx-admin: 1",
+        route: "api",
+        ..Variables::default()
+    };
+    for (text, expected) in [
+        ("plain", Some("plain")),
+        ("{client}", Some("192.0.2.7")),
+        (
+            "for={client};host={host};proto={scheme}",
+            Some("for=192.0.2.7;host=www.example;proto=https"),
+        ),
+        (
+            "{method} {path} {id} {listener} {route}",
+            Some("GET /a%0d 17 web api"),
+        ),
+        ("{principal}", Some("eve__x-admin: 1")),
+        // Other braces are the text's own.
+        ("{{client}}", Some("{client}")),
+        ("{ \"a\": {} }", Some("{ \"a\": {} }")),
+        ("{{{client}", Some("{{192.0.2.7")),
+        ("{client", Some("{client")),
+    ] {
+        let filters = filters(&format!("headers.request.set.x-made = '{text}'"));
+        let mut headers = fields("x-made", &["forged", "twice"]);
+        filters.on_request(&mut headers, &known);
+        assert_eq!(
+            values(&headers, "x-made"),
+            Vec::from_iter(expected),
+            "{text}"
+        );
+        // Where it is not known, what the client wrote does not pass for it.
+        let mut headers = fields("x-made", &["forged"]);
+        filters.on_request(&mut headers, &Variables::default());
+        let made = values(&headers, "x-made").len();
+        assert_eq!(made, usize::from(known_without_request(text)), "{text}");
+    }
+}
+
+fn known_without_request(text: &str) -> bool {
+    let text = text.replace("{{client}}", "");
+    !["{client}", "{host}", "{method}", "{principal}"]
+        .iter()
+        .any(|name| text.contains(name))
+}
+
+#[test]
+fn a_field_that_is_set_or_removed_does_not_come_with_underscores() {
+    let filters = filters(
+        "headers = { request = { set = { x-user-id = \"{client}\" }, remove = [\"x-debug-all\"] } }",
+    );
+    let mut headers = HeaderMap::new();
+    for name in ["x_user_id", "x-user_id", "x-debug_all", "x_other"] {
+        headers.insert(name, HeaderValue::from_static("root"));
+    }
+    let variables = Variables {
+        client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        ..Variables::default()
+    };
+    filters.on_request(&mut headers, &variables);
+    let mut names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["x-user-id", "x_other"]);
+    assert_eq!(values(&headers, "x-user-id"), ["127.0.0.1"]);
+}
+
+#[test]
+fn fields_are_added_beside_those_that_are_there() {
+    let filters = filters(
+        "headers = { request = { add = { x-tag = [\"{listener}\", \"b\"], x-none = \"{route}\" } }, \
+         response = { add = { x-tag = \"c\" } } }",
+    );
+    let variables = Variables {
+        listener: "web",
+        ..Variables::default()
+    };
+    let mut headers = fields("x-tag", &["theirs"]);
+    filters.on_request(&mut headers, &variables);
+    assert_eq!(values(&headers, "x-tag"), ["theirs", "web", "b"]);
+    assert!(!headers.contains_key("x-none"));
+    let mut headers = fields("x-tag", &["theirs"]);
+    filters.on_response(&mut headers, false, &variables);
+    assert_eq!(values(&headers, "x-tag"), ["theirs", "c"]);
+    // What is added must not come from behind: a trailer of the same name is taken out.
+    let mut trailers = fields("x-tag", &["late"]);
+    filters.on_response_trailers(&mut trailers);
+    assert!(trailers.is_empty());
 }
 
 #[test]

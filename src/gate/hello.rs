@@ -9,7 +9,8 @@ use http::HeaderMap;
 use super::{Gate, Intent};
 use crate::addr::Authority;
 use crate::policy::{
-    Demands, Denial, DenyAction, HelloProblem, Look, Permit, Reason, RuleRef, Sni,
+    Demands, Denial, DenyAction, Facts, Grant, HelloProblem, Look, NamedBy, Permit, Reason,
+    RuleRef, Sni,
 };
 
 impl Gate {
@@ -56,14 +57,25 @@ impl Gate {
     }
 
     /// The first two moments at once, for an address that is connected already.
-    pub(super) fn permit_for(
-        &self,
-        facts: &crate::policy::Facts<'_>,
-        peer: SocketAddr,
-    ) -> Result<Permit, Denial> {
+    pub(super) fn permit_for(&self, facts: &Facts<'_>, peer: SocketAddr) -> Result<Permit, Denial> {
         let grant = self.decide(facts)?;
-        let own = |address| self.own.contains(address);
-        self.policy.confirm(&grant, facts, &[peer], &own)
+        self.confirm_by(&grant, facts, &[peer])
+    }
+
+    /// The second moment, for addresses of whoever named them.
+    pub(super) fn confirm_by(
+        &self,
+        grant: &Grant,
+        facts: &Facts<'_>,
+        addresses: &[SocketAddr],
+    ) -> Result<Permit, Denial> {
+        match facts.named_by {
+            NamedBy::Operator => self.policy.confirm_endpoint(grant, facts, addresses),
+            NamedBy::Client => {
+                let own = |address| self.own.contains(address);
+                self.policy.confirm(grant, facts, addresses, &own)
+            }
+        }
     }
 }
 

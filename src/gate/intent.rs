@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::Judged;
 use crate::addr::Authority;
 use crate::auth::Principal;
-use crate::policy::{Facts, Hello, Look, Scheme};
+use crate::policy::{Facts, Hello, Look, NamedBy, Scheme};
 
 /// One request or tunnel that a client asks for.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Intent {
     pub hello: Seen,
     /// When it asked.
     pub now: Timestamp,
+    /// Who named the addresses that it may be sent to: the client for a proxy, the operator for a gateway.
+    pub named_by: NamedBy,
     /// What the gate saw when it judged; empty before.
     pub judged: Judged,
 }
@@ -76,6 +78,7 @@ impl Intent {
             hello: self.hello.look(),
             now: self.now,
             resolved: None,
+            named_by: self.named_by,
         }
     }
 

@@ -17,14 +17,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::PROXY_AUTHORIZATION;
+use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 
 use crate::addr::Host;
 use crate::auth::{Authenticator, Credentials, Outcome, Principal};
 use crate::policy::{
-    Allowance, Denial, DenyAction, Explanation, Facts, Grant, Permit, Policy, Reason, Verdict,
+    Allowance, Denial, DenyAction, Explanation, Facts, Grant, NamedBy, Permit, Policy, Reason,
+    Verdict,
 };
 use crate::resolve::{CachedResolver, ResolveError, Resolver};
 use crate::tls::acceptor::{ClientTls, Server};
@@ -42,10 +43,14 @@ pub struct Gate {
     pub rates: Arc<Rates>,
     /// The TLS of the listener, where it has that: whose certificates are trusted now.
     pub tls: Option<Arc<Server>>,
+    /// Whether the listener acts as the origin (RFC 9110 §3.7): clients then name no proxy, and say who they are as to an origin.
+    pub gateway: bool,
     /// Whether a request's fields are kept for explanations: where no rule asks for them, they explain nothing.
     keeps_fields: bool,
     /// Whether a rule asks about a tunnel's first bytes.
     asks_hello: bool,
+    /// Whether a rule demands something of them.
+    demands_hello: bool,
 }
 
 /// A permit and what it took to get it.
@@ -70,7 +75,7 @@ pub enum Barred {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadCredentials {
     /// Two of them, or something that is not credentials.
-    #[error("the Proxy-Authorization field is malformed or repeated")]
+    #[error("the field with the credentials is malformed or repeated")]
     Malformed,
 }
 
@@ -93,10 +98,13 @@ impl Gate {
         own: Arc<OwnListeners>,
         rates: Arc<Rates>,
         tls: Option<Arc<Server>>,
+        gateway: bool,
     ) -> Self {
         Self {
+            gateway,
             keeps_fields: policy.asks_fields(),
             asks_hello: policy.asks_hello(),
+            demands_hello: policy.demands_hello(),
             policy,
             auth,
             own,
@@ -136,13 +144,30 @@ impl Gate {
         {
             return Ok(None);
         }
-        let mut values = headers.get_all(PROXY_AUTHORIZATION).iter();
+        let mut values = headers.get_all(self.credentials_field()).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
             (Some(value), None) => {
-                Credentials::from_proxy_authorization(value).map_err(|_| BadCredentials::Malformed)
+                Credentials::from_field(value).map_err(|_| BadCredentials::Malformed)
             }
             (Some(_), Some(_)) => Err(BadCredentials::Malformed),
+        }
+    }
+
+    /// Where clients say who they are (RFC 9110 §11.6.2, §11.7.2).
+    fn credentials_field(&self) -> HeaderName {
+        if self.gateway {
+            AUTHORIZATION
+        } else {
+            PROXY_AUTHORIZATION
+        }
+    }
+
+    /// Takes away what a client said to this listener, and not to the origin behind it.
+    pub fn strip_credentials(&self, headers: &mut HeaderMap) {
+        let reads = |auth: &Arc<Authenticator>| auth.reads_credentials();
+        if self.auth.as_ref().is_some_and(reads) {
+            headers.remove(self.credentials_field());
         }
     }
 
@@ -163,6 +188,11 @@ impl Gate {
             Verdict::Allow(grant) => Ok(grant),
             Verdict::Deny(denial) => Err(denial),
         }
+    }
+
+    /// Whether anything is decided by what a tunnel begins with.
+    pub fn looks(&self) -> bool {
+        self.asks_hello || self.demands_hello
     }
 
     /// Who a principal is now: a reload may have taken it away, or changed its groups.
@@ -237,6 +267,26 @@ impl Gate {
         self.confirm(grant, intent, headers, addresses, dns)
     }
 
+    /// The second moment for endpoints of an upstream, which the operator named by the configuration: rules about addresses
+    /// hold, and nothing is guarded. What the permit holds may be dialled. Looks nothing up.
+    ///
+    /// Errors: a denial, where no rule allows any of them. Never for an address that a client brought in: [`Gate::vet`].
+    pub fn vet_endpoint(
+        &self,
+        grant: &Grant,
+        intent: &Intent,
+        headers: Option<&HeaderMap>,
+        endpoints: &[SocketAddr],
+    ) -> Result<Permit, Denial> {
+        let facts = Facts {
+            named_by: NamedBy::Operator,
+            ..intent.facts(headers)
+        };
+        let permit = self.confirm_readings(grant, intent, &facts, endpoints);
+        intent.judged.saw_addresses(endpoints.to_vec());
+        permit
+    }
+
     /// Explains what was judged, with the policy in force now: by the fields and the addresses that the decision saw.
     pub fn explain(&self, intent: &Intent) -> Explanation {
         let facts = intent.facts(intent.judged.fields());
@@ -267,24 +317,36 @@ impl Gate {
         addresses: Vec<SocketAddr>,
         dns: Option<Duration>,
     ) -> Result<Vetted, Barred> {
-        let own = |address| self.own.contains(address);
-        let permit = self
-            .policy
-            .confirm(grant, &intent.facts(headers), &addresses, &own);
-        let permit = match intent.other_facts(headers) {
-            // By the other reading exactly what was permitted by the first must be permitted too.
-            Some(other) => permit.and_then(|permit| {
-                let by_other = self
-                    .policy
-                    .confirm(grant, &other, permit.addresses(), &own)?;
-                let same = by_other.addresses() == permit.addresses();
-                if same { Ok(permit) } else { Ok(by_other) }
-            }),
-            None => permit,
+        let facts = Facts {
+            named_by: NamedBy::Client,
+            ..intent.facts(headers)
         };
+        let permit = self.confirm_readings(grant, intent, &facts, &addresses);
         intent.judged.saw_addresses(addresses);
         permit
             .map(|permit| Vetted { permit, dns })
             .map_err(Barred::Denied)
+    }
+
+    /// Judges addresses by the facts, and by the other reading of the path where there is one.
+    fn confirm_readings(
+        &self,
+        grant: &Grant,
+        intent: &Intent,
+        facts: &Facts<'_>,
+        addresses: &[SocketAddr],
+    ) -> Result<Permit, Denial> {
+        let permit = self.confirm_by(grant, facts, addresses)?;
+        let Some(path) = intent.other_path.as_deref() else {
+            return Ok(permit);
+        };
+        let other = Facts {
+            path: Some(path),
+            ..*facts
+        };
+        // By the other reading exactly what was permitted by the first must be permitted too.
+        let by_other = self.confirm_by(grant, &other, permit.addresses())?;
+        let same = by_other.addresses() == permit.addresses();
+        Ok(if same { permit } else { by_other })
     }
 }

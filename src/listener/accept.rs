@@ -121,7 +121,7 @@ async fn connection<T: Taker>(
         biased;
         begun = begin(stream, peer, &terms) => begun,
         // Who has said nothing is owed nothing.
-        () = life.draining() => return None,
+        () = life.parting() => return None,
     };
     let (admitted, conn) = match begun {
         Ok(begun) => begun,

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::http::Trouble;
-use super::preface::{self, Opening, PrefaceError};
+use super::preface::{self, Ends, Opening, PrefaceError};
 use super::terms::Terms;
 use super::{Admitted, Conn, Protocol};
 use crate::stream::Stream;
@@ -38,7 +38,7 @@ pub(super) async fn begin(
 ) -> Result<(Admitted, Conn), Turned> {
     let limits = &terms.limits;
     // Who expects TLS reads no plain answer.
-    let plain = terms.tls.is_none();
+    let plain = terms.tls.is_none() && !terms.opaque;
     let full = Trouble::Connections;
     let admitted = terms.admission.admit(limits).and_then(|admitted| {
         // Behind a balancer all connections come from one address: there the client is known from the PROXY header only.
@@ -52,9 +52,10 @@ pub(super) async fn begin(
         return Err(Turned::away(stream, peer, full, plain));
     };
     let mut until = Instant::now() + limits.first_byte;
+    let own = stream.as_tcp().and_then(|tcp| tcp.local_addr().ok());
     let reading = preface::client(&mut stream, peer, &terms.proxy_headers);
-    let client = match timeout_at(until, reading).await {
-        Ok(Ok(client)) => client,
+    let Ends { client, local } = match timeout_at(until, reading).await {
+        Ok(Ok(ends)) => ends,
         Ok(Err(error)) => return Err(Turned::Broken(peer, error)),
         Err(_) => return Err(Turned::away(stream, peer, Trouble::Silent, plain)),
     };
@@ -68,11 +69,7 @@ pub(super) async fn begin(
         (stream, tls) = (inside, Some(found));
         until = Instant::now() + limits.first_byte;
     }
-    let protocol = match timeout_at(until, preface::protocol(&mut stream)).await {
-        Ok(Ok(protocol)) => protocol,
-        Ok(Err(error)) => return Err(Turned::Broken(client, error)),
-        Err(_) => return Err(Turned::away(stream, client, Trouble::Silent, true)),
-    };
+    let (stream, protocol) = spoken(stream, client, terms, until).await?;
     let http1 = protocol == Protocol::Http1;
     let Some(admitted) = admitted.of_client(client.ip(), limits) else {
         return Err(Turned::away(stream, client, full, http1));
@@ -88,11 +85,29 @@ pub(super) async fn begin(
     let conn = Conn {
         stream,
         client,
+        local: local.or(own),
         listener: terms.listener.clone(),
         protocol,
         tls: tls.map(Rc::new),
     };
     Ok((admitted, conn))
+}
+
+/// What is spoken, by its first bytes. Nothing is waited for where the listener does not go by that.
+async fn spoken(
+    mut stream: Stream,
+    client: SocketAddr,
+    terms: &Terms,
+    until: Instant,
+) -> Result<(Stream, Protocol), Turned> {
+    if terms.opaque {
+        return Ok((stream, Protocol::Opaque));
+    }
+    match timeout_at(until, preface::protocol(&mut stream)).await {
+        Ok(Ok(protocol)) => Ok((stream, protocol)),
+        Ok(Err(error)) => Err(Turned::Broken(client, error)),
+        Err(_) => Err(Turned::away(stream, client, Trouble::Silent, true)),
+    }
 }
 
 /// Looks whether the client speaks TLS, and does the handshake.
@@ -105,7 +120,12 @@ async fn enter(
     match timeout_at(until, preface::opening(&mut stream)).await {
         Ok(Ok(Opening::Tls)) => {}
         Ok(Ok(Opening::Text)) => {
-            return Err(Turned::away(stream, client, Trouble::PlainText, true));
+            return Err(Turned::away(
+                stream,
+                client,
+                Trouble::PlainText,
+                !terms.opaque,
+            ));
         }
         Ok(Err(error)) => return Err(Turned::Broken(client, error)),
         Err(_) => return Err(Turned::Away(client, Trouble::Silent, None)),
@@ -120,8 +140,10 @@ async fn enter(
 
 /// RFC 7301 §3.2: what was agreed on is what is spoken. SOCKS has no name there: who speaks it agrees on nothing.
 fn is_of(alpn: Alpn, protocol: Protocol) -> bool {
-    match alpn {
-        Alpn::Http2 => protocol == Protocol::Http2,
-        Alpn::Http1 => protocol == Protocol::Http1,
+    match (alpn, protocol) {
+        (Alpn::Http2, Protocol::Http2) | (Alpn::Http1, Protocol::Http1) => true,
+        // Nobody looks: it is between the client and the origin.
+        (_, Protocol::Opaque) => true,
+        (Alpn::Http2 | Alpn::Http1, _) => false,
     }
 }

@@ -38,6 +38,7 @@ pub async fn serve<H: Handler>(
         limits,
         life,
         handler,
+        deadline: LazyDeadline::new(),
     };
     let mut first = true;
     loop {
@@ -72,6 +73,8 @@ struct Server<'a, H> {
     limits: &'a Limits,
     life: &'a Lifeline,
     handler: &'a H,
+    /// For the next request head: one for the whole connection, so that a request costs no timer.
+    deadline: LazyDeadline,
 }
 
 /// What becomes of the connection after an exchange.
@@ -86,7 +89,7 @@ enum Next {
 impl<H: Handler> Server<'_, H> {
     /// Waits for a request head. `None` where the connection ends without one.
     async fn next_request(&self, first: bool) -> Result<Option<RequestHead>, Trouble> {
-        let deadline = LazyDeadline::new();
+        let deadline = &self.deadline;
         deadline.set(
             Instant::now()
                 + if first {
@@ -97,6 +100,7 @@ impl<H: Handler> Server<'_, H> {
         );
         let mut begun = first;
         let mut draining = pin!(self.life.draining());
+        let mut parting = false;
         std::future::poll_fn(|cx| {
             match self.reader.poll_request(cx, self.limits.head) {
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Some(head))),
@@ -119,8 +123,10 @@ impl<H: Handler> Server<'_, H> {
                 begun = true;
                 deadline.set(Instant::now() + self.limits.header_time);
             }
-            if !begun && draining.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(None));
+            if !begun && !parting && draining.as_mut().poll(cx).is_ready() {
+                parting = true;
+                // What is answered from now on says that the connection closes.
+                deadline.set(Instant::now() + self.life.patience().min(self.limits.idle));
             }
             match deadline.poll_expired(cx) {
                 Poll::Ready(()) if begun => Poll::Ready(Err(Trouble::SlowHead)),

@@ -6,6 +6,7 @@ pub mod accept;
 mod admission;
 mod begin;
 mod client_reader;
+mod datagrams;
 pub mod http;
 mod http1;
 mod http2;
@@ -15,6 +16,7 @@ mod socket;
 mod terms;
 
 pub use admission::{Admission, Admitted};
+pub use datagrams::{Datagram, Datagrams, Room, bind_datagrams, is_usable_for_datagrams};
 pub use http1::serve as serve_http1;
 pub use http2::serve as serve_http2;
 pub use preface::{Accepted, PrefaceError, Protocol, ProxyHeaders};
@@ -36,6 +38,8 @@ pub struct Conn {
     pub stream: Stream,
     /// The client's address, from a trusted PROXY header where there was one.
     pub client: SocketAddr,
+    /// The address that the client connected to, from a trusted PROXY header where there was one.
+    pub local: Option<SocketAddr>,
     /// The listener's name.
     pub listener: Arc<str>,
     /// What the first bytes say, inside TLS where there is TLS.

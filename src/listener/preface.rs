@@ -25,6 +25,8 @@ pub enum Protocol {
     Socks4,
     /// SOCKS5.
     Socks5,
+    /// Whatever it is: the listener does not go by it, and no byte was waited for.
+    Opaque,
 }
 
 /// Which protocols a listener accepts.
@@ -42,9 +44,23 @@ pub struct Accepted {
     pub socks5: bool,
 }
 
-/// Who may send a PROXY header; from them it is demanded.
+/// PROXY headers: who may send one, and whether origins are sent one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProxyHeaders(Vec<IpNet>);
+pub struct ProxyHeaders {
+    /// Who may; from them it is demanded.
+    from: Vec<IpNet>,
+    /// The version that origins are sent; only where bytes are relayed as they come.
+    pub send: Option<proxy_protocol::Version>,
+}
+
+/// The two ends of a client's connection, as far as they are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ends {
+    /// The client's address.
+    pub(super) client: SocketAddr,
+    /// The address that the client connected to; `None` where the header does not say, or there was none.
+    pub(super) local: Option<SocketAddr>,
+}
 
 /// Why the first bytes are no beginning.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +108,8 @@ impl Accepted {
             Protocol::Http2 => self.http2 && (self.http || self.connect),
             Protocol::Socks4 => self.socks4,
             Protocol::Socks5 => self.socks5,
+            // Of a listener that does not go by protocols, which takes them all.
+            Protocol::Opaque => true,
         }
     }
 }
@@ -123,7 +141,12 @@ impl ProxyHeaders {
     /// Whether this peer's PROXY header is believed, and demanded.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let ip = peer.to_canonical();
-        self.0.iter().any(|net| net.contains(&ip))
+        self.from.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether anybody may send one.
+    pub fn trusts_any(&self) -> bool {
+        !self.from.is_empty()
     }
 }
 
@@ -157,33 +180,53 @@ impl FromValue for Accepted {
     }
 }
 
-/// `proxy-protocol = { accept-from = ["10.0.0.0/24"] }`.
+/// `proxy-protocol = { accept-from = ["10.0.0.0/24"], send = "v2" }`.
 impl FromValue for ProxyHeaders {
     fn from_value(value: Value, faults: &Faults) -> Option<Self> {
         let table = Table::from_value(value, faults)?;
-        let from = table.require(
-            "accept-from",
-            "name the networks whose PROXY headers are believed",
-            faults,
-        );
+        let word = table.take::<Located<String>>("send", faults);
+        let send = word.as_ref().and_then(|word| {
+            let words = [
+                ("v1", proxy_protocol::Version::V1),
+                ("v2", proxy_protocol::Version::V2),
+            ];
+            one_of(word, &words, faults)
+        });
+        let from = if word.is_some() {
+            table.take_or("accept-from", Vec::new(), faults)
+        } else {
+            table.require(
+                "accept-from",
+                "name the networks whose PROXY headers are believed",
+                faults,
+            )?
+        };
         table.finish(faults);
-        from.map(Self)
+        Some(Self { from, send })
     }
 }
 
-/// The client's address: from the PROXY header where the peer is one that sends them. Waits without limit: the caller bounds it.
+/// The ends of the connection: from the PROXY header where the peer is one that sends them. Waits without limit: the caller
+/// bounds it.
 pub(super) async fn client(
     stream: &mut Stream,
     peer: SocketAddr,
     trusted: &ProxyHeaders,
-) -> Result<SocketAddr, PrefaceError> {
+) -> Result<Ends, PrefaceError> {
     if !trusted.trusts(peer.ip()) {
-        return Ok(peer);
+        return Ok(Ends {
+            client: peer,
+            local: None,
+        });
     }
     let mut buf = BytesMut::new();
-    let client = read_proxy_header(stream, &mut buf, peer).await?;
+    let header = read_proxy_header(stream, &mut buf).await?;
     stream.unread(buf);
-    Ok(client)
+    // LOCAL and UNKNOWN carry no address: a health check of the balancer itself.
+    Ok(Ends {
+        client: header.source.unwrap_or(peer),
+        local: header.destination,
+    })
 }
 
 /// What the client speaks. What was read is put back. Waits without limit: the caller bounds it.
@@ -226,14 +269,12 @@ pub(super) async fn opening(stream: &mut Stream) -> Result<Opening, PrefaceError
 async fn read_proxy_header(
     stream: &mut Stream,
     buf: &mut BytesMut,
-    peer: SocketAddr,
-) -> Result<SocketAddr, PrefaceError> {
+) -> Result<proxy_protocol::Header, PrefaceError> {
     loop {
         match proxy_protocol::parse(buf) {
             proxy_protocol::Parse::Done(header, used) => {
                 let _ = buf.split_to(used.min(buf.len()));
-                // LOCAL and UNKNOWN carry no address: a health check of the balancer itself.
-                return Ok(header.source.unwrap_or(peer));
+                return Ok(header);
             }
             proxy_protocol::Parse::Need(_) => fill(stream, buf).await?,
             proxy_protocol::Parse::Bad(_) => return Err(PrefaceError::ProxyHeader),

@@ -14,7 +14,10 @@ pub struct Terms {
     pub listener: Arc<str>,
     /// Its limits.
     pub limits: Limits,
-    /// What it speaks.
+    /// Whether connections are handed over as they are, without a look at what they begin with: of some protocols the server
+    /// speaks first.
+    pub opaque: bool,
+    /// What it speaks, where that is looked at.
     pub accepted: Accepted,
     /// Whose PROXY headers it believes.
     pub proxy_headers: ProxyHeaders,

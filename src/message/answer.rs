@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+use super::grpc;
 use super::proxy_status::{ProxyError, proxy_status};
 
 /// An answer in the making.
@@ -78,9 +79,23 @@ impl Answer {
         self
     }
 
+    /// What of a request's fields decides on the form of an answer.
+    pub fn asked(headers: &HeaderMap) -> HeaderMap {
+        let mut asked = HeaderMap::new();
+        for name in [ACCEPT, CONTENT_TYPE] {
+            if let Some(value) = headers.get(&name) {
+                asked.insert(name, value.clone());
+            }
+        }
+        asked
+    }
+
     /// The response. `id` is the request's id in the log, `name` the proxy's; `asked` are the request's fields.
     pub fn into_response(self, name: &str, id: &str, asked: Option<&HeaderMap>) -> Response<Body> {
         let form = asked.map_or(Form::Text, preferred_form);
+        if asked.is_some_and(grpc::is_call) {
+            return grpc::refuse(&self, name);
+        }
         let (kind, text) = match form {
             Form::Text => ("text/plain; charset=utf-8", self.text(id)),
             Form::Json => (json_kind(asked), self.json(id)),
@@ -223,7 +238,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const NO_SNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:10vh auto;max-width:42rem;padding:0 1rem;color:#222}\
 h1{font-size:1.4rem}dt{font-weight:600;margin-top:.8rem}dd{margin:0;overflow-wrap:anywhere}";

@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 pub enum ProxyError {
     DnsTimeout,
     DnsError,
+    DestinationNotFound,
     DestinationUnavailable,
     AddressProhibited,
     Unroutable,
@@ -27,6 +28,7 @@ pub enum ProxyError {
     ResponseHeadSize,
     UpgradeFailed,
     ProtocolError,
+    InternalResponse,
 }
 
 impl ProxyError {
@@ -44,6 +46,8 @@ impl ProxyError {
         match self {
             Self::DnsTimeout => ("dns_timeout", StatusCode::GATEWAY_TIMEOUT),
             Self::DnsError => ("dns_error", StatusCode::BAD_GATEWAY),
+            // Recommended is 500 (§2.3.3), for what a proxy should have known; clients and crawlers go by 404.
+            Self::DestinationNotFound => ("destination_not_found", StatusCode::NOT_FOUND),
             Self::DestinationUnavailable => {
                 ("destination_unavailable", StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -66,6 +70,7 @@ impl ProxyError {
             }
             Self::UpgradeFailed => ("http_upgrade_failed", StatusCode::BAD_GATEWAY),
             Self::ProtocolError => ("http_protocol_error", StatusCode::BAD_GATEWAY),
+            Self::InternalResponse => ("proxy_internal_response", StatusCode::GATEWAY_TIMEOUT),
         }
     }
 }

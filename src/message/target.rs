@@ -118,17 +118,43 @@ pub fn normal_path(path_and_query: &str) -> Cow<'_, str> {
     Cow::Owned(one_slash(&normal))
 }
 
-/// How an origin might read the path that [`normal_path`] made, where that is another path: encoded slashes as slashes, and
-/// without `;parameters`. Who is judged by paths is judged by both.
+/// How an origin might read the path that [`normal_path`] made, where that is another path: encoded slashes as slashes, without
+/// `;parameters`, and with the characters decoded that a segment may have as they are. Who is judged by paths is judged by both.
 pub fn other_reading(normal_path: &str) -> Option<String> {
+    // What has neither is read in one way.
+    if !normal_path.contains(['%', ';']) {
+        return None;
+    }
     let decoded = normal_path.replace("%2F", "/").replace("%5C", "/");
     let segments: Vec<&str> = decoded
         .split('/')
         .map(|segment| segment.split(';').next().unwrap_or_default())
         .collect();
-    let other = one_slash(&segments.join("/"));
+    let plain = IN_SEGMENTS
+        .iter()
+        .fold(segments.join("/"), |path, (encoded, plain)| {
+            path.replace(encoded, plain)
+        });
+    let other = one_slash(&plain);
     (other != normal_path).then_some(other)
 }
+
+/// RFC 3986 §2.2 lets these differ from their encodings, but nearly every origin takes the one for the other (§3.3: `pchar`).
+const IN_SEGMENTS: [(&str, &str); 13] = [
+    ("%21", "!"),
+    ("%24", "$"),
+    ("%26", "&"),
+    ("%27", "'"),
+    ("%28", "("),
+    ("%29", ")"),
+    ("%2A", "*"),
+    ("%2B", "+"),
+    ("%2C", ","),
+    ("%3A", ":"),
+    ("%3B", ";"),
+    ("%3D", "="),
+    ("%40", "@"),
+];
 
 fn path_of(path_and_query: &str) -> &str {
     path_and_query.split('?').next().unwrap_or_default()
@@ -298,6 +324,10 @@ mod tests {
             ("/admin;a=b/x", Some("/admin/x")),
             ("/a/b", None),
             ("/a%41", None),
+            ("/v1/doc%3Adelete", Some("/v1/doc:delete")),
+            ("/%40me;v=1/%21%24", Some("/@me/!$")),
+            ("/a%3Bb/c", Some("/a;b/c")),
+            ("/a%20b%25%3F", None),
         ] {
             assert_eq!(other_reading(normal).as_deref(), other, "{normal}");
         }

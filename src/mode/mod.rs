@@ -2,7 +2,11 @@
 //! Opens no connection and judges nothing.
 //! Start at [`Mode`]; [`table::MODES`] lists them.
 
+mod balanced;
+mod client;
 mod forward;
+mod gateway;
+mod own;
 mod socks;
 pub mod table;
 
@@ -11,8 +15,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::lifeline::{Lifeline, Tail};
-use crate::listener::Conn;
+use crate::listener::{Conn, Datagrams, Terms};
 use crate::relay::{Relay, Service};
 
 /// Serves the connections of one listener on one worker.
@@ -23,6 +29,18 @@ pub trait Mode {
         conn: Conn,
         life: Lifeline,
     ) -> Pin<Box<dyn Future<Output = Option<Tail>>>>;
+
+    /// Serves the datagrams of a socket, on the terms in force, until `stop` is notified or the drain is over. A mode that takes
+    /// none has no socket of the kind.
+    fn datagrams(
+        self: Rc<Self>,
+        _socket: Datagrams,
+        _terms: Rc<dyn Fn() -> Arc<Terms>>,
+        _life: Lifeline,
+        _stop: Rc<Notify>,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What a mode is built from, on each worker.
@@ -41,6 +59,10 @@ pub struct Entry {
     pub name: &'static str,
     /// One line about it.
     pub summary: &'static str,
+    /// Whether it acts as the origin for its clients (RFC 9110 §3.7), and the configuration says where requests go.
+    pub gateway: bool,
+    /// Whether it is handed connections as they are, whatever they begin with.
+    pub opaque: bool,
     /// Builds it for a worker.
     pub build: fn(Means) -> Rc<dyn Mode>,
 }

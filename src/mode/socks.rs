@@ -20,7 +20,9 @@ pub(super) async fn serve(means: &Means, conn: Conn) -> Option<Tail> {
     let limit = service.limits.header_time;
     let protocol = match conn.protocol {
         Protocol::Socks4 => report::Protocol::Socks4,
-        Protocol::Socks5 | Protocol::Http1 | Protocol::Http2 => report::Protocol::Socks5,
+        Protocol::Socks5 | Protocol::Http1 | Protocol::Http2 | Protocol::Opaque => {
+            report::Protocol::Socks5
+        }
     };
     let mut session = Session {
         means,
@@ -258,7 +260,8 @@ fn reply_of(refusal: &Refusal) -> v5::Reply {
         }
         ProxyError::Unroutable => v5::Reply::NetworkUnreachable,
         ProxyError::ConnectionRefused => v5::Reply::ConnectionRefused,
-        ProxyError::DestinationUnavailable
+        ProxyError::DestinationNotFound
+        | ProxyError::DestinationUnavailable
         | ProxyError::ConnectionTerminated
         | ProxyError::ConnectionReadTimeout
         | ProxyError::ConnectionLimit
@@ -269,6 +272,7 @@ fn reply_of(refusal: &Refusal) -> v5::Reply {
         | ProxyError::ResponseIncomplete
         | ProxyError::ResponseHeadSize
         | ProxyError::UpgradeFailed
-        | ProxyError::ProtocolError => v5::Reply::GeneralFailure,
+        | ProxyError::ProtocolError
+        | ProxyError::InternalResponse => v5::Reply::GeneralFailure,
     }
 }

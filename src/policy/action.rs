@@ -10,6 +10,7 @@ use http::HeaderValue;
 use super::demand::{read_demands, read_intercept};
 use super::rule::Action;
 use super::verdict::{Demands, DenyAction, Obligations, Rate};
+use crate::cache::Control;
 use crate::fault::{Fault, Faults};
 use crate::filter;
 use crate::settings::{ByteSize, Kind, Located, Table, Value};
@@ -65,6 +66,23 @@ fn action_table(value: Value, faults: &Faults) -> Option<Option<Table>> {
 }
 
 fn read_obligations(table: Table, faults: &Faults) -> Obligations {
+    let intercept = table
+        .take_value("intercept")
+        .and_then(|value| read_intercept(value, faults));
+    let tls = table
+        .take::<Table>("tls", faults)
+        .map_or_else(Demands::default, |table| read_demands(table, faults));
+    let obligations = read_terms(&table, faults);
+    table.finish(faults);
+    Obligations {
+        intercept,
+        tls,
+        ..obligations
+    }
+}
+
+/// Takes what a rule and a route alike may ask for: `rate`, `bandwidth`, `cache`, and every filter.
+pub(crate) fn read_terms(table: &Table, faults: &Faults) -> Obligations {
     let rate: Option<Located<String>> = table.take("rate", faults);
     let bandwidth: Option<Located<String>> = table.take("bandwidth", faults);
     let checked = |text: Option<Located<String>>, form: &str| {
@@ -96,20 +114,16 @@ fn read_obligations(table: Table, faults: &Faults) -> Obligations {
         }
         size
     });
-    let intercept = table
-        .take_value("intercept")
-        .and_then(|value| read_intercept(value, faults));
-    let tls = table
-        .take::<Table>("tls", faults)
-        .map_or_else(Demands::default, |table| read_demands(table, faults));
-    let filters = filter::table::read(&table, faults);
-    table.finish(faults);
+    let filters = filter::table::read(table, faults);
+    let cache = table
+        .take_value("cache")
+        .and_then(|value| Control::read(value, faults));
     Obligations {
-        intercept,
-        tls,
         rate,
         bandwidth,
         filters,
+        cache: cache.map(Arc::new).unwrap_or_default(),
+        ..Obligations::default()
     }
 }
 

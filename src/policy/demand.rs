@@ -2,16 +2,11 @@
 //! Not the looking (relay) and not the judging of what was seen (gate).
 //! Start at [`read_intercept`] and [`read_demands`].
 
-use std::sync::Arc;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::Hello;
 use super::verdict::{ClientCertificate, Demands, HelloProblem, Intercept, Otherwise, Sni};
 use crate::addr::Host;
-use crate::fault::{Fault, Faults};
-use crate::settings::{FromValue, Kind, Located, Table, Value, one_of};
+use crate::fault::Faults;
+use crate::settings::{KeyDigest, Kind, Located, Table, Value, one_of};
 
 /// `intercept = true`, or `{ pinned, client-certificate, not-http, pins }`.
 pub(super) fn read_intercept(value: Value, faults: &Faults) -> Option<Intercept> {
@@ -22,11 +17,12 @@ pub(super) fn read_intercept(value: Value, faults: &Faults) -> Option<Intercept>
             return value.mismatch("true, or a table such as { pinned = \"splice\" }", faults);
         }
     };
+    let pins: Vec<KeyDigest> = table.take_or("pins", Vec::new(), faults);
     let intercept = Intercept {
         pinned: word(&table, "pinned", OTHERWISE, faults),
         client_certificate: word(&table, "client-certificate", CLIENT_CERTIFICATE, faults),
         not_http: word(&table, "not-http", OTHERWISE, faults),
-        pins: read_pins(&table, faults),
+        pins: pins.iter().map(|pin| pin.0).collect(),
     };
     table.finish(faults);
     Some(intercept)
@@ -85,31 +81,6 @@ fn word<T: Copy + Default>(
         .unwrap_or_default()
 }
 
-/// Hashes of public keys, as `sha256/` and Base64: the form of RFC 7469 §2.1.1 and of curl.
-fn read_pins(table: &Table, faults: &Faults) -> Arc<[[u8; 32]]> {
-    let Some(value) = table.take_value("pins") else {
-        return Arc::default();
-    };
-    let texts = Vec::<Located<String>>::from_value(value, faults).unwrap_or_default();
-    let parse = |text: &Located<String>| {
-        let digits = text.value.strip_prefix("sha256/")?.trim_start_matches('/');
-        STANDARD.decode(digits).ok()?.try_into().ok()
-    };
-    let read = |text: &Located<String>| {
-        let pin: Option<[u8; 32]> = parse(text);
-        if pin.is_none() {
-            faults.push(Fault::at(
-                &text.at,
-                format!("\"{}\" is not the hash of a public key", text.value),
-                "it is \"sha256/\" and the digest of a public key in base64: openssl x509 -in cert.pem -pubkey -noout | \
-                 openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64",
-            ));
-        }
-        pin
-    };
-    texts.iter().filter_map(read).collect()
-}
-
 const OTHERWISE: &[(&str, Otherwise)] = &[("deny", Otherwise::Deny), ("splice", Otherwise::Splice)];
 const CLIENT_CERTIFICATE: &[(&str, ClientCertificate)] = &[
     ("deny", ClientCertificate::Deny),
@@ -125,8 +96,11 @@ const ECH: &[(&str, bool)] = &[("allow", false), ("deny", true)];
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
-    use crate::fault::Source;
+    use crate::fault::{Fault, Source};
 
     fn pins(written: &str) -> (Vec<[u8; 32]>, String) {
         let faults = Faults::new();

@@ -12,6 +12,7 @@ use super::render::in_words;
 use super::rule::{Clause, Rule};
 use super::walk::{Held, Moment, Observer};
 use super::{Allowance, Demands, Denial, Facts, Obligations, Policy, RuleRef, Verdict};
+use crate::cache::Control;
 
 /// How a verdict came about; for people by `Display`, for programs by `serde`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -287,6 +288,7 @@ impl Explanation {
             rate,
             bandwidth,
             filters,
+            cache,
         } = allowance.obligations.as_ref();
         let intercept = intercept.as_ref().map(|_| "intercept".to_owned());
         let tls = (*tls != Demands::default()).then(|| "tls".to_owned());
@@ -300,7 +302,8 @@ impl Explanation {
         });
         let bandwidth = bandwidth.map(|size| format!("bandwidth = {size} each second"));
         let filters = filters.names().map(str::to_owned);
-        self.obligations = [intercept, tls, rate, bandwidth]
+        let cache = (**cache != Control::default()).then(|| format!("cache = {cache}"));
+        self.obligations = [intercept, tls, rate, bandwidth, cache]
             .into_iter()
             .flatten()
             .chain(filters)

@@ -30,6 +30,17 @@ impl Scheme {
     }
 }
 
+/// Who named the address that is dialled. RFC 9110 §3.7: a proxy goes where its client says, a gateway where its operator says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The client, by the authority: what that resolves to is guarded.
+    #[default]
+    Client,
+    /// The operator, as an endpoint of an upstream. Nothing is guarded, and a client that writes an address as its
+    /// authority says nothing about where the request goes.
+    Operator,
+}
+
 /// The facts of one request. What is not known (yet) is `None`; a condition on it is then neither true nor false.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -56,6 +67,8 @@ pub struct Facts<'a> {
     /// The address under judgement at the second moment; `None` at the first. Where the authority is an address
     /// itself, that address is known from the start: use [`Facts::address`].
     pub resolved: Option<IpAddr>,
+    /// Who named that address.
+    pub named_by: NamedBy,
 }
 
 /// What is known of a tunnel's first bytes.
@@ -97,6 +110,9 @@ impl<'a> Look<'a> {
 impl Facts<'_> {
     /// The origin's address, if it is known yet.
     pub fn address(&self) -> Option<IpAddr> {
-        self.resolved.or_else(|| self.authority.host.ip())
+        match self.named_by {
+            NamedBy::Client => self.resolved.or_else(|| self.authority.host.ip()),
+            NamedBy::Operator => self.resolved,
+        }
     }
 }

@@ -10,6 +10,10 @@
 //! names nothing. A listener of the proxy's own is opened only by its very address. Any other allow rule does not hold for such an address, and the walk goes on. Neither
 //! `default = "allow"` nor report mode opens what is guarded.
 //!
+//! The guard is about addresses that a client brought in. An endpoint of an upstream was named by the operator, in the
+//! configuration: it is not guarded, whatever its address ([`NamedBy`], [`Policy::confirm_endpoint`]). Rules about
+//! addresses hold for it as for any other.
+//!
 //! # What is not known
 //!
 //! The address of a name is not known at the first moment, and is then taken in the client's favour. Any other fact that
@@ -47,9 +51,10 @@ mod tests;
 mod verdict;
 mod walk;
 
+pub(crate) use action::read_terms;
 pub use expect::{Expectation, Outcome};
 pub use explain::{Asked, Explanation, Tested, Tried, Walked};
-pub use facts::{Facts, Hello, Look, Scheme};
+pub use facts::{Facts, Hello, Look, NamedBy, Scheme};
 pub use lookup::{ListLookup, Lists};
 pub use verdict::{
     Allowance, ClientCertificate, Demands, Denial, DenyAction, Grant, HelloProblem, Intercept,
@@ -85,6 +90,26 @@ enum Fallback {
 }
 
 impl Policy {
+    /// A policy without a rule that allows everything, for a gateway whose operator named none: what it has routes for is
+    /// all that it can reach.
+    pub fn open(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            rules: Vec::new(),
+            index: Index::default(),
+            default: Fallback::Allow,
+            report: false,
+            expectations: Vec::new(),
+            default_rule: RuleRef {
+                name: source::DEFAULT.into(),
+                index: None,
+                at: None,
+            },
+            default_action: Arc::default(),
+            no_obligations: Arc::default(),
+        }
+    }
+
     /// The policy's name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
@@ -100,6 +125,17 @@ impl Policy {
     pub fn asks_hello(&self) -> bool {
         let mut clauses = self.rules.iter().flat_map(|rule| &rule.clauses);
         clauses.any(|clause| clause.condition.waits().hello)
+    }
+
+    /// Whether any rule demands something of what a tunnel begins with, beyond that a name agrees.
+    pub fn demands_hello(&self) -> bool {
+        self.rules.iter().any(Rule::demands_hello)
+    }
+
+    /// The rules that say what the cache is to do; not those that keep it off.
+    pub fn caches(&self) -> impl Iterator<Item = &RuleRef> {
+        let rules = self.rules.iter();
+        rules.filter(|rule| rule.caches()).map(|rule| &rule.id)
     }
 
     /// The first rule that intercepts.
@@ -142,7 +178,35 @@ impl Policy {
         addresses: &[SocketAddr],
         own: &dyn Fn(SocketAddr) -> bool,
     ) -> Result<Permit, Denial> {
-        self.confirm_observed(grant, facts, addresses, own, &mut ())
+        let facts = Facts {
+            named_by: NamedBy::Client,
+            ..*facts
+        };
+        self.confirm_observed(grant, &facts, addresses, own, &mut ())
+    }
+
+    /// The second moment for addresses that the operator named in the configuration: as [`Policy::confirm`], without the
+    /// guard. Never for an address that came from a client.
+    pub fn confirm_endpoint(
+        &self,
+        grant: &Grant,
+        facts: &Facts<'_>,
+        endpoints: &[SocketAddr],
+    ) -> Result<Permit, Denial> {
+        let facts = Facts {
+            named_by: NamedBy::Operator,
+            ..*facts
+        };
+        self.confirm_observed(grant, &facts, endpoints, &|_| false, &mut ())
+    }
+
+    /// The second moment for endpoints of the operator's, where no condition was left open: no address could change the ruling,
+    /// so the rules are not asked again. `None` where one could.
+    pub fn confirm_settled(&self, grant: &Grant, addresses: &[SocketAddr]) -> Option<Permit> {
+        (grant.settled && grant.named_by == NamedBy::Operator).then(|| Permit {
+            addresses: addresses.iter().copied().map(canonical).collect(),
+            allowance: grant.allowance.clone(),
+        })
     }
 
     fn decide_observed<O: Observer>(
@@ -161,6 +225,7 @@ impl Policy {
                     would_deny: outcome.would_deny,
                 },
                 settled: outcome.settled,
+                named_by: facts.named_by,
             }),
             Ruling::Deny(denial) => Verdict::Deny(denial),
         }
@@ -218,8 +283,9 @@ impl Policy {
                 action: self.default_action.clone(),
             };
         };
-        // The name was granted: where the default refuses now, the address made the difference.
-        if denial.reason == Reason::Default && facts.authority.host.ip().is_none() {
+        // It was granted without an address: where the default refuses now, the address made the difference.
+        let unnamed = facts.authority.host.ip().is_none() || facts.named_by == NamedBy::Operator;
+        if denial.reason == Reason::Default && unnamed {
             denial.reason = Reason::Address(address.ip());
         }
         denial

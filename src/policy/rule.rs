@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::Facts;
 use super::condition::{Condition, Truth, Waits};
-use super::verdict::{DenyAction, Obligations, Reason, RuleRef};
+use super::verdict::{Demands, DenyAction, Obligations, Reason, RuleRef};
+use crate::cache::Control;
 
 /// One rule.
 #[derive(Debug)]
@@ -72,6 +73,25 @@ impl Rule {
     pub(super) fn intercepts(&self) -> bool {
         match &self.action {
             Action::Allow(obligations) => obligations.intercept.is_some(),
+            Action::Deny(_) => false,
+        }
+    }
+
+    /// Whether a tunnel that it allows must begin in a certain way.
+    pub(super) fn demands_hello(&self) -> bool {
+        match &self.action {
+            Action::Allow(obligations) => obligations.tls != Demands::default(),
+            Action::Deny(_) => false,
+        }
+    }
+
+    /// Whether it says what the cache is to do.
+    pub(super) fn caches(&self) -> bool {
+        match &self.action {
+            Action::Allow(obligations) => {
+                let cache = &*obligations.cache;
+                cache.enabled && *cache != Control::default()
+            }
             Action::Deny(_) => false,
         }
     }

@@ -81,7 +81,7 @@ impl Policy {
 }
 
 /// The name that stands for "no rule held".
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
 /// Words of other products, and what they are called here.
 const OTHER_WORDS: &[(&str, &str)] = &[
@@ -223,6 +223,12 @@ fn check_hosts(table: &Table, action: Option<&Action>, clauses: &[Clause], fault
     if let Some(filter) = obligations.filters.wanting_hosts().filter(|_| !named) {
         let problem = format!("the rule has \"{filter}\" and does not name its hosts");
         let remedy = "name the origin with host = \"api.example\"; \"*\" names none";
+        faults.push(Fault::at(&table.at, problem, remedy));
+    }
+    // Whoever sets a cookie most likely answers one client: only for origins that are known to do otherwise is that shared.
+    if obligations.cache.shares_cookies() && !named {
+        let problem = "the rule shares responses that set cookies, and does not name its hosts";
+        let remedy = "name the origin with host = \"cdn.example\", or leave set-cookie out";
         faults.push(Fault::at(&table.at, problem, remedy));
     }
 }

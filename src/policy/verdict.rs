@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::NamedBy;
 use crate::addr::{AddrClass, Host};
+use crate::cache::Control;
 use crate::fault::Location;
 use crate::filter::Filters;
 use crate::settings::ByteSize;
@@ -43,6 +45,8 @@ pub struct Obligations {
     pub bandwidth: Option<ByteSize>,
     /// Changes to requests and responses.
     pub filters: Filters,
+    /// What the cache does with responses, where there is one.
+    pub cache: Arc<Control>,
 }
 
 /// How a tunnel is intercepted, and what becomes of one that can not be.
@@ -120,6 +124,8 @@ pub struct Allowance {
 pub struct Grant {
     pub(super) allowance: Allowance,
     pub(super) settled: bool,
+    /// Who says which addresses are dialled: what a proxy's client named is guarded, whatever was settled.
+    pub(super) named_by: NamedBy,
 }
 
 /// Allowed by address: exactly these socket addresses may be dialled.
@@ -222,6 +228,13 @@ impl Default for DenyAction {
             message: None,
             redirect: None,
         }
+    }
+}
+
+impl Obligations {
+    /// Whether nothing is asked for.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::condition::Truth;
 use super::rule::{Action, Clause, Rule};
 use super::verdict::{Denial, Obligations, Reason, RuleRef};
-use super::{Facts, Fallback, Look, Policy, Scheme};
+use super::{Facts, Fallback, Look, NamedBy, Policy, Scheme};
 use crate::addr::AddrClass;
 
 /// What may still be learned about a request, and is therefore taken in the client's favour.
@@ -83,14 +83,17 @@ struct Memory<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk over a policy; `own` is the address to be dialled where it is one of the proxy's own.
+    /// A walk over a policy; `own` is the address to be dialled where it is one of the proxy's own. What the operator named
+    /// is not guarded.
     pub(super) fn new(
         policy: &'a Policy,
         facts: &'a Facts<'a>,
         moment: Moment,
         own: Option<SocketAddr>,
     ) -> Self {
+        let guarded = facts.named_by == NamedBy::Client;
         let guard = match (own, facts.address()) {
+            _ if !guarded => None,
             (Some(own), _) => Some((own.ip(), Reason::OwnListener(own))),
             (None, Some(ip)) => Some((ip, AddrClass::of(ip)))
                 .filter(|(_, class)| *class != AddrClass::Public)

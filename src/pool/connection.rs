@@ -65,9 +65,17 @@ impl Connection {
                     .send(pool, key, outgoing, body, keep, interim)
                     .await
             }
-            Kind::Http2(slot) => slot.send(pool, outgoing, body, keep, interim).await,
+            Kind::Http2(slot) => slot.send(pool, &key, outgoing, body, keep, interim).await,
         }
     }
+}
+
+/// Whether a request asks for a WebSocket.
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut asked = headers.get_all(http::header::UPGRADE).iter();
+    let first = asked.next();
+    asked.next().is_none()
+        && first.is_some_and(|first| first.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Whether a request can only be sent over HTTP/1.1: it asks for another protocol, authenticates its connection, or has a

@@ -1,4 +1,4 @@
-//! The one place that opens connections: to the addresses of a permit, and to nothing else.
+//! The one place that opens connections (datagrams: `datagram`): to the addresses of a permit, and to nothing else.
 //! Resolves nothing and judges nothing: the permit has the addresses.
 //! Start at [`dial`].
 
@@ -15,7 +15,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use super::Failure;
 use crate::message::ProxyError;
 use crate::policy::Permit;
-use crate::upstream::balance::Balancer;
+use crate::upstream::balance::Equals;
 
 /// The addresses of a permit in the order in which they are tried. Made from a permit alone.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct InTurn<'a> {
 
 impl<'a> InTurn<'a> {
     /// Lets the balancer choose among the addresses of the family that is preferred.
-    pub(super) fn new(permit: &'a Permit, balancer: &dyn Balancer) -> Self {
+    pub(super) fn new(permit: &'a Permit, balancer: &Equals) -> Self {
         let addresses = permit.addresses();
         let Some(preferred) = addresses.first().filter(|_| addresses.len() > 1) else {
             return Self {

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -13,11 +14,12 @@ use tokio::time::Instant;
 use super::key::Key;
 use super::late::Late;
 use super::outgoing::{
-    Outgoing, Received, SendError, Stop, ambiguous, check_count, drop_false_length,
+    Outgoing, RESPONSE_HEAD, Received, SendError, Stop, ambiguous, check_count, drop_false_length,
 };
+use super::places::Place;
 use super::response_body::{Line, Made, Request, ResponseBody};
 use super::upload::{Progress, Upload};
-use super::{Failure, Pool, Retry};
+use super::{Failure, Pool, Retry, keep_alive};
 use crate::message::http1::decoder::Decoder;
 use crate::message::http1::framing::{self, Length};
 use crate::message::http1::head::ResponseHead;
@@ -35,11 +37,16 @@ pub(super) struct Http1 {
     /// Which trust it was made under; see [`Pool::replace`].
     generation: u64,
     idle_since: Instant,
+    /// How long it may be idle and used again, as its origin said.
+    patience: Option<Duration>,
+    /// Whether it has carried a request before.
+    used: bool,
+    place: Place,
 }
 
 impl Http1 {
     /// A connection that was just opened, under the trust of this generation.
-    pub(super) fn new(stream: Stream, peer: SocketAddr, generation: u64) -> Self {
+    pub(super) fn new(stream: Stream, peer: SocketAddr, generation: u64, place: Place) -> Self {
         let (read, write) = split(stream);
         Self {
             reader: Reader::new(read, BytesMut::new()),
@@ -47,17 +54,23 @@ impl Http1 {
             peer,
             generation,
             idle_since: Instant::now(),
+            patience: None,
+            used: false,
+            place,
         }
     }
 
     /// A connection whose exchange is over, for the next one.
-    pub(super) fn again(reader: Reader, write: WriteHalf, made: &Made) -> Self {
+    pub(super) fn again(reader: Reader, write: WriteHalf, made: Made) -> Self {
         Self {
             reader,
             write,
             peer: made.peer,
             generation: made.generation,
             idle_since: Instant::now(),
+            patience: made.patience,
+            used: true,
+            place: made.place,
         }
     }
 
@@ -72,6 +85,16 @@ impl Http1 {
 
     pub(super) fn idle_since(&self) -> Instant {
         self.idle_since
+    }
+
+    /// How long it may be idle and used again, as its origin said.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+
+    /// It waits for its next request.
+    pub(super) fn was_put(&self) {
+        self.place.is_idle();
     }
 
     pub(super) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
@@ -107,14 +130,20 @@ impl Http1 {
             outgoing.headers,
             outgoing.length,
         );
-        let mut upload = Upload::new(head, outgoing.length, body, keep, pool.settings().body_idle);
+        let limits = pool.limits(&key);
+        let patience = outgoing.patience.unwrap_or(limits.response);
+        let idle = self.idle_since.elapsed();
+        let mut upload = Upload::new(head, outgoing.length, body, keep, limits.body_idle);
         let head = self
-            .response_head(pool, &mut upload, outgoing.method, interim)
+            .response_head(patience, &mut upload, outgoing.method, interim)
             .await;
         let head = match head {
             Ok(head) => head,
             Err(Stop::Client(error)) => return Err(SendError::Client(error)),
             Err(Stop::Origin(failure)) => {
+                if self.used && failure.error == ProxyError::ConnectionTerminated {
+                    pool.habits().closed_in_use(self.peer, idle);
+                }
                 return Err(SendError::Origin(failure, upload.into_body()));
             }
         };
@@ -124,13 +153,13 @@ impl Http1 {
 
     async fn response_head(
         &mut self,
-        pool: &Pool,
+        limit: Duration,
         upload: &mut Upload,
         method: &Method,
         interim: &Interim,
     ) -> Result<ResponseHead, Stop> {
         let deadline = LazyDeadline::new();
-        let limits = pool.head_limits();
+        let limits = RESPONSE_HEAD;
         let mut waiting_since_sent = false;
         let mut interims = 0;
         std::future::poll_fn(|cx| {
@@ -138,7 +167,7 @@ impl Http1 {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Stop::Client(error))),
                 Poll::Ready(Ok(())) if !waiting_since_sent => {
                     waiting_since_sent = true;
-                    deadline.set(Instant::now() + pool.settings().response);
+                    deadline.set(Instant::now() + limit);
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
@@ -188,6 +217,7 @@ impl Http1 {
             return Ok(Received {
                 response: response(head, Body::Empty),
                 upgraded: stream,
+                delimited: true,
             });
         }
         let hop = hop::read(&head.headers);
@@ -200,13 +230,20 @@ impl Http1 {
         let unclear =
             length == Length::Empty && head.headers.contains_key(http::header::TRANSFER_ENCODING);
         let bound = is_bound(&head.headers, WWW_AUTHENTICATE);
-        let reusable =
-            persistent && !unclear && !bound && !outgoing_bound && length != Length::UntilClose;
+        let said = keep_alive::said(&head.headers);
+        let reusable = persistent
+            && !said.over
+            && !unclear
+            && !bound
+            && !outgoing_bound
+            && length != Length::UntilClose;
         drop_false_length(length, method, head.status, &mut head.headers);
         let made = Made {
             key,
             peer: self.peer,
             generation: self.generation,
+            patience: said.patience,
+            place: self.place,
         };
         let request = match upload.progress() {
             Progress::Sent => Request::Sent(self.write),
@@ -230,6 +267,7 @@ impl Http1 {
         Ok(Received {
             response: response(head, body),
             upgraded: None,
+            delimited: length != Length::UntilClose,
         })
     }
 }

@@ -3,35 +3,42 @@
 //! Start at [`Pool::lease`].
 
 mod connection;
+mod datagram;
 mod dial;
+mod endpoint;
 mod failure;
+mod habits;
 mod http1;
 mod http2;
 mod idle;
+mod keep_alive;
 mod key;
 mod late;
 mod open;
 mod outgoing;
+mod places;
 mod replay;
 mod response_body;
 mod settings;
 mod shared;
+mod terms;
 mod upload;
+mod watch;
 
 pub use connection::{Connection, needs_http1};
+pub use endpoint::Dialled;
 pub use failure::{Failure, Retry};
 pub use key::Key;
 pub use open::Handshake;
 pub use outgoing::{Outgoing, Received, SendError};
 pub use replay::KEPT as REPLAYABLE;
 pub use settings::Settings;
+pub use terms::{Protocol, Terms};
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use self::http1::Http1;
 use crate::lifeline::Lifeline;
@@ -39,7 +46,7 @@ use crate::message::http1::HeadLimits;
 use crate::policy::Permit;
 use crate::stream::Stream;
 use crate::tls::connector::Trust;
-use crate::upstream::balance::Balancer;
+use crate::upstream::balance::Equals;
 
 /// One worker's connections to origins. Clones share them.
 #[derive(Debug, Clone)]
@@ -49,8 +56,12 @@ pub struct Pool(Rc<Inner>);
 struct Inner {
     idle: idle::Idle,
     shared: shared::Shared,
+    habits: Rc<habits::Habits>,
+    places: places::Places,
+    /// Whether idle connections are watched.
+    watched: Cell<bool>,
     origin: RefCell<Origin>,
-    balancer: RefCell<Rc<dyn Balancer>>,
+    balancer: RefCell<Rc<Equals>>,
     /// Counts changes of trust: a connection that was made under another is not used again.
     generation: Cell<u64>,
     life: Lifeline,
@@ -81,11 +92,13 @@ pub struct Lease {
 impl Pool {
     /// An empty pool whose late requests hang on `life`.
     pub fn new(origin: Origin, life: Lifeline) -> Self {
-        let balancer = RefCell::new((origin.settings.balance.build)());
-        let idle = idle::Idle::default();
+        let balancer = RefCell::new(Rc::new(Equals::new(origin.settings.balance)));
         Self(Rc::new(Inner {
-            idle,
+            idle: idle::Idle::default(),
             shared: shared::Shared::default(),
+            habits: Rc::default(),
+            places: places::Places::default(),
+            watched: Cell::new(false),
             origin: RefCell::new(origin),
             balancer,
             generation: Cell::new(0),
@@ -96,7 +109,7 @@ impl Pool {
     /// Takes new settings. Where trust has changed, connections that were made under the old one are not used again.
     pub fn replace(&self, origin: Origin) {
         let changed = self.0.origin.borrow().trust != origin.trust;
-        *self.0.balancer.borrow_mut() = (origin.settings.balance.build)();
+        *self.0.balancer.borrow_mut() = Rc::new(Equals::new(origin.settings.balance));
         *self.0.origin.borrow_mut() = origin;
         if changed {
             self.0.generation.set(self.0.generation.get() + 1);
@@ -109,9 +122,21 @@ impl Pool {
         &self.0.life
     }
 
-    /// The limits in force.
+    fn habits(&self) -> &habits::Habits {
+        &self.0.habits
+    }
+
+    /// The limits in force where no terms say otherwise.
     pub fn settings(&self) -> Settings {
         self.0.origin.borrow().settings
+    }
+
+    /// The limits in force for connections with a key.
+    pub fn limits(&self, key: &Key) -> Settings {
+        match &key.terms {
+            Some(terms) => *terms.limits(),
+            None => self.settings(),
+        }
     }
 
     /// Limits of response heads.
@@ -129,15 +154,19 @@ impl Pool {
 
     /// The permit with the address in front whose turn it is, among those of the first one's family.
     fn in_turn<'a>(&self, permit: &'a Permit) -> dial::InTurn<'a> {
-        dial::InTurn::new(permit, &**self.0.balancer.borrow())
+        dial::InTurn::new(permit, &self.0.balancer.borrow())
     }
 
     /// Drops idle connections that are too old or were closed by their origins.
     pub fn sweep(&self) {
-        if let Some(since) = Instant::now().checked_sub(self.settings().idle) {
-            self.0.idle.sweep(since);
-            self.0.shared.sweep(since);
-        }
+        let default = self.settings().idle;
+        let limit = |key: &Key| {
+            let terms = key.terms.as_ref();
+            terms.map_or(default, |terms| terms.limits().idle)
+        };
+        self.0.idle.sweep(limit, &self.0.habits);
+        self.0.shared.sweep(limit);
+        self.0.places.sweep();
     }
 
     /// How many connections are idle.
@@ -146,11 +175,24 @@ impl Pool {
     }
 
     fn give_back(&self, key: Key, connection: Http1) {
-        let settings = self.settings();
-        if connection.generation() != self.0.generation.get() {
+        if self.is_outdated(&key, connection.generation()) {
             return;
         }
-        self.0.idle.put(key, connection, &settings);
+        if !self.0.watched.replace(true) {
+            let watch = watch::watch(Rc::downgrade(&self.0));
+            self.0.life.spawn_background(watch);
+        }
+        let room = (
+            self.settings().idle_total,
+            self.limits(&key).idle_per_origin,
+        );
+        self.0.idle.put(key, connection, room, &self.0.habits);
+    }
+
+    /// Whether what was made in this generation must not be used again. Terms have their own trust, and other terms another
+    /// key.
+    fn is_outdated(&self, key: &Key, generation: u64) -> bool {
+        key.terms.is_none() && generation != self.0.generation.get()
     }
 }
 

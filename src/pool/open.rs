@@ -12,7 +12,8 @@ use super::connection::Connection;
 use super::http1::Http1;
 use super::http2::Line;
 use super::key::Key;
-use super::shared::{Protocol, Turn};
+use super::places::Place;
+use super::shared::{Group, Spoken, Turn};
 use super::{Failure, Lease, Pool, dial};
 use crate::addr::Host;
 use crate::message::ProxyError;
@@ -45,30 +46,45 @@ impl Pool {
         key: &Key,
         fresh: Option<Duration>,
     ) -> Result<Lease, Failure> {
-        let settings = self.settings();
-        let reuse = || self.reuse(permit, key, fresh?.min(settings.idle));
+        let limits = self.limits(key);
+        if key.http1_only && key.demands_http2() {
+            return Err(Failure::new(
+                ProxyError::ProtocolError,
+                "the request can only be sent over HTTP/1.1, and this upstream is spoken to in HTTP/2",
+            ));
+        }
+        let reuse = || self.reuse(permit, key, fresh?, limits.idle);
         if let Some(lease) = reuse() {
             return Ok(lease);
         }
+        let deadline = Instant::now() + limits.connect;
         if !key.may_share() {
-            let (lease, _) = self.open(permit, key, settings.connect).await?;
-            return Ok(lease);
+            return match self.room(key, deadline, limits.connect, reuse).await? {
+                Room::There(lease) => Ok(lease),
+                Room::New(place) => {
+                    let opened = self.open(permit, key, limits.connect, place).await?;
+                    Ok(opened.0)
+                }
+            };
         }
         let group = self.0.shared.group(key);
-        let (deadline, failures) = (Instant::now() + settings.connect, group.failures());
+        let failures = group.failures();
         loop {
             let impatient = group.failures() != failures;
-            let full = self.0.shared.count(key) >= settings.idle_per_origin.max(1);
-            if let Turn::Open(opening) = group.turn(full, impatient) {
+            let full =
+                self.0.shared.count(key) >= limits.idle_per_origin.max(1) || !self.makes_room(key);
+            if let Turn::Open(opening) = group.turn(full, impatient)
+                && let Some(place) = self.0.places.take(key)
+            {
                 // Who waited in vain for one that failed has only the rest of the time.
                 let limit = if impatient {
                     deadline.saturating_duration_since(Instant::now())
                 } else {
-                    settings.connect
+                    limits.connect
                 };
-                return match self.open(permit, key, limit).await {
-                    Ok((lease, protocol)) => {
-                        opening.done(protocol);
+                return match self.open(permit, key, limit, place).await {
+                    Ok((lease, spoken)) => {
+                        opening.done(spoken);
                         Ok(lease)
                     }
                     Err(failure) => {
@@ -77,8 +93,9 @@ impl Pool {
                     }
                 };
             }
-            if timeout_at(deadline, group.changed()).await.is_err() {
-                return Err(no_place(key, full, settings.connect));
+            let changed = self.changed(key, &group);
+            if timeout_at(deadline, changed).await.is_err() {
+                return Err(no_place(key, full, limits.connect));
             }
             if let Some(lease) = reuse() {
                 return Ok(lease);
@@ -86,12 +103,55 @@ impl Pool {
         }
     }
 
+    /// A place for a new connection, or a connection that came free, whichever is first.
+    async fn room(
+        &self,
+        key: &Key,
+        deadline: Instant,
+        limit: Duration,
+        reuse: impl Fn() -> Option<Lease>,
+    ) -> Result<Room, Failure> {
+        loop {
+            if self.makes_room(key)
+                && let Some(place) = self.0.places.take(key)
+            {
+                return Ok(Room::New(place));
+            }
+            let changed = self.0.places.changed(key);
+            if timeout_at(deadline, changed).await.is_err() {
+                return Err(no_place(key, true, limit));
+            }
+            if let Some(lease) = reuse() {
+                return Ok(Room::There(lease));
+            }
+        }
+    }
+
+    /// Whether there is a place for a new connection, if need be that of one which waits for other requests.
+    fn makes_room(&self, key: &Key) -> bool {
+        let evict = |key: &Key| self.0.idle.evict(key) || self.0.shared.evict(key);
+        while self.0.places.is_full(key) {
+            if !evict(key) && !evict(&key.twin()) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits until a place on a connection or for one became free, or one has been opened. Cancel-safe.
+    async fn changed(&self, key: &Key, group: &Group) {
+        tokio::select! {
+            () = group.changed() => {}
+            () = self.0.places.changed(key) => {}
+        }
+    }
+
     /// Whether a lease with this key would find a connection.
     pub fn has_idle(&self, key: &Key, permitted: &[SocketAddr]) -> bool {
-        let since = Instant::now().checked_sub(self.settings().idle);
-        since.is_some_and(|since| {
-            self.0.shared.has(key, permitted, since) || self.0.idle.has(key, permitted, since)
-        })
+        let limit = self.limits(key).idle;
+        let habits = self.habits();
+        self.0.shared.has(key, permitted, limit, habits)
+            || self.0.idle.has(key, permitted, limit, habits)
     }
 
     /// Does the handshake with an origin over a connection that was dialled before, and keeps what comes of it for the next
@@ -107,7 +167,7 @@ impl Pool {
     ) -> Result<Handshake, Failure> {
         let start = Instant::now();
         let generation = self.0.generation.get();
-        let limit = self.settings().connect;
+        let limit = self.limits(key).connect;
         let mut secured = self.handshake(stream, peer, host, key, limit).await?;
         let took = start.elapsed();
         let (alpn, certificates) = (
@@ -115,12 +175,12 @@ impl Pool {
             std::mem::take(&mut secured.certificates),
         );
         let asked_for_certificate = secured.asked_for_certificate;
-        let protocol = protocol(&secured);
-        if protocol == Protocol::Http2 {
-            self.open_line(secured.stream, peer, key, generation, limit)
+        let place = Place::default();
+        if spoken(&secured) == Spoken::Http2 {
+            self.open_line((secured.stream, place), peer, key, generation, limit)
                 .await?;
         } else {
-            let connection = Http1::new(secured.stream, peer, generation);
+            let connection = Http1::new(secured.stream, peer, generation, place);
             self.give_back(key.clone(), connection);
         }
         Ok(Handshake {
@@ -131,19 +191,17 @@ impl Pool {
         })
     }
 
-    fn reuse(&self, permit: &Permit, key: &Key, fresh: Duration) -> Option<Lease> {
-        let now = Instant::now();
-        let permitted = permit.addresses();
+    fn reuse(&self, permit: &Permit, key: &Key, fresh: Duration, limit: Duration) -> Option<Lease> {
+        let (permitted, habits) = (permit.addresses(), self.habits());
         // A request in HTTP/2 that came too late is told apart from one that was begun (RFC 9113 §6.8): no need for a
         // connection that was just in use.
         let shared = || {
-            let since = now.checked_sub(self.settings().idle)?;
-            let slot = self.0.shared.take(key, permitted, since)?;
+            let slot = self.0.shared.take(key, permitted, limit, habits)?;
             Some(Connection::http2(slot))
         };
         let idle = || {
-            let since = now.checked_sub(fresh)?;
-            let connection = self.0.idle.take(key, permitted, since)?;
+            let fresh = fresh.min(limit);
+            let connection = self.0.idle.take(key, permitted, fresh, habits)?;
             Some(Connection::http1(connection))
         };
         let connection = if key.may_share() {
@@ -164,40 +222,44 @@ impl Pool {
         permit: &Permit,
         key: &Key,
         limit: Duration,
-    ) -> Result<(Lease, Protocol), Failure> {
+        place: Place,
+    ) -> Result<(Lease, Spoken), Failure> {
         let start = Instant::now();
         let generation = self.0.generation.get();
         let (tcp, peer) = dial::dial(&self.in_turn(permit), limit).await?;
         let connect = start.elapsed();
-        let lease = |connection, tls| Lease {
-            connection,
-            reused: false,
-            connect: Some(connect),
-            tls,
+        let (stream, spoken, tls) = if key.secure {
+            let stream = Stream::from_tcp(tcp);
+            let secured = self.handshake(stream, peer, key.host(), key, limit).await?;
+            let spoken = spoken(&secured);
+            let tls = start.elapsed().saturating_sub(connect);
+            (secured.stream, spoken, Some(tls))
+        } else if key.is_http2_clear() {
+            (Stream::from_tcp(tcp), Spoken::Http2, None)
+        } else {
+            (Stream::from_tcp(tcp), Spoken::Http1, None)
         };
-        let stream = Stream::from_tcp(tcp);
-        if !key.secure {
-            let connection = Connection::http1(Http1::new(stream, peer, generation));
-            return Ok((lease(connection, None), Protocol::Http1));
-        }
-        let host = &key.authority.host;
-        let secured = self.handshake(stream, peer, host, key, limit).await?;
-        let tls = Some(start.elapsed().saturating_sub(connect));
-        let protocol = protocol(&secured);
-        let connection = match protocol {
-            Protocol::Http1 => Connection::http1(Http1::new(secured.stream, peer, generation)),
-            Protocol::Http2 => {
+        let connection = match spoken {
+            Spoken::Http1 => Connection::http1(Http1::new(stream, peer, generation, place)),
+            Spoken::Http2 => {
                 let line = self
-                    .open_line(secured.stream, peer, key, generation, limit)
+                    .open_line((stream, place), peer, key, generation, limit)
                     .await?;
                 let slot = line.slot().ok_or_else(|| no_place(key, true, limit))?;
                 Connection::http2(slot)
             }
         };
-        Ok((lease(connection, tls), protocol))
+        let lease = Lease {
+            connection,
+            reused: false,
+            connect: Some(connect),
+            tls,
+        };
+        Ok((lease, spoken))
     }
 
-    async fn handshake(
+    /// Speaks TLS as the key's terms say, else as `[tls]` says.
+    pub(super) async fn handshake(
         &self,
         stream: Stream,
         peer: SocketAddr,
@@ -205,35 +267,53 @@ impl Pool {
         key: &Key,
         limit: Duration,
     ) -> Result<Secured, Failure> {
-        let trust = self.0.origin.borrow().trust.clone();
-        let secured = trust.secure(stream, host, peer, key.offered(), &key.pins, limit);
-        Ok(secured.await?)
+        let own = key.terms.as_ref().and_then(|terms| terms.trust());
+        let trust = match own {
+            Some((trust, _)) => trust.clone(),
+            None => self.0.origin.borrow().trust.clone(),
+        };
+        let secured = trust
+            .secure(stream, host, peer, key.offered(), &key.pins, limit)
+            .await?;
+        if key.demands_http2() && spoken(&secured) != Spoken::Http2 {
+            return Err(Failure::new(
+                ProxyError::TlsProtocol,
+                format!("{host} does not choose HTTP/2, and nothing else is spoken to it"),
+            ));
+        }
+        Ok(secured)
     }
 
     /// Begins HTTP/2 and keeps the connection for others, unless it was made under a trust that is not in force any more.
     async fn open_line(
         &self,
-        stream: Stream,
+        (stream, place): (Stream, Place),
         peer: SocketAddr,
         key: &Key,
         generation: u64,
         limit: Duration,
     ) -> Result<std::rc::Rc<Line>, Failure> {
         let group = self.0.shared.group(key);
-        let line = Line::open(stream, peer, group, self.life(), limit).await?;
-        if generation == self.0.generation.get() && self.idle() < self.settings().idle_total {
+        let line = Line::open(stream, peer, (group, place), self, limit).await?;
+        if !self.is_outdated(key, generation) && self.idle() < self.settings().idle_total {
             self.0.shared.put(key, line.clone());
         }
         Ok(line)
     }
 }
 
-fn protocol(secured: &Secured) -> Protocol {
+fn spoken(secured: &Secured) -> Spoken {
     if secured.alpn.as_deref() == Some(b"h2") {
-        Protocol::Http2
+        Spoken::Http2
     } else {
-        Protocol::Http1
+        Spoken::Http1
     }
+}
+
+/// What a request that found no connection got.
+enum Room {
+    There(Lease),
+    New(Place),
 }
 
 fn no_place(key: &Key, full: bool, limit: Duration) -> Failure {

@@ -2,6 +2,8 @@
 //! No connection: `http1` and `http2` are.
 //! Start at [`Outgoing`].
 
+use std::time::Duration;
+
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Response, StatusCode};
 
@@ -24,6 +26,8 @@ pub struct Outgoing<'a> {
     pub headers: &'a HeaderMap,
     /// The framing of the body.
     pub length: Length,
+    /// How long the response's head may take from the request's end; `None` for as long as the pool's limits say.
+    pub patience: Option<Duration>,
 }
 
 /// What came back.
@@ -32,6 +36,8 @@ pub struct Received {
     pub response: Response<Body>,
     /// The connection, if the origin switched protocols.
     pub upgraded: Option<Stream>,
+    /// Whether the body says itself where it ends; if not, one that was cut short looks whole (RFC 9112 §8).
+    pub delimited: bool,
 }
 
 /// Why nothing came back.

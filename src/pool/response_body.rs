@@ -4,6 +4,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -12,6 +13,7 @@ use super::Pool;
 use super::http1::Http1;
 use super::key::Key;
 use super::late::Late;
+use super::places::Place;
 use crate::message::BodyError;
 use crate::message::http1::decoder::{Decoder, Part};
 use crate::message::http1::reader::Reader;
@@ -44,19 +46,22 @@ pub(super) enum Request {
 }
 
 /// What a connection was made for and when; see [`Http1`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Made {
     pub(super) key: Key,
     pub(super) peer: std::net::SocketAddr,
     pub(super) generation: u64,
+    pub(super) patience: Option<Duration>,
+    pub(super) place: Place,
 }
 
 impl ResponseBody {
     pub(super) fn new(line: Line, decoder: Decoder, pool: Pool) -> Self {
+        let silence = Silence::new(pool.limits(&line.made.key).body_idle);
         Self {
             line: Some(line),
             decoder,
-            silence: Silence::new(pool.settings().body_idle),
+            silence,
             pool,
         }
     }
@@ -72,10 +77,9 @@ impl ResponseBody {
         let Some(write) = write.filter(|_| line.reusable && line.reader.is_empty()) else {
             return;
         };
-        self.pool.give_back(
-            line.made.key.clone(),
-            Http1::again(line.reader, write, &line.made),
-        );
+        let key = line.made.key.clone();
+        self.pool
+            .give_back(key, Http1::again(line.reader, write, line.made));
     }
 
     fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

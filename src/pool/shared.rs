@@ -6,10 +6,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::habits::Habits;
 use super::http2::{Line, Slot};
 use super::key::Key;
 
@@ -43,34 +45,36 @@ pub(super) enum Turn {
 }
 
 impl Shared {
-    /// A place on a connection to one of the permitted addresses that is in use, or was since `not_idle_since`.
+    /// A place on a connection to one of the permitted addresses that is in use, or was no longer ago than `limit` and its
+    /// origin's habit.
     pub(super) fn take(
         &self,
         key: &Key,
         permitted: &[SocketAddr],
-        not_idle_since: Instant,
+        limit: Duration,
+        habits: &Habits,
     ) -> Option<Slot> {
         let groups = &mut *self.0.borrow_mut();
         let lines = &mut groups.get_mut(key)?.open;
         lines.retain(|line| line.is_usable());
         // The oldest first: those behind it empty themselves when there is less to do.
-        let mut fitting = lines.iter().filter(|line| {
-            permitted.contains(&line.peer())
-                && (line.is_busy() || line.idle_since() >= not_idle_since)
-        });
+        let mut fitting = lines
+            .iter()
+            .filter(|line| fits(line, permitted, limit, habits));
         fitting.find_map(Line::slot)
     }
 
     /// Whether [`Shared::take`] would find one, full or not.
-    pub(super) fn has(&self, key: &Key, permitted: &[SocketAddr], not_idle_since: Instant) -> bool {
+    pub(super) fn has(
+        &self,
+        key: &Key,
+        permitted: &[SocketAddr],
+        limit: Duration,
+        habits: &Habits,
+    ) -> bool {
         let groups = self.0.borrow();
-        groups.get(key).is_some_and(|lines| {
-            lines.open.iter().any(|line| {
-                line.is_usable()
-                    && permitted.contains(&line.peer())
-                    && (line.is_busy() || line.idle_since() >= not_idle_since)
-            })
-        })
+        let mut lines = groups.get(key).into_iter().flat_map(|lines| &lines.open);
+        lines.any(|line| line.is_usable() && fits(line, permitted, limit, habits))
     }
 
     /// What is known of an origin.
@@ -97,23 +101,43 @@ impl Shared {
     }
 
     /// Drops what was idle for too long or closed by its origin.
-    pub(super) fn sweep(&self, not_idle_since: Instant) {
-        self.0.borrow_mut().retain(|_, lines| {
+    ///
+    /// `limit` says how long connections with a key are kept.
+    pub(super) fn sweep(&self, limit: impl Fn(&Key) -> Duration) {
+        self.0.borrow_mut().retain(|key, lines| {
+            let limit = limit(key);
             lines.open.retain(|line| {
-                line.is_usable() && (line.is_busy() || line.idle_since() >= not_idle_since)
+                line.is_usable() && (line.is_busy() || line.idle_since().elapsed() <= limit)
             });
             let group = &lines.group;
             let known = group
                 .plain
                 .get()
-                .is_some_and(|since| since >= not_idle_since);
+                .is_some_and(|since| since.elapsed() <= limit);
             known || group.opening.get() > 0 || !lines.open.is_empty()
         });
     }
 
-    /// Lets go of everything, as when trust changes. Streams under way go on.
+    /// Lets go of everything but what has terms of its own, as when the trust of all others changes. Streams under way go on.
     pub(super) fn clear(&self) {
-        self.0.borrow_mut().clear();
+        self.0.borrow_mut().retain(|key, _| key.terms.is_some());
+    }
+
+    /// Lets go of what goes to this address. Streams under way go on.
+    pub(super) fn forget(&self, address: SocketAddr) {
+        for lines in self.0.borrow_mut().values_mut() {
+            lines.open.retain(|line| line.peer() != address);
+        }
+    }
+
+    /// Lets go of a connection with this key that is idle. Gives whether there was one.
+    pub(super) fn evict(&self, key: &Key) -> bool {
+        let mut groups = self.0.borrow_mut();
+        let Some(lines) = groups.get_mut(key) else {
+            return false;
+        };
+        let idle = lines.open.iter().position(|line| !line.is_busy());
+        idle.map(|at| lines.open.remove(at)).is_some()
     }
 
     /// How many connections are idle.
@@ -122,6 +146,15 @@ impl Shared {
         let lines = groups.values().flat_map(|lines| &lines.open);
         lines.filter(|line| !line.is_busy()).count()
     }
+}
+
+fn fits(line: &Line, permitted: &[SocketAddr], limit: Duration, habits: &Habits) -> bool {
+    let young = || {
+        let idle = line.idle_since().elapsed();
+        let patience = habits.patience(line.peer());
+        idle <= limit && patience.is_none_or(|patience| idle <= patience)
+    };
+    permitted.contains(&line.peer()) && (line.is_busy() || young())
 }
 
 impl Group {
@@ -168,7 +201,7 @@ pub(super) struct Opening(Rc<Group>);
 
 /// What an origin chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(super) enum Spoken {
     /// HTTP/1.1.
     Http1,
     /// HTTP/2.
@@ -177,10 +210,10 @@ pub(super) enum Protocol {
 
 impl Opening {
     /// The connection is open.
-    pub(super) fn done(self, protocol: Protocol) {
+    pub(super) fn done(self, protocol: Spoken) {
         self.0.plain.set(match protocol {
-            Protocol::Http1 => Some(Instant::now()),
-            Protocol::Http2 => None,
+            Spoken::Http1 => Some(Instant::now()),
+            Spoken::Http2 => None,
         });
     }
 

@@ -1,3 +1,6 @@
+mod endpoints;
+mod secure;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -53,6 +56,7 @@ fn key(http1_only: bool) -> Key {
         authority: Authority::parse("a.example:443", None).expect("an authority"),
         pins: Pins::default(),
         http1_only,
+        terms: None,
     }
 }
 

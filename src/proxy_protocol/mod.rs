@@ -1,11 +1,14 @@
-//! The PROXY protocol, versions 1 and 2, as a receiver: who is really behind a connection that a balancer opened.
+//! The PROXY protocol, versions 1 and 2: who is really behind a connection that a balancer opened, or that we open.
 //! Does no I/O and trusts nobody: the listener reads a header only from peers that its settings name, and from them
-//! demands one. Start at [`parse`].
+//! demands one. Start at [`parse`] for what is received, at [`Outgoing::encode`] for what is sent.
 
+mod encode;
 #[cfg(test)]
 mod tests;
 mod v1;
 mod v2;
+
+pub use encode::{Outgoing, Transport, Version};
 
 use std::net::{IpAddr, SocketAddr};
 

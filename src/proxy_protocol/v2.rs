@@ -164,6 +164,12 @@ const UNIX: usize = 216;
 /// Most bytes of a header that we take; the field would allow 64 KiB, and no sender needs them.
 const LONGEST: usize = 4096;
 
+/// The extension type PP2_TYPE_ALPN.
+pub(super) const ALPN: u8 = 0x01;
+
+/// The extension type PP2_TYPE_AUTHORITY.
+pub(super) const AUTHORITY: u8 = 0x02;
+
 /// The extension type PP2_TYPE_CRC32C.
 const CHECKSUM: u8 = 0x03;
 

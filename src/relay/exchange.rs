@@ -4,17 +4,27 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, Request, StatusCode, Version};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 
+use super::cached::{Answer, Consulted, Permitted, Purpose, Settled};
 use super::recording::Recording;
+use super::retry::Message;
+use super::tries::Tries;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
-use super::{Caller, Destination, Refusal, Relay, filtered, retry, throttle};
+use super::way::{Judging, Way};
+use super::{Caller, Destination, Refusal, Relay, filtered, throttle};
+use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
-use crate::message::ProxyError;
-use crate::message::{Body, Reply, default_port, hop, normal_path, other_reading};
-use crate::policy::{Allowance, Scheme};
+use crate::listener::http::Trouble;
+use crate::message::compress::Plan;
+use crate::message::{
+    Answer as Page, Body, ProxyError, Reply, buffer, hop, normal_path, other_reading,
+};
+use crate::policy::{Allowance, NamedBy, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
 
@@ -28,16 +38,37 @@ impl Relay {
         caller: &Caller,
         to: &Destination,
     ) -> Reply {
+        self.carry(request, caller, to, Purpose::Client).await
+    }
+
+    /// The same, for a client or for the cache.
+    pub(super) async fn carry(
+        &self,
+        request: Request<Body>,
+        caller: &Caller,
+        to: &Destination,
+        purpose: Purpose,
+    ) -> Reply {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(&to.path));
-        recording.edit(|record| record.authority = Some(to.authority.clone()));
+        recording.edit(|record| {
+            record.authority = Some(to.authority.clone());
+            record.route = to.route().map(|route| route.name.clone());
+            let backend = to.backend();
+            record.upstream = backend.map(|backend| backend.served.upstream.name().into());
+        });
         // What a refusal needs of the request: the client's preferences for the form of the answer.
-        let asked = accept_of(request.headers());
-        match self.attempt(request, caller, to, &mut recording).await {
+        let asked = Page::asked(request.headers());
+        let attempt = self.attempt(request, (caller, to, purpose), &mut recording);
+        match attempt.await {
             Ok(sent) => self.pass_back(sent, caller, recording),
             Err(refusal) => {
                 let close = matches!(refusal, Refusal::Trouble(_) | Refusal::Ended(_));
                 let response = recording.refuse(&refusal, Some(&to.authority), Some(&asked));
+                let response = match to.route() {
+                    Some(route) => route.terms.error_pages.replace(response),
+                    None => response,
+                };
                 Reply {
                     response,
                     takeover: None,
@@ -50,8 +81,7 @@ impl Relay {
     async fn attempt(
         &self,
         request: Request<Body>,
-        caller: &Caller,
-        to: &Destination,
+        (caller, to, purpose): (&Caller, &Destination, Purpose),
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let (head, body) = request.into_parts();
@@ -75,6 +105,11 @@ impl Relay {
                 .as_ref()
                 .map_or(Seen::Nothing, |within| within.hello.clone()),
             now: recording.time(),
+            named_by: if to.by.is_some() {
+                NamedBy::Operator
+            } else {
+                NamedBy::Client
+            },
             judged: Judged::default(),
         };
         recording.note_intent(intent, FlowKind::Exchange);
@@ -85,7 +120,7 @@ impl Relay {
             biased;
             // Whichever loses is dropped: a request under way closes its connection.
             reason = flow.killed() => Err(Refusal::Ended(reason.to_string())),
-            sent = self.decide_and_send(head, body, caller, to, recording) => sent,
+            sent = self.decide_and_send(head, body, (caller, to, purpose), recording) => sent,
         }
     }
 
@@ -93,49 +128,143 @@ impl Relay {
         &self,
         mut head: http::request::Parts,
         body: Body,
-        caller: &Caller,
-        to: &Destination,
+        (caller, to, purpose): (&Caller, &Destination, Purpose),
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let generation = self.parts.generation();
-        let permit = self.permit(caller, recording, Some(&head.headers)).await?;
+        let plan = to.route().and_then(|route| {
+            let compress = route.terms.compress.as_ref()?;
+            Some(compress.plan(&head.method, &head.headers))
+        });
+        if to.by.is_some() {
+            // The gateway was told them, in the origin's place.
+            caller.service.gate.strip_credentials(&mut head.headers);
+        }
+        let body = self
+            .taken_in((&head, body), (caller, to), recording)
+            .await?;
+        let consulted = self
+            .consult(&head, &body, (caller, to, purpose), recording)
+            .await?;
+        let sent = |answer: Answer, allowance| Sent {
+            received: answer.received,
+            cache: answer.status,
+            secure: to.secure,
+            asked: None,
+            allowance,
+            as_judged: None,
+            generation,
+            cookie: None,
+            plan,
+            read_ahead: to.read_ahead(),
+        };
+        let permitted = match consulted {
+            Consulted::Permitted(permitted) => permitted,
+            Consulted::Answered(allowance, answer) => return Ok(sent(answer, allowance)),
+        };
         let as_judged = hop::read(&head.headers)
             .upgrade
             .then(|| head.headers.clone());
         let asked = upgrade::set_aside(&mut head.headers, head.version, &body);
-        let filters = &permit.obligations().filters;
-        filters.on_request(&mut head.headers);
+        let filters = &permitted.way.allowance.obligations.filters;
+        to.vouch(&mut head.headers);
+        filters.on_request(&mut head.headers, &recording.variables());
+        permitted.errand.prepare(&mut head.headers);
         caller.service.via.append(&mut head.headers, head.version);
         if let Some(asked) = &asked {
             asked.restore(&mut head.headers);
         }
-        let host = to
-            .authority
-            .without_default_port(default_port(to.secure))
-            .to_string();
-        let body = filtered::request_body(filters, body);
-        let body = match permit.obligations().bandwidth {
+        let (answer, way) = self
+            .send((head, body), *permitted, (caller, to), recording)
+            .await?;
+        let cookie = way.picked.as_ref().and_then(|picked| to.cookie(picked));
+        recording.hold(way.picked);
+        Ok(Sent {
+            asked,
+            as_judged,
+            cookie,
+            ..sent(answer, way.allowance)
+        })
+    }
+
+    /// The body, as a whole where its route asks for that: it is waited for before there is a place at the upstream, so that who
+    /// sends slowly holds none. Policy has been asked by name before any of it is read.
+    async fn taken_in(
+        &self,
+        (head, body): (&http::request::Parts, Body),
+        (caller, to): (&Caller, &Destination),
+        recording: &Recording,
+    ) -> Result<Body, Refusal> {
+        if !to.takes_in() || body.is_empty() {
+            return Ok(body);
+        }
+        let _grant = self.admit(caller, recording, Some(&head.headers))?;
+        let taking = to.take_in(body);
+        match to.deadline(recording.started(), &head.headers) {
+            Some(deadline) => match timeout_at(deadline, taking).await {
+                Ok(taken) => Ok(taken?),
+                Err(_) => Err(Refusal::Trouble(Trouble::SlowBody)),
+            },
+            None => Ok(taking.await?),
+        }
+    }
+
+    /// Sends what was prepared, and tells the cache what came of it.
+    async fn send(
+        &self,
+        (mut head, body): (http::request::Parts, Body),
+        permitted: Permitted,
+        (caller, to): (&Caller, &Destination),
+        recording: &mut Recording,
+    ) -> Result<(Answer, Way), Refusal> {
+        let Permitted {
+            mut way,
+            mut errand,
+            grant,
+            judged,
+        } = permitted;
+        let obligations = way.allowance.obligations.clone();
+        let filters = &obligations.filters;
+        let deadline = to.deadline(recording.started(), &head.headers);
+        recording.limit(deadline);
+        let tries = Tries {
+            relay: self,
+            judging: Judging {
+                caller,
+                to,
+                grant: &grant,
+                headers: judged.as_ref(),
+            },
+            interim: &filtered::interim(filters, &caller.interim),
+            deadline,
+            is_hurried: to.is_hurried(&head.headers),
+        };
+        let body = to.take_in(filtered::request_body(filters, body)).await?;
+        // What a credential of ours is in is for the upstream that it was meant for, and for no other.
+        let body = match filters.wanting_hosts() {
+            Some(_) => body,
+            None => self.mirrored((&head, body), &tries, recording).await?,
+        };
+        let mut body = match obligations.bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
             None => recording.counted(body),
         };
-        let sending = retry::Sending {
-            pool: &self.parts.pool,
-            permit: &permit,
-            to,
-            host: &host,
-            interim: &filtered::interim(filters, &caller.interim),
-        };
-        let received = sending
-            .send(&head.method, &head.headers, body, recording)
-            .await?;
-        Ok(Sent {
-            received,
-            secure: to.secure,
-            asked,
-            allowance: permit.allowance().clone(),
-            as_judged,
-            generation,
-        })
+        loop {
+            let message = Message {
+                method: &head.method,
+                headers: &head.headers,
+            };
+            let received = tries.send(&mut way, message, body, recording).await;
+            // Where the operator named the address, it is not for policy to guard it.
+            let guarded = to.by.is_none() && recording.is_guarded();
+            match errand.settle(received, guarded, &self.parts.life)? {
+                Settled::Answer(answer) => return Ok((answer, way)),
+                Settled::Again(other) => errand = *other,
+            }
+            // Only what has no content is asked twice.
+            errand.prepare(&mut head.headers);
+            body = Body::Empty;
+        }
     }
 
     fn pass_back(&self, mut sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
@@ -153,7 +282,7 @@ impl Relay {
         let obligations = &sent.allowance.obligations;
         hop::strip(response.headers_mut());
         let filters = &obligations.filters;
-        filters.on_response(response.headers_mut(), sent.secure);
+        filters.on_response(response.headers_mut(), sent.secure, &recording.variables());
         // What the filters hide must not be recorded either.
         if self.parts.reporter.wants().content_type {
             let kind = response
@@ -163,6 +292,15 @@ impl Relay {
             recording.edit(|record| record.content_type = kind);
         }
         caller.service.via.append(response.headers_mut(), version);
+        if let Some(status) = &sent.cache {
+            recording.edit(|record| record.cache = Some(status.word()));
+            let cache = self.parts.cache();
+            let own = cache
+                .as_ref()
+                .and_then(|cache| cache.settings().name.as_deref());
+            let name = own.unwrap_or_else(|| caller.service.via.name());
+            status.append(response.headers_mut(), name);
+        }
         let response = match obligations.bandwidth {
             Some(rate) => sent
                 .received
@@ -170,7 +308,18 @@ impl Relay {
                 .map(|body| throttle::body(body, rate)),
             None => sent.received.response,
         };
-        let response = response.map(|body| filtered::response_body(filters, body));
+        let mut response = response.map(|body| filtered::response_body(filters, body));
+        if let Some(cookie) = sent.cookie {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        let response = match sent.plan {
+            Some(plan) => plan.apply(response),
+            None => response,
+        };
+        let response = match sent.read_ahead {
+            Some(limit) => response.map(|body| buffer::read_ahead(body, limit, &self.parts.life)),
+            None => response,
+        };
         Reply::new(recording.follow(response))
     }
 
@@ -178,6 +327,7 @@ impl Relay {
         let Received {
             mut response,
             upgraded,
+            ..
         } = sent.received;
         let unasked = || {
             Refusal::Failed(Failure::new(
@@ -192,7 +342,7 @@ impl Relay {
             return Reply::closing(recording.refuse(&refusal, None, None));
         }
         let filters = &sent.allowance.obligations.filters;
-        filters.on_response(response.headers_mut(), sent.secure);
+        filters.on_response(response.headers_mut(), sent.secure, &recording.variables());
         caller
             .service
             .via
@@ -207,6 +357,7 @@ impl Relay {
             bandwidth: sent.allowance.obligations.bandwidth,
             headers: sent.as_judged.map(tunnel::to_keep),
             generation: sent.generation,
+            held: None,
         };
         Reply {
             response,
@@ -219,6 +370,8 @@ impl Relay {
 /// A response, and what was asked for it.
 struct Sent {
     received: Received,
+    /// What the cache had to do with it; `None` where there is none.
+    cache: Option<CacheStatus>,
     /// Whether it came over TLS.
     secure: bool,
     asked: Option<Asked>,
@@ -226,12 +379,10 @@ struct Sent {
     /// The fields that policy saw, where a tunnel may follow that has to be judged again.
     as_judged: Option<HeaderMap>,
     generation: watch::Receiver<u64>,
-}
-
-fn accept_of(headers: &HeaderMap) -> HeaderMap {
-    let mut asked = HeaderMap::new();
-    if let Some(accept) = headers.get(http::header::ACCEPT) {
-        asked.insert(http::header::ACCEPT, accept.clone());
-    }
-    asked
+    /// Keeps the client at the endpoint that answers.
+    cookie: Option<HeaderValue>,
+    /// How the response is compressed.
+    plan: Option<Plan>,
+    /// How much of the response is read before the client takes it.
+    read_ahead: Option<usize>,
 }

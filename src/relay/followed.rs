@@ -12,12 +12,15 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::recording::Recording;
 use crate::message::{Body, BodyError};
 use crate::report::{Flow, Killed};
+use crate::stream::LazyDeadline;
 
 /// A response body that ends its record, and that an operator can end.
 pub(super) struct Followed {
     pub(super) body: Body,
     pub(super) recording: Option<Recording>,
     pub(super) killed: Option<Killed>,
+    /// When all of it must have passed.
+    pub(super) deadline: Option<LazyDeadline>,
 }
 
 impl HttpBody for Followed {
@@ -37,6 +40,14 @@ impl HttpBody for Followed {
                 recording.cut(reason.to_string());
             }
             return Poll::Ready(Some(Err(BodyError::Aborted)));
+        }
+        let deadline = this.deadline.as_ref();
+        if deadline.is_some_and(|deadline| deadline.poll_expired(cx).is_ready()) {
+            this.deadline = None;
+            if let Some(recording) = this.recording.take() {
+                recording.cut("the time of the exchange was over");
+            }
+            return Poll::Ready(Some(Err(BodyError::Timeout)));
         }
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -75,12 +86,36 @@ impl HttpBody for Followed {
 }
 
 /// A request body that is counted.
-pub(super) struct Counted {
-    pub(super) body: Body,
-    pub(super) flow: Rc<Flow>,
+pub(super) fn counted(body: Body, flow: Rc<Flow>) -> Body {
+    let look = move |data: &Bytes| {
+        let counter = &flow.traffic.from_client;
+        counter.set(counter.get() + data.len() as u64);
+        Ok(())
+    };
+    Body::stream(Watched { body, look })
 }
 
-impl HttpBody for Counted {
+/// A request body of which no more passes than its route takes: so many bytes.
+pub(super) fn bounded(body: Body, mut left: u64) -> Body {
+    let look = move |data: &Bytes| {
+        left = left
+            .checked_sub(data.len() as u64)
+            .ok_or(BodyError::TooLarge)?;
+        Ok(())
+    };
+    Body::stream(Watched { body, look })
+}
+
+/// A body that is looked at as it passes, and ends where that finds an error.
+struct Watched<F> {
+    body: Body,
+    look: F,
+}
+
+impl<F> HttpBody for Watched<F>
+where
+    F: FnMut(&Bytes) -> Result<(), BodyError> + Unpin,
+{
     type Data = Bytes;
     type Error = BodyError;
 
@@ -91,9 +126,9 @@ impl HttpBody for Counted {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
+            && let Err(error) = (self.look)(data)
         {
-            let counter = &self.flow.traffic.from_client;
-            counter.set(counter.get() + data.len() as u64);
+            return Poll::Ready(Some(Err(error)));
         }
         Poll::Ready(frame)
     }

@@ -6,7 +6,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Relay;
 use crate::gate::Seen;
+use crate::listener::Limits;
 use crate::policy::Hello;
 use crate::stream::Stream;
 use crate::tls::hello::ClientHello;
@@ -34,6 +36,36 @@ pub(super) async fn look(client: &mut Stream, origin: &Stream, limit: Duration) 
     }
     // A client that has begun a hello goes on with it, whatever the origin says meanwhile.
     first(peek::look(client, limit).await)
+}
+
+/// Why it is not known what a client says first.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unseen {
+    /// It closed the connection, or that broke.
+    #[error("the client closed without a word")]
+    Closed,
+    /// It says nothing.
+    #[error("the client did not say in time what it wants")]
+    Silent,
+    /// It begins like TLS and goes on otherwise.
+    #[error("the TLS handshake can not be read: {0}")]
+    Unreadable(Box<str>),
+}
+
+impl Relay {
+    /// Looks at what a client says first, where that has to be known before anybody is asked; it stays in the stream. Waits for
+    /// its first byte as long as for that of any connection. Cancel-safe.
+    pub async fn look(&self, client: &mut Stream, limits: &Limits) -> Result<Seen, Unseen> {
+        let looking = peek::look(client, limits.header_time);
+        let looked = tokio::time::timeout(limits.first_byte, looking).await;
+        match looked.map_err(|_| Unseen::Silent)? {
+            Ok(Looked::Closed) | Err(_) => Err(Unseen::Closed),
+            looked => match first(looked) {
+                First::Seen(seen) => Ok(seen),
+                First::Unreadable(why) => Err(Unseen::Unreadable(why.into())),
+            },
+        }
+    }
 }
 
 fn first(looked: io::Result<Looked>) -> First {

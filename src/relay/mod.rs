@@ -2,11 +2,19 @@
 //! Speaks no client protocol (mode) and accepts no connection (listener).
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
+mod balancing;
+mod cached;
+mod datagrams;
+mod destination;
+mod endpoint;
 mod exchange;
 mod filtered;
 mod followed;
+mod gateway;
 mod intercept;
 mod look;
+mod masked;
+mod mirror;
 mod opening;
 mod parts;
 mod permission;
@@ -14,10 +22,18 @@ mod recording;
 mod refusal;
 mod retry;
 mod throttle;
+mod tries;
 mod tunnel;
 mod upgrade;
+mod way;
 
+pub use balancing::{Balancing, Choice, DatagramLimits};
+pub use datagrams::{Association, Reply};
+pub use destination::Destination;
+pub use endpoint::Toward;
+pub use gateway::{Request, Routes, Served};
 pub use intercept::{Interception, LANDING, Settings as InterceptSettings, Within};
+pub use look::Unseen;
 pub use opening::Opening;
 pub use parts::{Decided, Parts, Service};
 pub use refusal::Refusal;
@@ -29,11 +45,11 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response};
 
-use crate::addr::Authority;
 use crate::auth::{Credentials, Outcome, Principal};
-use crate::gate::Certified;
+use crate::gate::{Certified, Seen};
 use crate::listener::http::Trouble;
-use crate::message::{Body, Interim};
+use crate::message::{Body, Interim, ProxyError};
+use crate::pool::Failure;
 use crate::report::Protocol;
 use crate::tls::acceptor::ClientTls;
 use recording::Recording;
@@ -59,17 +75,6 @@ pub struct Caller {
     pub within: Option<Rc<Within>>,
     /// What the TLS handshake of its connection found out, where there was one.
     pub tls: Option<Rc<ClientTls>>,
-}
-
-/// An origin that a request is for, and what to ask there.
-#[derive(Debug, Clone)]
-pub struct Destination {
-    /// Whether it is reached over TLS.
-    pub secure: bool,
-    /// Host and port.
-    pub authority: Authority,
-    /// Path and query, or `*`.
-    pub path: String,
 }
 
 impl Relay {
@@ -125,6 +130,15 @@ impl Relay {
     ) -> Response<Body> {
         let recording = Recording::begin(&self.parts, caller);
         recording.refuse(refusal, None, asked)
+    }
+
+    /// Records a connection that no upstream is for.
+    pub fn unrouted(&self, caller: &Caller, seen: Seen, reason: String) {
+        let mut recording = Recording::begin(&self.parts, caller);
+        recording.saw(seen);
+        let failure = Failure::new(ProxyError::DestinationUnavailable, reason);
+        recording.note_refusal(&Refusal::Failed(failure));
+        recording.finish();
     }
 
     /// Records a connection that ended before anything was asked, or was not let in.
@@ -193,7 +207,10 @@ impl Relay {
         {
             Outcome::Known(principal) => Ok(Some(principal)),
             Outcome::Anonymous => Ok(None),
-            Outcome::Challenge(challenges) => Err(Refusal::Challenge(challenges)),
+            Outcome::Challenge(challenges) => Err(Refusal::Challenge {
+                challenges,
+                gateway: caller.service.gate.gateway,
+            }),
             Outcome::Busy => Err(Refusal::Busy),
         }
     }
@@ -215,8 +232,10 @@ impl Relay {
                 .map(|auth| auth.challenges().to_vec())
                 .unwrap_or_default()
         };
-        gate.credentials(headers)
-            .map_err(|_| Refusal::Challenge(challenges()))
+        gate.credentials(headers).map_err(|_| Refusal::Challenge {
+            challenges: challenges(),
+            gateway: gate.gateway,
+        })
     }
 }
 

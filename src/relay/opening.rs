@@ -15,6 +15,7 @@ use super::tunnel::{Tunnel, ended};
 use super::{Interception, Refusal};
 use crate::gate::Seen;
 use crate::policy::Permit;
+use crate::pool::Failure;
 use crate::stream::Stream;
 
 /// A tunnel whose origin side is ready.
@@ -29,38 +30,58 @@ pub struct Opening {
 #[derive(Debug)]
 pub(super) enum Way {
     /// To an origin, as far as the permit goes.
-    Origin(Box<(Tunnel, Permit, SocketAddr)>),
+    Origin(Box<Reached>),
+    /// To an endpoint, after all was looked at and judged.
+    Endpoint(Box<Tunnel>),
     /// To the proxy's own pages.
     Own(Box<(Tunnel, Arc<Interception>)>),
+}
+
+/// A tunnel to an origin.
+#[derive(Debug)]
+pub(super) struct Reached {
+    pub(super) tunnel: Tunnel,
+    pub(super) permit: Permit,
+    pub(super) peer: SocketAddr,
+    /// The origin can not be reached: only what is decrypted can be answered, from the cache.
+    pub(super) absent: Option<Failure>,
 }
 
 impl Opening {
     /// Carries the tunnel until it ends. `status` is what the client was told, for the record.
     pub async fn carry(self, client: Stream, status: Option<StatusCode>) {
         let status = status.map(|status| status.as_u16());
-        let (mut tunnel, permit, peer) = match self.way {
+        let mut reached = match self.way {
             Way::Origin(way) => *way,
+            Way::Endpoint(mut tunnel) => {
+                tunnel.recording.edit(|record| record.status = status);
+                return tunnel.carry(client).await;
+            }
             Way::Own(way) => {
                 let (mut tunnel, means) = *way;
                 tunnel.recording.edit(|record| record.status = status);
                 return Box::pin(intercept::serve_own(tunnel, means, client)).await;
             }
         };
-        tunnel.recording.edit(|record| record.status = status);
+        reached
+            .tunnel
+            .recording
+            .edit(|record| record.status = status);
         // Boxed, so that the room that this takes is given back before the bytes flow.
-        if let Some((tunnel, client)) = Box::pin(begin(tunnel, permit, peer, client)).await {
+        if let Some((tunnel, client)) = Box::pin(begin(reached, client)).await {
             tunnel.carry(client).await;
         }
     }
 }
 
 /// Looks and judges; what is left is a tunnel to relay as it is.
-async fn begin(
-    mut tunnel: Tunnel,
-    permit: Permit,
-    peer: SocketAddr,
-    mut client: Stream,
-) -> Option<(Tunnel, Stream)> {
+async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)> {
+    let Reached {
+        mut tunnel,
+        permit,
+        peer,
+        absent,
+    } = reached;
     let seen = match first(&tunnel, &mut client).await {
         Ok(First::Seen(seen)) => seen,
         Ok(First::Unreadable(why)) => {
@@ -98,7 +119,7 @@ async fn begin(
     tunnel.bandwidth = permit.obligations().bandwidth;
     tunnel.recording.allowed(permit.allowance());
     let Some(intercept) = permit.obligations().intercept.clone() else {
-        return Some((tunnel, client));
+        return unless_absent(absent, (tunnel, client), hello.is_some()).await;
     };
     // There: the obligations were just checked. What a rule intercepts is never relayed unseen for want of it.
     let means = tunnel.parts.interception()?;
@@ -110,8 +131,22 @@ async fn begin(
         means,
         hello,
         authority,
+        absent,
     };
     session.carry(client).await
+}
+
+/// What is not looked into needs an origin: a tunnel without one ends.
+pub(super) async fn unless_absent(
+    absent: Option<Failure>,
+    (tunnel, client): (Tunnel, Stream),
+    tls: bool,
+) -> Option<(Tunnel, Stream)> {
+    let Some(failure) = absent else {
+        return Some((tunnel, client));
+    };
+    deny(tunnel, client, &Refusal::Failed(failure), tls).await;
+    None
 }
 
 /// What the tunnel begins with; or why it ended before it began.

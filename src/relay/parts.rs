@@ -2,15 +2,16 @@
 //! Holds no logic of its own.
 //! Start at [`Parts`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Interception;
+use super::{Balancing, Interception, Routes};
 use crate::addr::Host;
+use crate::cache::Cache;
 use crate::gate::{Gate, Intent};
 use crate::lifeline::Lifeline;
 use crate::listener::{Accepted, Limits};
@@ -19,6 +20,7 @@ use crate::policy::Explanation;
 use crate::pool::Pool;
 use crate::report::{Counters, Flows, Recent, Reporter, RequestId, RequestIds};
 use crate::resolve::CachedResolver;
+use crate::upstream::Dice;
 
 /// What one listener enforces; built off the workers, shared by them, replaced whole.
 #[derive(Debug)]
@@ -31,8 +33,12 @@ pub struct Service {
     pub limits: Limits,
     /// The protocols that are spoken.
     pub accepted: Accepted,
+    /// Where its connections go, where that is not what clients say.
+    pub balancing: Option<Arc<Balancing>>,
     /// The name in `Via` and `Proxy-Status`.
     pub via: Via,
+    /// Where requests go, where the listener is a gateway's.
+    pub gateway: Option<Routes>,
 }
 
 /// One worker's means. Nothing here is shared with another worker but through the reporter and the services' `Arc`s.
@@ -44,6 +50,7 @@ pub struct Parts {
     generation: watch::Sender<u64>,
     resolver: RefCell<CachedResolver>,
     interception: RefCell<Option<Arc<Interception>>>,
+    cache: RefCell<Option<Arc<Cache>>>,
     /// Connections to origins.
     pub pool: Pool,
     /// What is going on.
@@ -56,6 +63,10 @@ pub struct Parts {
     pub ids: RequestIds,
     /// The latest decisions, so that they can be explained.
     pub recent: Recent<Decided>,
+    /// Random numbers for balancing.
+    pub dice: Dice,
+    /// Copies of requests that are under way.
+    pub(super) mirrors: Rc<Cell<usize>>,
     /// Tasks.
     pub life: Lifeline,
 }
@@ -82,12 +93,15 @@ impl Parts {
             generation: watch::Sender::new(0),
             resolver: RefCell::new(resolver),
             interception: RefCell::default(),
+            cache: RefCell::default(),
             pool,
             flows: Flows::new(),
             counters: Rc::default(),
             reporter,
             ids: RequestIds::new(worker),
             recent: Recent::new(RECENT),
+            dice: Dice::new(),
+            mirrors: Rc::default(),
             life,
         }
     }
@@ -126,15 +140,22 @@ impl Parts {
             .cloned()
     }
 
+    /// The cache, where there is one.
+    pub(super) fn cache(&self) -> Option<Arc<Cache>> {
+        self.cache.borrow().clone()
+    }
+
     /// Puts other services in force; open tunnels are told to ask again.
     pub fn replace(
         &self,
         services: HashMap<Arc<str>, Arc<Service>>,
         interception: Option<Arc<Interception>>,
+        cache: Option<Arc<Cache>>,
         resolver: Option<CachedResolver>,
     ) {
         *self.services.borrow_mut() = services;
         *self.interception.borrow_mut() = interception;
+        *self.cache.borrow_mut() = cache;
         if let Some(resolver) = resolver {
             *self.resolver.borrow_mut() = resolver;
         }

@@ -4,6 +4,7 @@
 
 use http::HeaderMap;
 
+use super::cached::Purpose;
 use super::recording::Recording;
 use super::{Caller, Refusal, Relay};
 use crate::filter::Channel;
@@ -19,7 +20,12 @@ impl Relay {
     ) -> Result<Permit, Refusal> {
         let grant = self.admit(caller, recording, headers)?;
         let permit = self.vet(&grant, caller, recording, headers).await?;
-        self.take_up(permit.allowance(), caller, recording)?;
+        self.take_up(
+            permit.allowance(),
+            (caller, None),
+            Purpose::Client,
+            recording,
+        )?;
         Ok(permit)
     }
 
@@ -61,23 +67,26 @@ impl Relay {
         }
     }
 
-    /// What is allowed is made use of: it counts for its rule's rate, its obligations must be possible.
+    /// What is allowed is made use of: it counts for its rule's rate, its obligations must be possible. Where an upstream is
+    /// asked, whether that is over TLS is its own affair, and not the client's.
     pub(super) fn take_up(
         &self,
         allowance: &Allowance,
-        caller: &Caller,
+        (caller, upstream_is_secure): (&Caller, Option<bool>),
+        purpose: Purpose,
         recording: &mut Recording,
     ) -> Result<(), Refusal> {
         let intent = recording.intent().ok_or(NOTHING)?;
         let channel = match intent.scheme {
             Scheme::Tunnel => None,
             Scheme::Http | Scheme::Https => Some(Channel {
-                secure: intent.scheme == Scheme::Https,
+                secure: upstream_is_secure.unwrap_or(intent.scheme == Scheme::Https),
                 method: intent.method.clone(),
             }),
         };
-        // Of a tunnel that is decrypted, each request inside counts.
-        if channel.is_some() || allowance.obligations.intercept.is_none() {
+        // Of a tunnel that is decrypted, each request inside counts; what the cache asks, its client has been charged for.
+        let counts = channel.is_some() || allowance.obligations.intercept.is_none();
+        if counts && purpose == Purpose::Client {
             let gate = &caller.service.gate;
             gate.charge(allowance, intent).map_err(Refusal::Denied)?;
         }
@@ -107,4 +116,4 @@ pub(super) fn check_obligations(
     }
 }
 
-const NOTHING: Refusal = Refusal::Misdirected("nothing was asked for");
+pub(super) const NOTHING: Refusal = Refusal::Misdirected("nothing was asked for");

@@ -6,21 +6,25 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::followed::{Counted, Followed};
+use super::followed::{Followed, counted};
 use super::parts::{Decided, Parts, Service};
 use super::{Caller, Refusal};
-use crate::addr::Authority;
+use crate::addr::{AddrClass, Authority};
+use crate::filter::Variables;
 use crate::gate::{Intent, Seen};
 use crate::message::Body;
 use crate::policy::{Allowance, Scheme};
 use crate::report::{Flow, FlowFacts, FlowGuard, FlowKind, Record, RequestId, Verdict, text_of};
+use crate::stream::LazyDeadline;
 use crate::tls::acceptor::ClientTls;
+use crate::upstream::{Entered, Picked};
 
 /// A record in the making. Dropped unfinished, it says that the client went away.
 #[derive(Debug)]
@@ -32,6 +36,12 @@ pub(super) struct Recording {
     intent: Option<Intent>,
     started: Instant,
     flow: Option<FlowGuard>,
+    /// A place in an upstream, held until the exchange has ended.
+    entered: Option<Entered>,
+    /// The endpoint that answers, busy until the exchange has ended.
+    picked: Option<Picked>,
+    /// When the exchange must have ended.
+    deadline: Option<Instant>,
 }
 
 impl Recording {
@@ -63,7 +73,17 @@ impl Recording {
             intent: None,
             started: Instant::now(),
             flow: None,
+            entered: None,
+            picked: None,
+            deadline: None,
         }
+    }
+
+    /// Nothing is recorded: for what is done beside an exchange that is recorded.
+    pub(super) fn silent(parts: &Rc<Parts>, caller: &Caller) -> Self {
+        let mut silent = Self::begin(parts, caller);
+        silent.record = None;
+        silent
     }
 
     pub(super) fn id(&self) -> Option<RequestId> {
@@ -162,6 +182,34 @@ impl Recording {
         self.intent.as_ref()
     }
 
+    /// What a rule's filters may say of the request.
+    pub(super) fn variables(&self) -> Variables<'_> {
+        let id = self.record.as_ref().map(|record| &record.id as _);
+        let Some(intent) = &self.intent else {
+            return Variables {
+                id,
+                ..Variables::default()
+            };
+        };
+        let principal = intent.principal.as_ref();
+        Variables {
+            client: Some(intent.client.ip().to_canonical()),
+            host: Some(&intent.authority.host),
+            path: intent.path.as_deref().unwrap_or_default(),
+            query: "",
+            scheme: intent.scheme.word(),
+            method: intent.method.as_ref().map_or("", Method::as_str),
+            id,
+            listener: &intent.listener,
+            principal: principal.map_or("", |principal| &principal.name),
+            route: self
+                .record
+                .as_ref()
+                .and_then(|record| record.route.as_deref())
+                .unwrap_or_default(),
+        }
+    }
+
     pub(super) fn flow(&self) -> Option<&Rc<Flow>> {
         self.flow.as_ref().map(FlowGuard::flow)
     }
@@ -187,6 +235,33 @@ impl Recording {
         }
     }
 
+    /// Takes a place in an upstream.
+    pub(super) fn enter(&mut self, entered: Entered) {
+        self.entered = Some(entered);
+    }
+
+    /// Keeps the endpoint that answers.
+    pub(super) fn hold(&mut self, picked: Option<Picked>) {
+        self.picked = picked;
+    }
+
+    /// Until when the exchange may take, its body included.
+    pub(super) fn limit(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// How often the request was sent.
+    pub(super) fn tries(&self) -> u32 {
+        self.record.as_ref().map_or(0, |record| record.tries)
+    }
+
+    /// What is being waited for, for who looks at the flows.
+    pub(super) fn state(&self, state: &'static str) {
+        if let Some(flow) = self.flow() {
+            flow.state.set(state);
+        }
+    }
+
     /// Changes the record, if it is still open.
     pub(super) fn edit(&mut self, change: impl FnOnce(&mut Record)) {
         if let Some(record) = &mut self.record {
@@ -194,11 +269,22 @@ impl Recording {
         }
     }
 
+    /// How long connecting took, where that is known.
+    pub(super) fn connect_time(&self) -> Option<Duration> {
+        self.record.as_ref()?.connect
+    }
+
     pub(super) fn origin(&mut self, peer: SocketAddr) {
         self.edit(|record| record.origin = Some(peer));
         if let Some(flow) = self.flow() {
             flow.origin.set(Some(peer));
         }
+    }
+
+    /// Whether the origin has an address that policy guards, as far as is known; what is not known is taken for one.
+    pub(super) fn is_guarded(&self) -> bool {
+        let origin = self.record.as_ref().and_then(|record| record.origin);
+        origin.is_none_or(|peer| AddrClass::of(peer.ip().to_canonical()) != AddrClass::Public)
     }
 
     /// The whole answer is at hand: writes the record and gives the response back.
@@ -237,7 +323,7 @@ impl Recording {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(denial.rule.name.clone());
                 }
-                Refusal::Challenge(_) => record.verdict = Verdict::Deny,
+                Refusal::Challenge { .. } | Refusal::NotYours(_) => record.verdict = Verdict::Deny,
                 Refusal::Unmet(rule, _) => {
                     record.verdict = Verdict::Deny;
                     record.rule = Some(rule.clone());
@@ -248,7 +334,10 @@ impl Recording {
                 | Refusal::Target(_)
                 | Refusal::Misdirected(_)
                 | Refusal::OtherOrigin { .. }
-                | Refusal::Ended(_) => {}
+                | Refusal::Ended(_)
+                | Refusal::NotStored
+                | Refusal::NoRoute
+                | Refusal::Unrewritable(_) => {}
             }
         });
     }
@@ -282,12 +371,18 @@ impl Recording {
             flow.state.set("relaying");
         }
         let killed = self.flow().map(Flow::killed);
+        let deadline = self.deadline.map(|at| {
+            let deadline = LazyDeadline::new();
+            deadline.set(at);
+            deadline
+        });
         Response::from_parts(
             head,
             Body::stream(Followed {
                 body,
                 recording: Some(self),
                 killed,
+                deadline,
             }),
         )
     }
@@ -295,10 +390,7 @@ impl Recording {
     /// Counts a request body as it passes.
     pub(super) fn counted(&self, body: Body) -> Body {
         match (self.flow(), body) {
-            (Some(flow), Body::Stream(stream)) => Body::stream(Counted {
-                body: Body::Stream(stream),
-                flow: flow.clone(),
-            }),
+            (Some(flow), Body::Stream(stream)) => counted(Body::Stream(stream), flow.clone()),
             (_, body) => body,
         }
     }
@@ -318,6 +410,8 @@ impl Recording {
         }
         self.parts.reporter.emit(record);
         self.flow = None;
+        self.picked = None;
+        self.entered = None;
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::PROXY_AUTHENTICATE;
+use http::header::{PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 
 use crate::addr::Authority;
 use crate::auth::Challenge;
@@ -22,8 +22,13 @@ use crate::resolve::ResolveError;
 pub enum Refusal {
     /// Policy said no.
     Denied(Denial),
-    /// The client must say who it is.
-    Challenge(Vec<Challenge>),
+    /// The client must say who it is: to a proxy, or to a gateway as to an origin.
+    Challenge {
+        /// By which methods.
+        challenges: Vec<Challenge>,
+        /// Whether the listener acts as the origin.
+        gateway: bool,
+    },
     /// Too many clients are saying who they are.
     Busy,
     /// The network did not do it.
@@ -45,6 +50,14 @@ pub enum Refusal {
     },
     /// An operator or a drain ended it.
     Ended(String),
+    /// The client wants a stored response or none (RFC 9111 §5.2.1.7), and there is none that may be used.
+    NotStored,
+    /// A gateway has nothing for it.
+    NoRoute,
+    /// A gateway's route can not make a target of it that means one thing.
+    Unrewritable(String),
+    /// It asked for something of the proxy that only others may.
+    NotYours(&'static str),
 }
 
 impl Refusal {
@@ -59,15 +72,20 @@ impl Refusal {
                     ProxyError::RequestDenied
                 }
             },
-            Self::Challenge(_) | Self::Unmet(..) => ProxyError::RequestDenied,
+            Self::Challenge { .. } | Self::Unmet(..) | Self::NotYours(_) => {
+                ProxyError::RequestDenied
+            }
             Self::Busy => ProxyError::ConnectionLimit,
             Self::Failed(failure) => failure.error,
             Self::Trouble(Trouble::Connections) => ProxyError::ConnectionLimit,
             Self::Trouble(_)
             | Self::Target(_)
             | Self::Misdirected(_)
-            | Self::OtherOrigin { .. } => ProxyError::RequestError,
+            | Self::OtherOrigin { .. }
+            | Self::Unrewritable(_) => ProxyError::RequestError,
+            Self::NoRoute => ProxyError::DestinationNotFound,
             Self::Ended(_) => ProxyError::ConnectionTerminated,
+            Self::NotStored => ProxyError::InternalResponse,
         }
     }
 
@@ -75,12 +93,17 @@ impl Refusal {
     pub fn reason(&self) -> Cow<'static, str> {
         match self {
             Self::Denied(denial) => describe(denial).into(),
-            Self::Challenge(_) => "the client did not say who it is, or not rightly".into(),
+            Self::Challenge { .. } => "the client did not say who it is, or not rightly".into(),
             Self::Busy => "too many password checks are under way".into(),
             Self::Failed(failure) => failure.detail.clone().into(),
             Self::Trouble(trouble) => trouble.to_string().into(),
             Self::Target(error) => error.to_string().into(),
-            Self::Misdirected(reason) | Self::Unmet(_, reason) => (*reason).into(),
+            Self::Misdirected(reason) | Self::Unmet(_, reason) | Self::NotYours(reason) => {
+                (*reason).into()
+            }
+            Self::NoRoute => "no route leads anywhere for this host, path and method".into(),
+            Self::Unrewritable(reason) => reason.clone().into(),
+            Self::NotStored => "the request wants a stored response, and none may be used".into(),
             Self::OtherOrigin { asked, tunnel } => {
                 format!("the tunnel was opened for {tunnel}, and the request is for {asked}").into()
             }
@@ -97,13 +120,26 @@ impl Refusal {
         let answer = |title: &str| Answer::new(self.error(), title).detail(self.reason());
         match self {
             Self::Denied(denial) => deny(denial, &place, self),
-            Self::Challenge(challenges) => {
-                let mut answer = answer("This proxy wants to know who you are")
-                    .status(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+            Self::Challenge {
+                challenges,
+                gateway,
+            } => {
+                let (title, status, field) = if *gateway {
+                    (
+                        "This service wants to know who you are",
+                        StatusCode::UNAUTHORIZED,
+                        WWW_AUTHENTICATE,
+                    )
+                } else {
+                    (
+                        "This proxy wants to know who you are",
+                        StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+                        PROXY_AUTHENTICATE,
+                    )
+                };
+                let mut answer = answer(title).status(status);
                 for challenge in challenges {
-                    answer
-                        .headers
-                        .append(PROXY_AUTHENTICATE, challenge.value().clone());
+                    answer.headers.append(&field, challenge.value().clone());
                 }
                 answer
             }
@@ -117,6 +153,8 @@ impl Refusal {
                 answer(&format!("{place} was ended")).status(StatusCode::SERVICE_UNAVAILABLE)
             }
             Self::Failed(_) => answer(&format!("{place} failed")),
+            Self::NotStored => answer("There is no stored response"),
+            Self::NotYours(_) => answer(&format!("{place} is not allowed")),
             Self::Trouble(trouble) => {
                 let answer = answer("The request was refused").status(trouble.status());
                 if *trouble == Trouble::Connections {
@@ -125,7 +163,10 @@ impl Refusal {
                     answer
                 }
             }
-            Self::Target(_) | Self::Misdirected(_) => answer("The request was refused"),
+            Self::Target(_) | Self::Misdirected(_) | Self::Unrewritable(_) => {
+                answer("The request was refused")
+            }
+            Self::NoRoute => answer("There is nothing here"),
             Self::OtherOrigin { .. } => answer("The request came to the wrong place")
                 .status(StatusCode::MISDIRECTED_REQUEST),
         }

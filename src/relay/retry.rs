@@ -1,83 +1,98 @@
 //! Sends a request, again where that is safe: over a fresh connection after a kept one turned out to be closed.
-//! Decides nothing about permission: it holds the permit.
+//! Decides nothing about permission: the way holds the permit. Nor who else could be asked (tries).
 //! Start at [`Sending::send`].
 
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use http_body::Body as HttpBody;
+use tokio::time::timeout;
 
 use super::recording::Recording;
+use super::way::Way;
 use super::{Destination, Refusal};
 use crate::message::http1::framing::Length;
-use crate::message::{Body, Interim};
-use crate::policy::Permit;
-use crate::pool::{
-    Failure, Key, Lease, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError, needs_http1,
-};
-use crate::tls::connector::Pins;
+use crate::message::{Body, Interim, ProxyError};
+use crate::pool::{Failure, Key, Lease, Outgoing, Pool, REPLAYABLE, Received, Retry, SendError};
 
-/// Where and with what permission a request is sent.
+/// One try: a way, and what goes over it.
 pub(super) struct Sending<'a> {
     pub(super) pool: &'a Pool,
-    pub(super) permit: &'a Permit,
+    pub(super) way: &'a Way,
     pub(super) to: &'a Destination,
-    pub(super) host: &'a str,
     pub(super) interim: &'a Interim,
 }
 
-impl Sending<'_> {
-    /// What the rule demands of the origin's keys.
-    fn pins(&self) -> Pins {
-        let intercept = self.permit.obligations().intercept.as_ref();
-        intercept.map_or_else(Pins::default, |intercept| intercept.pins.clone().into())
-    }
+/// A request without its body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Message<'a> {
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+}
 
+/// A try that brought no response.
+pub(super) struct Missed {
+    pub(super) refusal: Refusal,
+    /// The body, where the request may be sent to somebody else.
+    pub(super) again: Option<Body>,
+}
+
+impl Missed {
+    fn of(failure: Failure, again: Option<Body>) -> Self {
+        Self {
+            refusal: Refusal::Failed(failure),
+            again,
+        }
+    }
+}
+
+impl Sending<'_> {
     /// Sends until a response head comes: over a kept connection where there is one, and again where that is safe.
     pub(super) async fn send(
         &self,
-        method: &Method,
-        headers: &HeaderMap,
+        Message { method, headers }: Message<'_>,
         mut body: Body,
         recording: &mut Recording,
-    ) -> Result<Received, Refusal> {
+    ) -> Result<Received, Missed> {
+        let host = self.to.host(self.way.picked.as_ref());
         let outgoing = Outgoing {
             method,
-            target: &self.to.path,
-            host: self.host,
+            target: self.to.target(),
+            host: &host,
             headers,
             length: length_of(&body),
+            patience: self.to.timeouts().response,
         };
-        let mut key = self.key(headers);
+        let mut key = self.way.key(self.to, &host, headers);
         let idempotent = method.is_idempotent();
+        let elsewhere = self.way.picked.is_some() && idempotent;
         let how_fresh = Some(how_fresh(idempotent, outgoing.length));
         let mut fresh = how_fresh;
         let mut again_left = AGAIN;
         loop {
-            state(recording, "connecting");
-            let lease = self
-                .pool
-                .lease(self.permit, &key, fresh)
-                .await
-                .map_err(Refusal::Failed)?;
+            recording.state("connecting");
+            let lease = match self.lease(&key, fresh).await {
+                Ok(lease) => lease,
+                // Nothing of it was sent: whatever it is, it may go elsewhere.
+                Err(failure) => return Err(Missed::of(failure, Some(body))),
+            };
             let reused = lease.reused;
             note(&lease, recording);
             // A connection that others use too may be full or about to close, however new it is.
             let repeatable = reused || lease.connection.is_shared();
+            let keep = repeatable || elsewhere;
             let sent = lease
                 .connection
-                .send(
-                    self.pool,
-                    key.clone(),
-                    outgoing,
-                    body,
-                    repeatable,
-                    self.interim,
-                )
+                .send(self.pool, key.clone(), outgoing, body, keep, self.interim)
                 .await;
             match sent {
                 Ok(received) => return Ok(received),
-                Err(SendError::Client(error)) => return Err(error.into()),
+                Err(SendError::Client(error)) => {
+                    return Err(Missed {
+                        refusal: error.into(),
+                        again: None,
+                    });
+                }
                 Err(SendError::Origin(failure, Some(again)))
                     if again_left > 0 && repeatable && is_safe(&failure, idempotent, reused) =>
                 {
@@ -90,17 +105,27 @@ impl Sending<'_> {
                         None
                     };
                 }
-                Err(SendError::Origin(failure, _)) => return Err(Refusal::Failed(failure)),
+                Err(SendError::Origin(failure, again)) => {
+                    let unsent = failure.retry == Retry::Yes;
+                    let again = again.filter(|_| idempotent || unsent);
+                    return Err(Missed::of(failure, again));
+                }
             }
         }
     }
 
-    fn key(&self, headers: &HeaderMap) -> Key {
-        Key {
-            secure: self.to.secure,
-            authority: self.to.authority.clone(),
-            pins: self.pins(),
-            http1_only: self.to.secure && needs_http1(&self.to.path, self.host, headers),
+    /// A connection, within the time that the route has for it.
+    async fn lease(&self, key: &Key, fresh: Option<Duration>) -> Result<Lease, Failure> {
+        let lease = self.pool.lease(&self.way.permit, key, fresh);
+        let Some(limit) = self.to.timeouts().connect else {
+            return lease.await;
+        };
+        match timeout(limit, lease).await {
+            Ok(lease) => lease,
+            Err(_) => Err(Failure::new(
+                ProxyError::ConnectionTimeout,
+                "no connection was there within the time of the route",
+            )),
         }
     }
 }
@@ -112,13 +137,7 @@ fn note(lease: &Lease, recording: &mut Recording) {
         record.connect = lease.connect;
         record.tls = lease.tls;
     });
-    state(recording, "waiting");
-}
-
-fn state(recording: &Recording, state: &'static str) {
-    if let Some(flow) = recording.flow() {
-        flow.state.set(state);
-    }
+    recording.state("waiting");
 }
 
 /// Whether a request may be sent again: what is not idempotent only where the origin did nothing (RFC 9110 §9.2.2).
@@ -150,8 +169,9 @@ fn length_of(body: &Body) -> Length {
     }
 }
 
-/// How lately a connection must have been used for a request that can not be sent twice.
-const JUST_USED: Duration = Duration::from_secs(1);
+/// How lately a connection must have been used for a request that can not be sent twice: few origins close one that was idle
+/// for a second, and the request needs time to get there. Where an origin is seen to close earlier, the pool uses it less.
+const JUST_USED: Duration = Duration::from_millis(500);
 
 /// How often a request is sent again.
 const AGAIN: usize = 2;

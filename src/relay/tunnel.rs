@@ -11,7 +11,8 @@ use http::{HeaderMap, Method};
 
 use tokio::sync::watch;
 
-use super::opening::{Opening, Way};
+use super::endpoint::Held;
+use super::opening::{Opening, Reached, Way};
 use super::parts::{Parts, Service};
 use super::recording::Recording;
 use super::{Caller, Interception, Refusal, Relay, throttle};
@@ -19,7 +20,8 @@ use crate::addr::Authority;
 use crate::auth::{Credentials, Principal};
 use crate::gate::{Intent, Judged, Seen};
 use crate::message::Body;
-use crate::policy::{Permit, Scheme};
+use crate::policy::{NamedBy, Permit, Scheme};
+use crate::pool::Failure;
 use crate::report::{Flow, FlowKind};
 use crate::settings::ByteSize;
 use crate::stream::{Ended, Limits, Stream, duplex};
@@ -51,7 +53,45 @@ type Who<'a> = (Option<&'a HeaderMap>, Option<Credentials>);
 /// What is ready behind a tunnel.
 enum Opened {
     Origin(Stream, SocketAddr, Permit),
+    /// An origin that can not be reached, for which the cache may stand in.
+    Absent(Failure, SocketAddr, Permit),
     Own(Arc<Interception>),
+}
+
+impl Opened {
+    fn opening(self, mut tunnel: Tunnel) -> Opening {
+        let (permit, peer, absent) = match self {
+            Self::Own(means) => {
+                return Opening {
+                    local: None,
+                    way: Way::Own(Box::new((tunnel, means))),
+                };
+            }
+            Self::Origin(origin, peer, permit) => {
+                tunnel.recording.origin(peer);
+                tunnel.bandwidth = permit.obligations().bandwidth;
+                tunnel.origin = origin;
+                (permit, peer, None)
+            }
+            Self::Absent(failure, peer, permit) => {
+                // A reload judges it again by the address that it was permitted for.
+                if let Some(flow) = tunnel.recording.flow() {
+                    flow.origin.set(Some(peer));
+                }
+                (permit, peer, Some(failure))
+            }
+        };
+        let tcp = tunnel.origin.as_tcp();
+        Opening {
+            local: tcp.and_then(|tcp| tcp.local_addr().ok()),
+            way: Way::Origin(Box::new(Reached {
+                tunnel,
+                permit,
+                peer,
+                absent,
+            })),
+        }
+    }
 }
 
 /// In place of a connection that is not there (yet, or any more).
@@ -88,16 +128,12 @@ impl Relay {
         let opened = match opened {
             Ok(opened) => opened,
             Err(refusal) => {
-                recording.note_refusal(&refusal);
-                return Err(Box::new(Refused {
-                    refusal,
-                    recording,
-                    authority,
-                    headers,
-                }));
+                let mut refused = Refused::new(refusal, recording, authority);
+                refused.headers = headers;
+                return Err(refused);
             }
         };
-        let mut tunnel = Tunnel {
+        let tunnel = Tunnel {
             parts: self.parts.clone(),
             service: caller.service.clone(),
             client: caller.client,
@@ -106,21 +142,9 @@ impl Relay {
             bandwidth: None,
             headers: headers.map(to_keep),
             generation,
+            held: None,
         };
-        Ok(match opened {
-            Opened::Own(means) => Opening {
-                local: None,
-                way: Way::Own(Box::new((tunnel, means))),
-            },
-            Opened::Origin(origin, peer, permit) => {
-                tunnel.recording.origin(peer);
-                tunnel.bandwidth = permit.obligations().bandwidth;
-                let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
-                tunnel.origin = origin;
-                let way = Way::Origin(Box::new((tunnel, permit, peer)));
-                Opening { local, way }
-            }
-        })
+        Ok(opened.opening(tunnel))
     }
 
     /// Policy is not asked: nothing leaves the process. Who is known here is, as for any other tunnel.
@@ -173,6 +197,7 @@ impl Relay {
             other_path: None,
             hello: Seen::Later,
             now: recording.time(),
+            named_by: NamedBy::Client,
             judged: Judged::default(),
         };
         recording.note_intent(intent, FlowKind::Tunnel);
@@ -181,18 +206,45 @@ impl Relay {
             flow.state.set("connecting");
         }
         let start = tokio::time::Instant::now();
-        let (stream, peer) = self
-            .parts
-            .pool
-            .dial(&permit)
-            .await
-            .map_err(Refusal::Failed)?;
-        recording.edit(|record| record.connect = Some(start.elapsed()));
-        Ok(Opened::Origin(stream, peer, permit))
+        match self.parts.pool.dial(&permit).await {
+            Ok((stream, peer)) => {
+                recording.edit(|record| record.connect = Some(start.elapsed()));
+                Ok(Opened::Origin(stream, peer, permit))
+            }
+            Err(failure) => match permit.addresses().first().copied() {
+                Some(peer) if self.may_stand_in(&permit) => {
+                    Ok(Opened::Absent(failure, peer, permit))
+                }
+                Some(_) | None => Err(Refusal::Failed(failure)),
+            },
+        }
+    }
+
+    /// Whether requests inside a tunnel may be answered by the cache although its origin can not be reached (RFC 9111 §4.2.4): each
+    /// is judged by itself, and told inside where nothing that is stored may stand in.
+    fn may_stand_in(&self, permit: &Permit) -> bool {
+        let obligations = permit.obligations();
+        let is_seen = obligations.intercept.is_some() && self.parts.intercepts();
+        is_seen && obligations.cache.enabled && self.parts.cache().is_some()
     }
 }
 
 impl Refused {
+    /// Notes why.
+    pub(super) fn new(
+        refusal: Refusal,
+        mut recording: Recording,
+        authority: Authority,
+    ) -> Box<Self> {
+        recording.note_refusal(&refusal);
+        Box::new(Self {
+            refusal,
+            recording,
+            authority,
+            headers: None,
+        })
+    }
+
     /// The answer to an HTTP client; writes the record.
     pub fn into_response(self) -> http::Response<Body> {
         self.recording
@@ -217,6 +269,8 @@ pub(super) struct Tunnel {
     pub(super) headers: Option<HeaderMap>,
     /// Subscribed before policy was asked: what changes from then on is judged.
     pub(super) generation: watch::Receiver<u64>,
+    /// The endpoint that it leads to, where it is one of an upstream: counted as in use.
+    pub(super) held: Option<Held>,
 }
 
 impl Tunnel {
@@ -236,6 +290,7 @@ impl Tunnel {
             bandwidth,
             headers,
             generation,
+            held: _held,
         } = self;
         let limits = Limits {
             idle: service.limits.tunnel_idle,
@@ -289,7 +344,10 @@ pub(super) async fn ended(tunnel: &Tunnel) -> String {
     killed_or(flow, stays).await
 }
 
-async fn killed_or(flow: &Rc<Flow>, no_longer_permitted: impl Future<Output = String>) -> String {
+pub(super) async fn killed_or(
+    flow: &Rc<Flow>,
+    no_longer_permitted: impl Future<Output = String>,
+) -> String {
     tokio::select! {
         // Whichever ends the tunnel first; the other holds nothing.
         reason = flow.killed() => reason.to_string(),
@@ -306,7 +364,7 @@ pub(super) fn to_keep(mut headers: HeaderMap) -> HeaderMap {
 }
 
 /// Waits until a changed policy does not permit what it permitted when the tunnel was opened.
-async fn no_longer_permitted(
+pub(super) async fn no_longer_permitted(
     parts: &Parts,
     service: &Arc<Service>,
     recording: &Recording,

@@ -2,14 +2,13 @@
 //! Not the tunnel that follows.
 //! Start at [`set_aside`].
 
-use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::Refusal;
-use crate::message::{Body, ProxyError, hop};
+use crate::message::{Body, ProxyError, hop, websocket};
 use crate::pool::Failure;
 
 /// What a client asked to switch to.
@@ -122,10 +121,7 @@ impl Key {
 
     /// Whether this shows that the origin read the key (RFC 6455 §4.2.2 item 5.4).
     fn is_proven_by(&self, proof: &HeaderValue) -> bool {
-        let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-        hash.update(self.0.as_bytes());
-        hash.update(GUID);
-        proof.as_bytes() == STANDARD.encode(hash.finish()).as_bytes()
+        proof.as_bytes() == websocket::proof(self.0.as_bytes()).as_bytes()
     }
 }
 
@@ -146,9 +142,6 @@ fn single(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
 fn may_pass(protocol: &HeaderValue) -> bool {
     protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
-
-/// What every server of WebSockets appends to the key (RFC 6455 §1.3).
-const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 #[cfg(test)]
 mod tests {

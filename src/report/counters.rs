@@ -116,6 +116,12 @@ counters! {
     would_deny,
     /// Cut short by a side that went away, or killed.
     aborted,
+    /// Datagrams from clients.
+    datagrams_in,
+    /// Datagrams to clients.
+    datagrams_out,
+    /// Datagrams that were not passed on: no room, too large, too many flows, refused.
+    datagrams_dropped,
     /// Bytes from clients.
     bytes_in,
     /// Bytes to clients.
@@ -222,7 +228,7 @@ mod tests {
             serde_json::to_string(&[worker(), worker()].into_iter().sum::<Totals>()).expect("JSON");
         assert_eq!(
             text,
-            r#"{"connections_accepted":4,"connections_refused":0,"requests":2,"tunnels":4,"denials":2,"would_deny":2,"aborted":0,"bytes_in":6,"bytes_out":12,"connections_open":2,"protocols":{"connect":4,"http/1.1":2},"failures":{"dns_error":2},"records":{"written":0,"dropped":0,"lost":0}}"#
+            r#"{"connections_accepted":4,"connections_refused":0,"requests":2,"tunnels":4,"denials":2,"would_deny":2,"aborted":0,"datagrams_in":0,"datagrams_out":0,"datagrams_dropped":0,"bytes_in":6,"bytes_out":12,"connections_open":2,"protocols":{"connect":4,"http/1.1":2},"failures":{"dns_error":2},"records":{"written":0,"dropped":0,"lost":0}}"#
         );
     }
 }

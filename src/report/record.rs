@@ -60,6 +60,12 @@ pub struct Record {
     pub intercepted: bool,
     /// The tunnel that an intercepted request came through.
     pub tunnel: Option<RequestId>,
+    /// The route that the request took through a gateway.
+    pub route: Option<Arc<str>>,
+    /// The upstream that it was sent to.
+    pub upstream: Option<Arc<str>>,
+    /// How often it was sent, where that was more than once.
+    pub tries: u32,
     /// What the cache did: `hit`, `miss`, `stale`, `revalidated`, `bypass`, …
     pub cache: Option<&'static str>,
     /// Bytes from the client.
@@ -123,6 +129,9 @@ impl Record {
             fingerprint: None,
             intercepted: false,
             tunnel: None,
+            route: None,
+            upstream: None,
+            tries: 0,
             cache: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -193,6 +202,10 @@ pub enum Protocol {
     Socks4a,
     /// SOCKS 5.
     Socks5,
+    /// A connection of which nothing is read.
+    Tcp,
+    /// Datagrams of one client.
+    Udp,
 }
 
 impl Protocol {
@@ -215,6 +228,8 @@ impl Protocol {
             Self::Socks4 => "socks4",
             Self::Socks4a => "socks4a",
             Self::Socks5 => "socks5",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 
@@ -227,13 +242,17 @@ impl Protocol {
             Self::Socks4 => "SOCKS/4",
             Self::Socks4a => "SOCKS/4a",
             Self::Socks5 => "SOCKS/5",
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
         }
     }
 
     /// Whether it carries nothing but tunnels.
     pub fn is_tunnel(self) -> bool {
         match self {
-            Self::Connect | Self::Socks4 | Self::Socks4a | Self::Socks5 => true,
+            Self::Connect | Self::Socks4 | Self::Socks4a | Self::Socks5 | Self::Tcp | Self::Udp => {
+                true
+            }
             Self::Http10 | Self::Http11 | Self::Http2 => false,
         }
     }

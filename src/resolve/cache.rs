@@ -14,7 +14,7 @@ use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use lru::LruCache;
 use tokio::time::Instant;
 
-use super::{Answer, Hosts, ResolveError, Resolver, Settings};
+use super::{Answer, Hosts, ResolveError, Resolver, Services, Settings};
 
 /// A cache in front of a [`Resolver`]; clones share it.
 ///
@@ -56,6 +56,22 @@ impl CachedResolver {
         self.0.lookup(name)?.ok()
     }
 
+    /// How long an answer of this TTL is kept, within the bounds of the settings.
+    pub fn holds(&self, ttl: Duration) -> Duration {
+        self.0.holds(ttl)
+    }
+
+    /// Not kept: nobody asks for services often.
+    async fn find_services(&self, name: &str) -> Result<Services, ResolveError> {
+        let name = canonical(name);
+        if let Some(known) = self.0.hosts.lookup(&name, self.0.settings.families) {
+            // What must not be asked for as a host must not be asked for at all.
+            let none = ResolveError::NoAddresses { ttl: Duration::MAX };
+            return Err(known.err().unwrap_or(none));
+        }
+        self.0.source.services(&name).await
+    }
+
     async fn resolve_canonical(&self, name: &str) -> Outcome {
         let name = canonical(name);
         if let Some(outcome) = self.0.lookup(&name) {
@@ -72,6 +88,13 @@ impl CachedResolver {
 impl Resolver for CachedResolver {
     fn resolve<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = Outcome> + 'a>> {
         Box::pin(self.resolve_canonical(name))
+    }
+
+    fn services<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Services, ResolveError>> + 'a>> {
+        Box::pin(self.find_services(name))
     }
 }
 
@@ -119,10 +142,14 @@ impl Inner {
         Ok(flight)
     }
 
+    fn holds(&self, ttl: Duration) -> Duration {
+        ttl.max(self.settings.min_ttl).min(self.settings.max_ttl)
+    }
+
     fn keep(&self, outcome: &Outcome) -> Duration {
         let limits = &self.settings;
         match outcome {
-            Ok(answer) => answer.ttl.max(limits.min_ttl).min(limits.max_ttl),
+            Ok(answer) => self.holds(answer.ttl),
             Err(ResolveError::NotFound { ttl } | ResolveError::NoAddresses { ttl }) => {
                 (*ttl).min(limits.negative_ttl)
             }

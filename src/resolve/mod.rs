@@ -4,6 +4,7 @@
 
 mod cache;
 mod hosts;
+mod service;
 mod settings;
 mod system;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 
 pub use cache::CachedResolver;
 pub use hosts::{Hosts, HostsFile};
+pub use service::{Service, Services};
 pub use settings::{Families, Settings};
 pub use system::{NameServers, SystemResolver};
 
@@ -33,6 +35,18 @@ pub trait Resolver {
         &'a self,
         name: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, ResolveError>> + 'a>>;
+
+    /// The servers of a service, by a name in canonical form, such as `_http._tcp.app.internal` (RFC 2782). A source that has
+    /// nothing but addresses knows none.
+    ///
+    /// Errors: [`ResolveError`]. Dropping the future gives up the wait.
+    fn services<'a>(
+        &'a self,
+        _name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Services, ResolveError>> + 'a>> {
+        let ttl = Duration::ZERO;
+        Box::pin(std::future::ready(Err(ResolveError::NoAddresses { ttl })))
+    }
 }
 
 /// The addresses of a name: at least one, at most [`Answer::LIMIT`].
@@ -164,5 +178,15 @@ impl Plan {
     pub fn build(&self) -> CachedResolver {
         let system = SystemResolver::new(&self.settings, &self.servers);
         CachedResolver::new(&self.settings, self.hosts.clone(), Rc::new(system))
+    }
+
+    /// As [`Plan::build`], for whoever asks for a name only when its time is over: nothing is kept.
+    pub fn build_uncached(&self) -> CachedResolver {
+        let settings = Settings {
+            cache: 0,
+            ..self.settings.clone()
+        };
+        let system = SystemResolver::new(&settings, &self.servers);
+        CachedResolver::new(&settings, self.hosts.clone(), Rc::new(system))
     }
 }

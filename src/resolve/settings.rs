@@ -86,8 +86,12 @@ impl Settings {
                 read_hosts(value, faults).unwrap_or(HostsFile::System)
             }),
             timeout: read_timeout(&table, default.timeout, faults),
-            attempts: bounded(&table, "attempts", 1..=10, faults).unwrap_or(default.attempts),
-            cache: bounded(&table, "cache", 0..=MOST_ENTRIES, faults).unwrap_or(default.cache),
+            attempts: table
+                .take_within("attempts", 1..=10, faults)
+                .unwrap_or(default.attempts),
+            cache: table
+                .take_within("cache", 0..=MOST_ENTRIES, faults)
+                .unwrap_or(default.cache),
             negative_ttl: table.take_or("negative-ttl", default.negative_ttl, faults),
             max_ttl: table.take_or("max-ttl", default.max_ttl, faults),
             min_ttl: table.take_or("min-ttl", default.min_ttl, faults),
@@ -170,22 +174,4 @@ fn read_timeout(table: &Table, default: Duration, faults: &Faults) -> Duration {
         return default;
     }
     timeout.value
-}
-
-fn bounded<T: FromValue + PartialOrd + std::fmt::Display>(
-    table: &Table,
-    key: &'static str,
-    range: std::ops::RangeInclusive<T>,
-    faults: &Faults,
-) -> Option<T> {
-    let number = table.take::<Located<T>>(key, faults)?;
-    if range.contains(&number.value) {
-        return Some(number.value);
-    }
-    faults.push(Fault::at(
-        &number.at,
-        format!("{} is out of range", number.value),
-        format!("write {} to {}", range.start(), range.end()),
-    ));
-    None
 }

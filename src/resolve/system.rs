@@ -18,6 +18,7 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use tokio::time::{Instant, timeout};
 
+use super::service::{self, Services};
 use super::{Answer, Families, ResolveError, Resolver, Settings};
 use crate::fault::Fault;
 
@@ -126,15 +127,25 @@ impl SystemResolver {
         }
     }
 
-    async fn search(&self, name: &str) -> Result<Answer, ResolveError> {
+    /// Asks for a name, under each search domain in turn until one of them has it.
+    async fn search<T>(
+        &self,
+        name: &str,
+        ask: impl AsyncFn(&Name) -> Result<T, ResolveError>,
+    ) -> Result<T, ResolveError> {
         let mut outcome = Err(ResolveError::InvalidName);
         for name in self.names.candidates(name)? {
-            outcome = self.ask_families(&name).await;
+            outcome = ask(&name).await;
             if !outcome.as_ref().is_err_and(ResolveError::is_negative) {
                 break;
             }
         }
-        let found = outcome?;
+        outcome
+    }
+
+    async fn addresses(&self, name: &str) -> Result<Answer, ResolveError> {
+        let found = self.search(name, async |name: &Name| self.ask_families(name).await);
+        let found = found.await?;
         Answer::new(found.addresses, found.ttl).ok_or(ResolveError::NoAddresses {
             ttl: Duration::ZERO,
         })
@@ -142,13 +153,13 @@ impl SystemResolver {
 
     async fn ask_families(&self, name: &Name) -> Result<Found, ResolveError> {
         match self.families {
-            Families::Ipv4 => return self.ask(name, RecordType::A).await,
-            Families::Ipv6 => return self.ask(name, RecordType::AAAA).await,
+            Families::Ipv4 => return self.ask_family(name, RecordType::A).await,
+            Families::Ipv6 => return self.ask_family(name, RecordType::AAAA).await,
             Families::Both => {}
         }
         let asked = Instant::now();
-        let v6 = Box::pin(self.ask(name, RecordType::AAAA));
-        let v4 = Box::pin(self.ask(name, RecordType::A));
+        let v6 = Box::pin(self.ask_family(name, RecordType::AAAA));
+        let v4 = Box::pin(self.ask_family(name, RecordType::A));
         let (Either::Left((first, rest)) | Either::Right((first, rest))) = select(v6, v4).await;
         let second = if first.is_ok() {
             let late = timeout(RESOLUTION_DELAY.max(asked.elapsed()), rest).await;
@@ -159,7 +170,43 @@ impl SystemResolver {
         merge(first, second)
     }
 
-    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Found, ResolveError> {
+    /// Aliases are followed here: where one comes in an answer together with the records that it leads to, the client asks for the
+    /// service at the server that a record names, and finds none.
+    async fn ask_services(&self, name: &Name) -> Result<Services, ResolveError> {
+        let mut name = name.clone();
+        let mut chain = Duration::MAX;
+        for _ in 0..LONGEST_CHAIN {
+            let read = |answers: &[Record]| service::read(&name, answers);
+            let outcome = self.ask(&name, RecordType::SRV, read).await;
+            let error = match outcome {
+                Ok(services) => {
+                    let ttl = services.ttl.min(chain);
+                    return Ok(Services { ttl, ..services });
+                }
+                Err(error) if error.is_negative() => error,
+                Err(error) => return Err(error),
+            };
+            let read = |answers: &[Record]| alias_of(&name, answers);
+            let Ok((target, ttl)) = self.ask(&name, RecordType::CNAME, read).await else {
+                return Err(error);
+            };
+            (name, chain) = (target, chain.min(ttl));
+        }
+        let ttl = Duration::ZERO;
+        Err(ResolveError::NoAddresses { ttl })
+    }
+
+    async fn ask_family(&self, name: &Name, kind: RecordType) -> Result<Found, ResolveError> {
+        let read = |answers: &[Record]| follow(name, answers);
+        self.ask(name, kind, read).await
+    }
+
+    async fn ask<T>(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        read: impl Fn(&[Record]) -> Result<T, ResolveError>,
+    ) -> Result<T, ResolveError> {
         let mut failure = ResolveError::Timeout;
         let (count, first) = (self.servers.len(), self.preferred.get());
         for turn in 0..count * self.attempts as usize {
@@ -168,7 +215,7 @@ impl SystemResolver {
                 break;
             };
             let outcome = match server.lookup(name.clone(), kind).await {
-                Ok(lookup) => follow(name, lookup.answers()),
+                Ok(lookup) => read(lookup.answers()),
                 Err(error) => Err(classify(error)),
             };
             match outcome {
@@ -194,7 +241,18 @@ impl Resolver for SystemResolver {
         name: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, ResolveError>> + 'a>> {
         Box::pin(async move {
-            let outcome = timeout(self.limit, self.search(name)).await;
+            let outcome = timeout(self.limit, self.addresses(name)).await;
+            outcome.unwrap_or(Err(ResolveError::Timeout))
+        })
+    }
+
+    fn services<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Services, ResolveError>> + 'a>> {
+        Box::pin(async move {
+            let services = self.search(name, async |name: &Name| self.ask_services(name).await);
+            let outcome = timeout(self.limit, services).await;
             outcome.unwrap_or(Err(ResolveError::Timeout))
         })
     }
@@ -234,9 +292,8 @@ fn merge(
     }
 }
 
-/// The addresses at the end of the chain of aliases that begins at the asked name. Records that hang on no link of it are somebody's
-/// attempt to slip something in.
-fn follow(asked: &Name, answers: &[Record]) -> Result<Found, ResolveError> {
+/// The end of the chain of aliases that begins at the asked name, and the shortest time in seconds that a link of it lives.
+pub(super) fn end_of_chain<'a>(asked: &'a Name, answers: &'a [Record]) -> (&'a Name, u32) {
     let mut owner = asked;
     let mut seconds = u32::MAX;
     for _ in 0..LONGEST_CHAIN {
@@ -249,6 +306,26 @@ fn follow(asked: &Name, answers: &[Record]) -> Result<Found, ResolveError> {
         let Some((target, ttl)) = alias else { break };
         (owner, seconds) = (target, seconds.min(ttl));
     }
+    (owner, seconds)
+}
+
+/// Where the alias of a name leads to, and how long it lives.
+fn alias_of(asked: &Name, answers: &[Record]) -> Result<(Name, Duration), ResolveError> {
+    let alias = answers.iter().find_map(|record| {
+        let RData::CNAME(target) = &record.data else {
+            return None;
+        };
+        let ttl = Duration::from_secs(record.ttl.into());
+        (record.name == *asked).then(|| (target.0.clone(), ttl))
+    });
+    let ttl = Duration::ZERO;
+    alias.ok_or(ResolveError::NoAddresses { ttl })
+}
+
+/// The addresses at the end of the chain of aliases that begins at the asked name. Records that hang on no link of it are somebody's
+/// attempt to slip something in.
+fn follow(asked: &Name, answers: &[Record]) -> Result<Found, ResolveError> {
+    let (owner, mut seconds) = end_of_chain(asked, answers);
     let mut addresses = Vec::new();
     for record in answers.iter().filter(|record| record.name == *owner) {
         if let Some(ip) = record.data.ip_addr() {

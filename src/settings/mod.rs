@@ -2,15 +2,22 @@
 //! Not a serde front: serde stops at the first mistake, and all of them at once is worth a small reader of our own.
 //! Start at [`Table::parse`], then [`Table::take`] each known key, then [`Table::finish`].
 
+mod digest;
+mod stamp;
 mod units;
 mod value;
 
+pub use digest::KeyDigest;
+pub use stamp::Stamp;
 pub use units::{ByteSize, parse_duration};
 pub use value::{FromValue, Kind, Located, Secret, Value, one_of};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fault::{Fault, Faults, Location, Source, suggest};
 
@@ -44,6 +51,15 @@ impl Table {
             span: 0..0,
         };
         Self::convert(root.into_inner(), at)
+    }
+
+    /// A table with nothing in it, for what may be written as `true` in place of `{}`.
+    pub fn empty(at: &Location) -> Self {
+        Self {
+            at: at.clone(),
+            entries: RefCell::default(),
+            known: RefCell::default(),
+        }
     }
 
     fn convert(table: toml::de::DeTable<'_>, at: Location) -> Self {
@@ -81,6 +97,35 @@ impl Table {
     /// Takes a key as a type. `None` where the key is absent or its value was a fault.
     pub fn take<T: FromValue>(&self, key: &'static str, faults: &Faults) -> Option<T> {
         T::from_value(self.take_value(key)?, faults)
+    }
+
+    /// Takes a number in a range.
+    pub fn take_within<T: FromValue + PartialOrd + Display>(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+        faults: &Faults,
+    ) -> Option<T> {
+        let number: Located<T> = self.take(key, faults)?;
+        if range.contains(&number.value) {
+            return Some(number.value);
+        }
+        let problem = format!("{} is out of range", number.value);
+        let remedy = format!("write {} to {}", range.start(), range.end());
+        faults.push(Fault::at(&number.at, problem, remedy));
+        None
+    }
+
+    /// Takes a duration that is longer than none.
+    pub fn take_time(&self, key: &'static str, faults: &Faults) -> Option<Duration> {
+        let time: Located<Duration> = self.take(key, faults)?;
+        if time.value.is_zero() {
+            let problem = format!("\"{key}\" can not be no time");
+            let remedy = "write a duration such as \"5s\", or leave it out";
+            faults.push(Fault::at(&time.at, problem, remedy));
+            return None;
+        }
+        Some(time.value)
     }
 
     /// Takes a key as a type, or the default where it is absent or a fault.

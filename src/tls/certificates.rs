@@ -60,7 +60,8 @@ impl Source {
             .chain(staple)
     }
 
-    fn load(&self, faults: &Faults) -> Option<CertifiedKey> {
+    /// Reads all of it. Blocks on the disk. `None` after a fault.
+    pub(super) fn load(&self, faults: &Faults) -> Option<CertifiedKey> {
         // Each is read whatever becomes of the others, so that all faults are told.
         let chain = keys::read_chain(&self.chain, faults);
         let key = self.key.read(Access::Group, faults);

@@ -9,7 +9,7 @@ mod verifier;
 mod why;
 
 pub use pins::Pins;
-pub use settings::read;
+pub use settings::{read, read_over};
 pub use why::{ConnectError, Why};
 
 use std::io;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore};
 use tokio_rustls::TlsConnector;
 
@@ -36,18 +37,25 @@ pub struct Trust(Arc<Inner>);
 struct Inner {
     any: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
     noting: Arc<Noting>,
     /// What it was made of.
     roots: Arc<RootCertStore>,
     revoked: Vec<CertificateRevocationListDer<'static>>,
+    own: Option<Arc<CertifiedKey>>,
     oldest: ProtocolVersion,
 }
 
 impl PartialEq for Trust {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (&*self.0, &*other.0);
-        a.oldest == b.oldest && a.revoked == b.revoked && a.roots.roots == b.roots.roots
+        // A certificate has one key, so it stands for both.
+        let shown = |inner: &'_ Inner| inner.own.as_ref().map(|own| own.cert.clone());
+        a.oldest == b.oldest
+            && a.revoked == b.revoked
+            && a.roots.roots == b.roots.roots
+            && shown(a) == shown(b)
     }
 }
 
@@ -60,6 +68,8 @@ pub enum Offered {
     Any,
     /// HTTP/1.1 alone, for what HTTP/2 can not carry.
     Http1,
+    /// HTTP/2 alone.
+    Http2,
 }
 
 /// A connection under TLS whose other end was verified.
@@ -71,7 +81,7 @@ pub struct Secured {
     pub alpn: Option<Vec<u8>>,
     /// What the origin showed, its own certificate first.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// Whether the origin asked for a certificate of ours. None is ever shown.
+    /// Whether the origin asked for a certificate of ours and was shown none.
     pub asked_for_certificate: bool,
 }
 
@@ -98,6 +108,7 @@ impl Trust {
         let config = match offered {
             Offered::Any => self.0.any.clone(),
             Offered::Http1 => self.0.http1.clone(),
+            Offered::Http2 => self.0.http2.clone(),
         };
         let handshake = TlsConnector::from(config).connect(name.clone(), io);
         let watched = self.0.noting.watch(&name, handshake);

@@ -71,6 +71,26 @@ fn client_hellos_are_judged_alike_however_they_are_split() {
 }
 
 #[test]
+fn a_client_is_found_behind_proxies_whatever_it_says_of_itself() {
+    smoke(FORWARDED, 14, checks::forwarded);
+}
+
+#[test]
+fn what_an_origin_says_to_a_cache_is_read_whatever_it_holds() {
+    smoke(CACHE_RESPONSES, 12, checks::cache_response);
+}
+
+#[test]
+fn what_a_client_says_to_a_cache_is_read_whatever_it_holds() {
+    smoke(CACHE_REQUESTS, 13, checks::cache_request);
+}
+
+#[test]
+fn targets_take_the_same_route_however_they_are_spelled() {
+    smoke(ROUTES, 14, checks::route);
+}
+
+#[test]
 fn every_check_has_a_fuzz_target() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let checks = std::fs::read_to_string(fuzz.join("src/lib.rs")).unwrap();
@@ -180,6 +200,16 @@ const TARGETS: &[&[u8]] = &[
     b"*",
 ];
 
+const ROUTES: &[&[u8]] = &[
+    b"/api/v1/users?x=/../y",
+    b"/%61pi%2Fv1//x;y=z/",
+    b"/git/a%2fb/raw",
+    b"/user/17;v=1/open",
+    b"/opened/x/%7euser",
+    b"//exact",
+    b"/open%2Fx%5Cy",
+];
+
 const HOSTS: &[&[u8]] = &[
     b"example.com",
     b"EXAMPLE.com.:443",
@@ -236,4 +266,29 @@ const CLIENT_HELLOS: &[&[u8]] = &[
     b"\x16\x03\x01\0<\x01\0\0\x94\x03\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSS\x16\x03\x01\0\\SSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0\x14\x03\x03\0\x01\x01",
     b"\x16\x03\x01\0/\x01\0\0+\x03\x01RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR\0\0\x04\0/\0\xff\x01\0",
     b"\x16\x03\x01\0\x01\x01\x16\x03\x01\0\x01\0\x16\x03\x01\0\x01\0\x16\x03\x01\0\x01\x94\x16\x03\x01\0\x01\x03\x16\x03\x01\0\x93\x03RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS\0\x06**\x13\x01\xc0/\x01\0\0E\x1a\x1a\0\0\0\0\0\x10\0\x0e\0\0\x0bwww.example\0\x10\0\x0e\0\x0c\x02h2\x08http/1.1\0\r\0\x06\0\x04\x04\x03\x08\x04\0+\0\x05\x04\x03\x04\x03\x03\xfe\r\0\x04\0\0\0\0",
+];
+
+const FORWARDED: &[&[u8]] = &[
+    b"for=192.0.2.60;proto=http;by=203.0.113.43",
+    b"for=192.0.2.43, for=\"[2001:db8:cafe::17]:4711\", for=10.0.0.2;host=\"a.example:8080\"",
+    b"For=\"[2001:db8:cafe::17]:_port\";ext=\"a, \\\" b\"\nfor=10.0.0.2",
+    b"203.0.113.1, 192.0.2.43, 10.0.0.2",
+    b"2001:db8::1\n10.0.0.3:80 ,, 10.0.0.2",
+    b"unknown, [2001:db8::1]:4711, 10.0.0.2",
+];
+
+const CACHE_RESPONSES: &[&[u8]] = &[
+    b"Cache-Control: max-age=600, s-maxage=\"60\", private=\"a, b\", x=\"\\\"\", stale-if-error=9\nVary: Accept, a\nETag: W/\"a\"\nAge: 5, 6",
+    b"CDN-Cache-Control: max-age=600;a=1, no-cache=\"b\", c=(1 2.5;d :YQ==: @1 %\"%c3%a9\")\nCache-Control: no-store\nSurrogate-Key: a b",
+    b"Date: Wed, 25 Nov 2026 11:59:00 GMT\nExpires: Wednesday, 25-Nov-26 12:59:00 GMT\nLast-Modified: Wed Nov  4 12:00:00 2026\nCache-Tag: a,b",
+    b"Cache-Control: public, must-understand\nETag: \"a\"\nLocation: ../d?e#f\nContent-Location: https://EXAMPLE.com:443/g\nConnection: x-h\nX-H: i",
+    b"Cache-Control: max-age=1\nContent-Range: bytes 2-5/10\nContent-Length: 4\nLocation: //example.com/%2e%2e/a\nContent-Location: http:b",
+];
+
+const CACHE_REQUESTS: &[&[u8]] = &[
+    b"Cache-Control: max-age=5, max-stale, min-fresh=\"7\", no-cache, only-if-cached\nPragma: no-cache",
+    b"Range: bytes=0-4, 3-9,-2, 7-\nIf-Range: \"a\"\nIf-None-Match: W/\"a\", \"b,c\" , *",
+    b"Range: bytes=-1\nIf-Range: Wed, 25 Nov 2026 11:00:00 GMT\nIf-Modified-Since: Wed, 25 Nov 2026 11:00:00 GMT",
+    b"Accept: text/*;q=0.3, text/html;level=\"1,2\";q=0.7, */*\nAccept-Encoding: gzip;q=1.0, br, identity;q=0\nAccept-Language: de,en-GB;q=0.7",
+    b"Cookie: a=b; c=d\nX-Forwarded-Host: e\nForwarded: for=\"[::1]\"\nUser-Agent: f, g\nX-A: \"h, i\", j",
 ];

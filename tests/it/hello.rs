@@ -1,7 +1,13 @@
 //! What a tunnel begins with: read without decryption, held against what the tunnel was asked for and against the rules.
 //! Not interception, which is `intercept`.
 
-use std::time::Duration;
+use std::sync::Arc;
+
+use rustls::client::{EchGreaseConfig, EchMode};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::hpke::Hpke as _;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use crate::support::{
     Ca, Config, Dns, Egret, Origin, Wire, connect, contains, ok, shake_hands, tunnel,
@@ -79,6 +85,37 @@ fn a_rule_may_let_any_name_pass_or_demand_one() {
     assert!(required.passes("origin.test", "origin.test"));
     // A client sends no server name where it asks for an address.
     assert!(!required.passes("origin.test", "127.0.0.1"));
+    let record = required
+        .egret
+        .wait_record("the refusal", |r| r["verdict"] == "deny");
+    let reason = record["reason"].as_str().unwrap();
+    assert!(reason.contains("names no server"), "{reason}");
+    assert!(record["sni"].is_null(), "{record}");
+}
+
+#[test]
+fn a_rule_may_refuse_a_hello_that_may_hide_another_name() {
+    for (allow, condition, passes) in [
+        ("{}", "", true),
+        ("{}", "ech = true", true),
+        ("{}", "ech = false", false),
+        ("{ tls = { ech = \"deny\" } }", "", false),
+    ] {
+        let world = world(allow, condition);
+        let mut wire = world.tunnel("origin.test");
+        wire.send(&hello_with_ech("origin.test"));
+        // A ServerHello, or the alert of a refusal.
+        let first = wire.exact(1)[0];
+        assert_eq!(first, if passes { 22 } else { 21 }, "{allow} {condition}");
+        if allow.contains("deny") {
+            let record = world
+                .egret
+                .wait_record("the refusal", |r| r["verdict"] == "deny");
+            let reason = record["reason"].as_str().unwrap();
+            assert!(reason.contains("encrypted client hello"), "{reason}");
+            assert!(world.passes("origin.test", "origin.test"));
+        }
+    }
 }
 
 #[test]
@@ -148,21 +185,35 @@ fn conditions_on_the_hello_decide_when_it_has_come() {
 }
 
 #[test]
-fn a_hello_in_segments_of_one_byte_is_read_whole() {
+fn a_hello_in_segments_of_one_byte_and_in_many_records_is_read_whole() {
     let world = world("{}", "sni = \"origin.test\"");
-    let slow = |host: &str, name: &str| {
+    let slow = |host: &str, bytes: Vec<u8>| {
         let mut wire = world.tunnel(host);
-        for byte in hello(name) {
+        for byte in bytes {
             if wire.try_send(&[byte]).is_err() {
                 break;
             }
         }
-        wire.set_patience(Duration::from_secs(5));
         wire.try_some().unwrap_or_default()
     };
-    // A ServerHello, or the alert of a refusal.
-    assert_eq!(slow("origin.test", "origin.test").first(), Some(&22));
-    assert_eq!(slow("front.test", "front.test").first(), Some(&21));
+    for bytes_in_a_record in [usize::MAX, 100, 7] {
+        let said = |name| in_records(&hello(name), bytes_in_a_record);
+        // A ServerHello, or the alert of a refusal.
+        for (name, first) in [("origin.test", 22), ("front.test", 21)] {
+            let answer = slow(name, said(name));
+            assert_eq!(answer.first(), Some(&first), "{name} {bytes_in_a_record}");
+        }
+    }
+}
+
+/// The same message in records that hold so many bytes of it at most (RFC 8446 §5.1).
+fn in_records(hello: &[u8], most: usize) -> Vec<u8> {
+    let (header, message) = hello.split_at(5);
+    let record = |part: &[u8]| {
+        let length = u16::try_from(part.len()).unwrap().to_be_bytes();
+        [&header[..3], &length, part].concat()
+    };
+    message.chunks(most).flat_map(record).collect()
 }
 
 #[test]
@@ -234,7 +285,7 @@ fn a_hello_that_has_begun_is_waited_for_whatever_the_origin_says() {
         wire.read_to_end();
     });
     let dns = Dns::start(&[("front.test", "127.0.0.1")]);
-    let egret = Egret::start(&Config::loopback().dns(&dns).limits("header-time = \"1s\""));
+    let egret = Egret::start(&Config::loopback().dns(&dns));
     let place = format!("front.test:{}", origin.port());
     // The first bytes come with the request, before the origin can have spoken.
     let hello = hello("origin.test");
@@ -254,22 +305,42 @@ fn a_hello_that_has_begun_is_waited_for_whatever_the_origin_says() {
         "{record}"
     );
     // One that never ends is not waited for longer than a header section.
+    let hasty = Config::loopback().dns(&dns);
+    let egret = Egret::start(&hasty.limits("header-time = \"300ms\""));
     let mut wire = egret.connect();
     wire.send(&sent);
     assert_eq!(wire.response("CONNECT").status, 200);
     assert!(wire.read_to_end().ends_with(&[21, 3, 3, 0, 2, 2, 49]));
+    let record = egret.wait_record("the refusal", |r| r["verdict"] == "deny");
+    let reason = record["reason"].as_str().unwrap();
+    assert!(reason.contains("did not arrive in time"), "{reason}");
 }
 
 /// The ClientHello of a real client.
 fn hello(name: &str) -> Vec<u8> {
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
+    let builder = ClientConfig::builder_with_provider(provider());
+    said(builder.with_safe_default_protocol_versions().unwrap(), name)
+}
+
+/// The same, with an encrypted hello in it that holds nothing, as browsers send it (RFC 9849 §6.2).
+fn hello_with_ech(name: &str) -> Vec<u8> {
+    let suite = rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_128;
+    let (key, _) = suite.generate_key_pair().unwrap();
+    let grease = EchMode::Grease(EchGreaseConfig::new(suite, key));
+    let builder = ClientConfig::builder_with_provider(provider());
+    said(builder.with_ech(grease).unwrap(), name)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn said(builder: ConfigBuilder<ClientConfig, WantsVerifier>, name: &str) -> Vec<u8> {
+    let config = builder
+        .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
-    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
-    let mut session = rustls::ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut bytes = Vec::new();
     session.write_tls(&mut bytes).unwrap();
     bytes

@@ -84,6 +84,69 @@ fn the_origin_sees_the_credential_and_the_workload_does_not() {
 }
 
 #[test]
+fn a_page_that_repeats_the_credential_shows_asterisks_in_its_place() {
+    let origin = Origin::http(|request| {
+        let bare = request.header("authorization").unwrap_or("none");
+        assert_eq!(request.header("accept-encoding"), Some("identity"));
+        let page = format!("<p>{bare} is wrong: ?t={}</p>", bare.replace('=', "%3D"));
+        match request.path() {
+            "/whole" => format!("HTTP/1.1 401 Unauthorized\r\nContent-Length: {}\r\n\r\n{page}", page.len()),
+            _ => {
+                let (one, other) = page.split_at(10);
+                let chunk = |part: &str| format!("{:x}\r\n{part}\r\n", part.len());
+                let chunks = [one, other].map(chunk).concat();
+                format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n{chunks}0\r\nX-Sum: 42\r\n\r\n")
+            }
+        }
+        .into_bytes()
+    });
+    let config = api("{ file = \"{dir}/token\" }", ", insecure = true");
+    let egret = Egret::start_with(&[("token", "tok-7f3a-91==")], &config);
+    let mut wire = egret.connect();
+    for (path, status) in [("/whole", 401), ("/chunks", 200), ("/whole", 401)] {
+        let own = "Accept-Encoding: gzip\r\n";
+        wire.send(crate::support::get(&origin.url(path), own).as_bytes());
+        let answer = wire.response("GET");
+        assert_eq!(answer.status, status);
+        let (page, hidden) = (answer.text(), "*".repeat(13));
+        assert!(!page.contains("tok-7") && page.ends_with("</p>"), "{page}");
+        assert!(page.contains(&format!("<p>{hidden} is wrong")), "{page}");
+        assert_eq!(answer.trailers.len(), usize::from(status == 200));
+    }
+}
+
+#[test]
+fn what_the_proxy_says_of_an_origin_that_fails_repeats_no_credential() {
+    let answers = [
+        "",
+        "HTTP/1.1 200 OK\r\nX-Seen tok-7f3a/91==\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntok-7f3a/91==: 1\r\n\r\n",
+        "tok-7f3a/91== 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: tok-7f3a/91==\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: tok-7f3a/91==\r\n\r\n",
+    ];
+    for answer in answers {
+        let origin = Origin::replies(answer.as_bytes());
+        let config = api("{ file = \"{dir}/token\" }", ", insecure = true");
+        let egret = Egret::start_with(&[("token", SECRET)], &config);
+        let page = egret.ask(&get(&origin, ""));
+        assert_eq!(page.status, 502, "{answer}: {}", page.head);
+        let seen = origin.wait_request(0);
+        assert_eq!(seen.header("authorization"), Some(SECRET));
+        let record = egret.wait_record("the record", |record| record["status"] == 502);
+        let explained = egret.command(&["explain", record["id"].as_str().unwrap()]);
+        for text in [
+            &page.head,
+            &page.text(),
+            &egret.everything_written(),
+            &said(&explained),
+        ] {
+            assert!(!text.contains("tok-7f3a"), "{answer}: {text}");
+        }
+    }
+}
+
+#[test]
 fn a_placeholder_is_replaced_where_the_workload_sends_it_and_only_there() {
     let origin = Origin::http(|_| ok(b""));
     let more = ", placeholder = \"FROM-THE-PROXY\", insecure = true";
@@ -233,7 +296,8 @@ fn a_credential_is_added_to_what_is_decrypted() {
     let authority = Interception::init();
     let files = [&authority.files()[..], &[("ca.pem", ca.pem())]].concat();
     let rule = "name = \"api\"\nhost = \"127.0.0.1\"\naddress = \"127.0.0.0/8\"\n\
-                allow = { intercept = true, inject = { header = \"Authorization\", prefix = \"Bearer \", value = { env = \"EGRET_TEST_TOKEN\" } } }";
+                allow = { intercept = true, hsts = { max-age = \"365d\" }, inject = { header = \"Authorization\", prefix = \"Bearer \", \
+                value = { env = \"EGRET_TEST_TOKEN\" } } }";
     let config = Config::closed().rule(rule).roots().more(
         "[intercept]\nauthority = { cert = \"{dir}/intercept.pem\", key = { file = \"{dir}/intercept.key\" } }",
     );
@@ -245,6 +309,8 @@ fn a_credential_is_added_to_what_is_decrypted() {
         .send(format!("GET / HTTP/1.1\r\nhost: {place}\r\n\r\n").as_bytes());
     let answer = met.wire.response("GET");
     assert_eq!(answer.header("x-echo"), Some("Bearer (hidden)"));
+    let hsts = answer.header("strict-transport-security");
+    assert_eq!(hsts, Some("max-age=31536000"), "{}", answer.head);
     let seen = origin.wait_request(0);
     assert_eq!(
         seen.header("authorization"),

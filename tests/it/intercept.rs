@@ -4,7 +4,8 @@
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::support::{
-    Ca, Config, Dns, Egret, Interception, Met, Origin, Response, Wire, ok, shake_hands, tunnel,
+    Ca, Config, Dns, Egret, Interception, Met, Origin, Response, Wire, ok, shake_hands,
+    socks_tunnel, tunnel,
 };
 
 /// An origin under TLS, a proxy that intercepts, and the authorities of both.
@@ -249,11 +250,15 @@ fn a_pinned_origin_must_show_the_key() {
         )
     };
     let wrong = crate::support::base64("0123456789abcdef0123456789abcdef");
-    for (pin, status) in [(wrong, 502), (ca.pin(), 200)] {
+    for (pin, status, told) in [
+        (wrong, 502, "that are pinned for it"),
+        (ca.pin(), 200, "GET /"),
+    ] {
         let world = World::with(&ca, &rule(&pin), "");
         let mut met = world.met(&[]);
         let answer = world.ask(&mut met.wire, "GET", "/");
         assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(answer.text().contains(told), "{}", answer.text());
     }
 }
 
@@ -365,20 +370,47 @@ fn an_origin_that_asks_for_a_client_certificate_is_refused_spliced_or_met_withou
 #[test]
 fn a_tunnel_by_socks_is_intercepted_alike() {
     let world = World::new(ALL);
-    let mut wire = world.egret.connect();
-    wire.send(&[5, 1, 0]);
-    assert_eq!(wire.exact(2), [5, 0]);
-    let mut asked = vec![5, 1, 0, 3, 11];
-    asked.extend(b"origin.test");
-    asked.extend(world.origin.port().to_be_bytes());
-    wire.send(&asked);
-    assert_eq!(wire.exact(10)[1], 0);
+    let wire = socks_tunnel(&world.egret, "origin.test", world.origin.port());
     let mut met = shake_hands(wire, "origin.test", &[&world.authority.cert], &[]).expect("TLS");
     assert_eq!(world.ask(&mut met.wire, "GET", "/s").text(), "GET /s");
     let record = world
         .egret
         .wait_record("the exchange", |r| r["path"] == "/s");
     assert_eq!(record["intercepted"], true);
+}
+
+#[test]
+fn a_websocket_opens_inside_a_tunnel_by_connect_and_by_socks() {
+    let ca = Ca::mint();
+    // Behind the switch, what looks like a request is a message, and is sent back.
+    let origin = Origin::https(&ca, &["origin.test"], |request| {
+        if request.header("upgrade").is_some() {
+            return b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst".to_vec();
+        }
+        request.head.clone().into_bytes()
+    });
+    let world = World::around(origin, &ca, ALL, "");
+    let by_socks = socks_tunnel(&world.egret, "origin.test", world.origin.port());
+    for (way, wire) in [
+        ("connect", tunnel(&world.egret, &world.place())),
+        ("socks", by_socks),
+    ] {
+        let roots = [&*world.authority.cert];
+        let met = shake_hands(wire, "origin.test", &roots, &["http/1.1"]);
+        let mut wire = met.expect(way).wire;
+        let place = world.place();
+        wire.send(format!("GET /{way} HTTP/1.1\r\nHost: {place}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").as_bytes());
+        assert!(wire.head().starts_with("HTTP/1.1 101 "), "{way}");
+        assert_eq!(wire.exact(5), b"first");
+        wire.send(b"a message\r\n\r\n");
+        assert_eq!(wire.exact(13), b"a message\r\n\r\n");
+        drop(wire);
+        let path = format!("/{way}");
+        let record = world.egret.wait_record("the record", |r| r["path"] == path);
+        assert_eq!(record["intercepted"], true, "{record}");
+        assert_eq!(record["status"], 101, "{record}");
+        assert_eq!(record["bytes_in"], 13, "{record}");
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    Ca, Config, Dns, Egret, Interception, Origin, Outcome, Papers, Request, Served, ok, pattern,
-    python, run,
+    Ca, Config, Dns, Egret, Interception, Origin, Outcome, Papers, Request, Served, WHEEL, ok,
+    pattern, python, run,
 };
 
 /// One proxy that intercepts whatever is at a loopback address.
@@ -97,7 +97,7 @@ impl World {
     /// Runs curl quietly, by itself trusting nobody but the authority of interception.
     fn curl(&self, words: &[&str]) -> Option<Outcome> {
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--max-time", "30"]);
+        curl.args(["--silent", "--show-error", "--max-time", "50"]);
         run(curl.args(["--cacert", &self.ca()]).args(words))
     }
 }
@@ -217,7 +217,7 @@ fn curl_that_reads_slowly_gets_the_whole_answer() {
     let proxy = world.egret.proxy_url();
     let url = format!("https://origin.test:{}/", origin.port());
     for version in ["--http1.1", "--http2"] {
-        let words = [version, "--limit-rate", "12M", "--max-time", "10"];
+        let words = [version, "--limit-rate", "12M", "--max-time", "50"];
         let words = [&words[..], &["-x", &proxy, &url]].concat();
         let Some(outcome) = world.curl(&words) else {
             return;
@@ -562,22 +562,6 @@ fn pair(folder: &Path) -> [String; 2] {
     ["origin.pem", "origin.key"].map(|name| folder.join(name).display().to_string())
 }
 
-/// Arguments: the folder of the index.
-const WHEEL: &str = r#"
-import sys, zipfile
-info = "tiny-1.0.dist-info/"
-files = {
-    "tiny.py": "answer = 42\n",
-    info + "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
-    info + "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-}
-with zipfile.ZipFile(sys.argv[1] + "/tiny-1.0-py3-none-any.whl", "w") as wheel:
-    for name, content in files.items():
-        wheel.writestr(name, content)
-    names = [*files, info + "RECORD"]
-    wheel.writestr(info + "RECORD", "".join(name + ",,\n" for name in names))
-"#;
-
 /// Arguments: a folder, a certificate's file, its key's.
 const FOLDER: &str = r#"
 import functools, http.server, ssl, sys
@@ -612,7 +596,7 @@ async def main():
         if request.path == "/echo":
             return None
         if request.path == "/hold":
-            await asyncio.wait_for(ended.wait(), 10)
+            await asyncio.wait_for(ended.wait(), 40)
             return peer.respond(404, "held\n")
         answer = peer.respond(200 if request.path == "/page" else 404, PAGE)
         del answer.headers["Content-Type"]

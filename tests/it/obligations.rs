@@ -35,6 +35,37 @@ fn a_rule_sets_and_removes_fields_both_ways() {
 }
 
 #[test]
+fn fields_say_of_the_request_what_the_proxy_knows_and_not_what_the_client_claims() {
+    let origin = Origin::http(|_| ok(b""));
+    let rule = "name = \"told\"\naddress = \"127.0.0.0/8\"\nallow = { headers = { request = { \
+                set = { x-client = \"{client}\", x-asked = \"{method} {scheme}://{host}{path} {listener}\", x-id = \"{id}\", x-who = \"{principal}\" }, \
+                add = { x-tag = \"{host}\" } }, response = { set = { x-id = \"{id}\" } } } }";
+    let egret = Egret::start(&Config::closed().rule(rule));
+    let mut wire = egret.connect();
+    wire.send(
+        get(
+            &origin,
+            "X-Client: 192.0.2.1\r\nX-Who: root\r\nX-Tag: mine\r\n",
+        )
+        .as_bytes(),
+    );
+    let answer = wire.response("GET");
+    assert_eq!(answer.status, 200);
+    let seen = origin.wait_request(0);
+    assert_eq!(seen.header("x-client"), Some("127.0.0.1"));
+    let asked = seen.header("x-asked").unwrap();
+    assert!(asked.starts_with("GET http://127.0.0.1/ "), "{asked}");
+    // Nobody has said who it is: then nothing may look as if somebody had.
+    assert_eq!(seen.header("x-who"), None);
+    let tags = seen.headers.iter().filter(|(name, _)| name == "x-tag");
+    let tags: Vec<&str> = tags.map(|(_, value)| value.as_str()).collect();
+    assert_eq!(tags, ["mine", "127.0.0.1"]);
+    let record = egret.wait_record("the exchange", |record| record["rule"] == "told");
+    assert_eq!(record["id"].as_str(), seen.header("x-id"));
+    assert_eq!(answer.header("x-id"), seen.header("x-id"));
+}
+
+#[test]
 fn a_tunnel_is_denied_where_the_rule_changes_fields() {
     let origin = Origin::echo();
     let rule = "name = \"changed\"\naddress = \"127.0.0.0/8\"\nallow = { headers = { request = { remove = [\"x\"] } } }";

@@ -19,8 +19,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 use crate::http2::{Peer, request, run};
-use crate::support::{Ca, Config, Egret, Interception, PATIENCE, Wire, get, pattern, until};
-use crate::websocket_h2::tls_inside;
+use crate::support::{
+    Ca, Config, Egret, Interception, PATIENCE, Wire, get, pattern, shake_hands, tunnel, until,
+};
+use crate::websocket_h2::{Way, tls_inside};
 
 /// What an origin does with a connection after a stream was handed over.
 enum Then {
@@ -740,9 +742,8 @@ fn messages_go_to_and_fro_on_one_stream_from_client_to_origin() {
     });
 }
 
-#[test]
-fn a_conversation_with_trailers_passes_interception() {
-    let origin = echo();
+/// A proxy with one worker that intercepts, and trusts the origin.
+fn intercepting(origin: &Http2) -> (Egret, Interception) {
     let authority = Interception::init();
     let files = [&authority.files()[..], &[("ca.pem", origin.ca.pem())]].concat();
     let config = Config::closed()
@@ -750,16 +751,52 @@ fn a_conversation_with_trailers_passes_interception() {
         .roots()
         .more("[intercept]\nauthority = { cert = \"{dir}/intercept.pem\", key = { file = \"{dir}/intercept.key\" } }");
     let egret = Egret::start_with(&files, &config.workers(1));
-    let place = origin.address.to_string();
-    run(async {
-        let tls = tls_inside(&egret, (&place, "127.0.0.1"), &authority.cert).await;
-        let mut peer = Peer::over(tls).await;
-        converse(&mut peer, &origin.url("/Echo")).await;
-        converse(&mut peer, &origin.url("/Again")).await;
+    (egret, authority)
+}
+
+#[test]
+fn a_conversation_with_trailers_passes_interception() {
+    for way in [Way::Connect, Way::Socks] {
+        let origin = echo();
+        let (egret, authority) = intercepting(&origin);
+        let place = origin.address.to_string();
+        run(async {
+            let to = (&*place, "127.0.0.1");
+            let tls = tls_inside(&egret, way, to, &authority.cert).await;
+            let mut peer = Peer::over(tls).await;
+            converse(&mut peer, &origin.url("/Echo")).await;
+            converse(&mut peer, &origin.url("/Again")).await;
+        });
+        // The handshake that decided our certificate serves the requests as well.
+        assert_eq!(origin.connections(), 1, "{way:?}");
+        let record = egret.wait_record("the exchange", |r| r["path"] == "/Again");
+        assert_eq!(record["intercepted"], true);
+        assert_eq!(record["protocol"], "http/2");
+    }
+}
+
+#[test]
+fn a_client_that_speaks_http_1_1_inside_a_tunnel_reaches_an_origin_that_speaks_http_2() {
+    let versions = Arc::new(Mutex::new(Vec::new()));
+    let seen = versions.clone();
+    let origin = Http2::start(move |mut call| {
+        seen.lock().unwrap().push(call.request.version());
+        answer(&mut call.respond, "answer");
+        Then::Go
     });
-    // The handshake that decided our certificate serves the requests as well.
-    assert_eq!(origin.connections(), 1);
-    let record = egret.wait_record("the exchange", |r| r["path"] == "/Again");
-    assert_eq!(record["intercepted"], true);
-    assert_eq!(record["protocol"], "http/2");
+    let (egret, authority) = intercepting(&origin);
+    let place = origin.address.to_string();
+    for alpn in [&["http/1.1"][..], &[]] {
+        let wire = tunnel(&egret, &place);
+        let met = shake_hands(wire, "127.0.0.1", &[&authority.cert], alpn).expect("TLS");
+        assert_eq!(met.alpn.is_some(), !alpn.is_empty());
+        let mut wire = met.wire;
+        wire.send(format!("GET / HTTP/1.1\r\nHost: {place}\r\n\r\n").as_bytes());
+        let response = wire.response("GET");
+        assert_eq!((response.status, &*response.text()), (200, "answer"));
+        assert!(response.head.starts_with("HTTP/1.1 "), "{}", response.head);
+        assert_eq!(response.header("via"), Some("2 egret"));
+    }
+    assert_eq!(*versions.lock().unwrap(), [Version::HTTP_2; 2]);
+    assert!(origin.over_http1.lock().unwrap().is_empty());
 }

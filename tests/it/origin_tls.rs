@@ -1,4 +1,5 @@
-//! Origins whose certificates or versions of TLS are not what they must be: each is refused, with its reason.
+//! Origins whose certificates or versions of TLS are not what they must be: each is refused, with its reason, whether the proxy
+//! speaks TLS for its client or the client speaks it in a tunnel that is intercepted.
 //! Every certificate is minted here. RFC 5280 §6; RFC 6125 §6; RFC 9209 §2.3.17.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +16,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::support::{Config, Egret, get, ok};
+use crate::support::{Config, Egret, Interception, Response, get, ok, shake_hands, tunnel};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -95,29 +96,60 @@ fn answer(stream: &mut (impl Read + Write)) -> std::io::Result<()> {
     stream.flush()
 }
 
-fn egret(authority: &Authority, tls: &str, crl: &str) -> Egret {
-    let config = Config::loopback().more(&format!("[tls]\nroots = [\"{{dir}}/ca.pem\"]\n{tls}"));
-    Egret::start_with(&[("ca.pem", &authority.pem()), ("crl.pem", crl)], &config)
+/// A proxy that intercepts, and asks origins for `https` URLs as well.
+struct Proxy {
+    egret: Egret,
+    interception: Interception,
 }
 
-/// Asks and expects 502 for the certificate, with these words.
-#[track_caller]
-fn refused(egret: &Egret, port: u16, words: &[&str]) {
-    refused_as(egret, port, "tls_certificate_error", words);
-}
+impl Proxy {
+    /// Trusts these roots, with further settings of `[tls]`.
+    fn start(roots: &str, tls: &str, crl: &str) -> Self {
+        let interception = Interception::init();
+        let files = [("ca.pem", roots), ("crl.pem", crl)];
+        let config = Config::closed()
+            .rule("name = \"seen\"\nallow = { intercept = true }\naddress = \"127.0.0.0/8\"")
+            .more(&format!("[tls]\nroots = [\"{{dir}}/ca.pem\"]\n{tls}"))
+            .more("[intercept]\nauthority = { cert = \"{dir}/intercept.pem\", key = { file = \"{dir}/intercept.key\" } }");
+        Self {
+            egret: Egret::start_with(&[&interception.files()[..], &files].concat(), &config),
+            interception,
+        }
+    }
 
-#[track_caller]
-fn refused_as(egret: &Egret, port: u16, kind: &str, words: &[&str]) {
-    let answer = egret.ask(&get(&format!("https://127.0.0.1:{port}/"), ""));
-    assert_eq!(answer.status, 502, "{words:?}: {}", answer.head);
-    assert_eq!(
-        answer.proxy_error(),
-        Some(kind),
-        "{words:?}: {}",
-        answer.text()
-    );
-    for word in words {
-        assert!(answer.text().contains(word), "{word}: {}", answer.text());
+    /// The answer where the proxy speaks TLS for its client.
+    fn ask(&self, port: u16) -> Response {
+        let url = format!("https://127.0.0.1:{port}/");
+        self.egret.ask(&get(&url, ""))
+    }
+
+    /// The answer inside a tunnel, to a client that speaks TLS itself.
+    fn ask_inside(&self, port: u16) -> Response {
+        let place = format!("127.0.0.1:{port}");
+        let wire = tunnel(&self.egret, &place);
+        let roots = [&*self.interception.cert];
+        let met = shake_hands(wire, "127.0.0.1", &roots, &["http/1.1"]);
+        let mut wire = met.expect("the proxy's own certificate").wire;
+        wire.send(format!("GET / HTTP/1.1\r\nHost: {place}\r\n\r\n").as_bytes());
+        wire.response("GET")
+    }
+
+    /// Asks and expects 502 for the certificate, with these words.
+    #[track_caller]
+    fn refused(&self, port: u16, words: &[&str]) {
+        self.refused_as(port, "tls_certificate_error", words);
+    }
+
+    #[track_caller]
+    fn refused_as(&self, port: u16, kind: &str, words: &[&str]) {
+        for answer in [self.ask(port), self.ask_inside(port)] {
+            let (head, text) = (&answer.head, answer.text());
+            assert_eq!(answer.status, 502, "{words:?}: {head}");
+            assert_eq!(answer.proxy_error(), Some(kind), "{words:?}: {text}");
+            for word in words {
+                assert!(text.contains(word), "{word}: {text}");
+            }
+        }
     }
 }
 
@@ -151,13 +183,26 @@ fn each_kind_of_bad_certificate_is_refused_with_its_reason() {
             &["an authority that is not trusted here", "CN=A stranger"],
         ),
     ];
-    let egret = egret(&ca, "", "");
+    let proxy = Proxy::start(&ca.pem(), "", "");
     for (params, issuer, words) in cases {
         let origin = origin(params.clone(), *issuer);
-        refused(&egret, origin.port, words);
+        proxy.refused(origin.port, words);
     }
     let good = origin(good(), Some(&ca));
-    let answer = egret.ask(&get(&format!("https://127.0.0.1:{}/", good.port), ""));
+    assert_eq!(proxy.ask(good.port).text(), "answer");
+    assert_eq!(proxy.ask_inside(good.port).text(), "answer");
+}
+
+#[test]
+fn the_roots_of_the_platform_are_trusted() {
+    let ca = authority("An authority of the machine");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("platform.pem");
+    std::fs::write(&file, ca.pem()).unwrap();
+    let origin = origin(leaf(&["127.0.0.1"]), Some(&ca));
+    let store = [("SSL_CERT_FILE", file.to_str().unwrap())];
+    let egret = Egret::start_in(&store, &[], &Config::loopback());
+    let answer = egret.ask(&get(&format!("https://127.0.0.1:{}/", origin.port), ""));
     assert_eq!(answer.text(), "answer");
 }
 
@@ -195,23 +240,20 @@ fn a_revoked_certificate_is_refused_and_so_is_one_whose_list_has_run_out() {
         numbered(4711, &other),
     );
     let both = |list: &str| {
-        let config =
-            Config::loopback().more("[tls]\nroots = [\"{dir}/ca.pem\"]\ncrl = [\"{dir}/crl.pem\"]");
         let roots = format!("{}{}", ca.pem(), other.pem());
-        Egret::start_with(&[("ca.pem", &roots), ("crl.pem", list)], &config)
+        Proxy::start(&roots, "crl = [\"{dir}/crl.pem\"]", list)
     };
-    let egret = both(&list(&ca, 4711, 2095));
-    refused(&egret, revoked.port, &["127.0.0.1 was revoked"]);
+    let proxy = both(&list(&ca, 4711, 2095));
+    proxy.refused(revoked.port, &["127.0.0.1 was revoked"]);
     for origin in [&good, &unlisted] {
-        let answer = egret.ask(&get(&format!("https://127.0.0.1:{}/", origin.port), ""));
-        assert_eq!(answer.text(), "answer");
+        assert_eq!(proxy.ask(origin.port).text(), "answer");
     }
     // A list that a reload brings is in force for the next connection, and ends those that are kept.
-    egret.write("crl.pem", &list(&ca, 4712, 2095));
-    assert!(egret.command(&["reload"]).status.success());
-    refused(&egret, good.port, &["127.0.0.1 was revoked"]);
-    let egret = both(&list(&ca, 4711, 2021));
-    refused(&egret, good.port, &["revocation list", "has run out"]);
+    proxy.egret.write("crl.pem", &list(&ca, 4712, 2095));
+    assert!(proxy.egret.command(&["reload"]).status.success());
+    proxy.refused(good.port, &["127.0.0.1 was revoked"]);
+    let proxy = both(&list(&ca, 4711, 2021));
+    proxy.refused(good.port, &["revocation list", "has run out"]);
 }
 
 /// `openssl s_server`, which answers each request with a page about the session.
@@ -284,14 +326,14 @@ const ANY_STRENGTH: [&str; 2] = ["-cipher", "ALL:@SECLEVEL=0"];
 #[test]
 fn weak_keys_and_signatures_are_refused() {
     let ca = authority("A test authority");
-    let egret = egret(&ca, "", "");
+    let proxy = Proxy::start(&ca.pem(), "", "");
     let short = issued(&ca, &["-newkey", "rsa:1024", "-sha256"]);
     let old = issued(&ca, &["-newkey", "rsa:2048", "-sha1"]);
     for version in ["-tls1_2", "-tls1_3"] {
         for dir in [&short, &old] {
             let words = [version, ANY_STRENGTH[0], ANY_STRENGTH[1]];
             let server = Server::start(dir.path(), "leaf.pem", &words);
-            refused(&egret, server.port, &["signature or key that is too weak"]);
+            proxy.refused(server.port, &["signature or key that is too weak"]);
         }
     }
 }
@@ -304,18 +346,18 @@ fn the_oldest_version_of_tls_that_is_spoken_can_be_chosen() {
     let three = Server::start(dir.path(), "leaf.pem", &["-tls1_3"]);
     let words = ["-tls1_1", ANY_STRENGTH[0], ANY_STRENGTH[1]];
     let one = Server::start(dir.path(), "leaf.pem", &words);
-    let get = |port: u16| get(&format!("https://127.0.0.1:{port}/"), "");
-    let both = egret(&ca, "", "");
+    let both = Proxy::start(&ca.pem(), "", "");
     for (port, version) in [(two.port, "TLSv1.2"), (three.port, "TLSv1.3")] {
-        let answer = both.ask(&get(port));
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        assert!(answer.text().contains(version), "{}", answer.text());
+        for answer in [both.ask(port), both.ask_inside(port)] {
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert!(answer.text().contains(version), "{}", answer.text());
+        }
     }
     let none = "speaks no version of TLS that is allowed here";
-    refused_as(&both, one.port, "tls_alert_received", &[none]);
-    let latest = egret(&ca, "min-version = \"1.3\"", "");
-    refused_as(&latest, two.port, "tls_alert_received", &[none]);
-    assert_eq!(latest.ask(&get(three.port)).status, 200);
+    both.refused_as(one.port, "tls_alert_received", &[none]);
+    let latest = Proxy::start(&ca.pem(), "min-version = \"1.3\"", "");
+    latest.refused_as(two.port, "tls_alert_received", &[none]);
+    assert_eq!(latest.ask(three.port).status, 200);
 }
 
 #[test]

@@ -14,16 +14,17 @@ use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request};
 use rustls::pki_types::pem::PemObject;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::http2::{Answer, run};
 use crate::support::{
-    Ca, Config, Dns, Egret, Interception, Origin, PATIENCE, Wire, base64_of, connect, ok, pattern,
+    Ca, Config, Dns, Egret, Interception, Origin, PATIENCE, Wire, base64_of, ok, pattern,
+    socks_tunnel, tunnel,
 };
 
 /// A client that has been told that it may ask for WebSockets.
-struct Client(SendRequest<Bytes>);
+pub(crate) struct Client(SendRequest<Bytes>);
 
 impl Client {
     async fn connect(egret: &Egret) -> Self {
@@ -34,7 +35,7 @@ impl Client {
         clippy::disallowed_methods,
         reason = "a client stands outside the proxy, and its task ends with the test"
     )]
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (send, mut connection) = h2::client::handshake(stream).await.unwrap();
         poll_fn(|cx| {
             let ended = Pin::new(&mut connection).poll(cx);
@@ -58,7 +59,7 @@ impl Client {
     }
 
     /// A WebSocket that must open.
-    async fn open(&mut self, url: &str) -> (HeaderMap, Socket) {
+    pub(crate) async fn open(&mut self, url: &str) -> (HeaderMap, Socket) {
         let (answer, send) = self.ask(websocket(url)).await;
         let (head, receive) = answer.await.unwrap().into_parts();
         assert_eq!(head.status, 200);
@@ -73,9 +74,9 @@ impl Client {
 }
 
 /// Both directions of an open stream.
-struct Socket {
-    send: SendStream<Bytes>,
-    receive: RecvStream,
+pub(crate) struct Socket {
+    pub(crate) send: SendStream<Bytes>,
+    pub(crate) receive: RecvStream,
 }
 
 impl Socket {
@@ -97,7 +98,7 @@ impl Socket {
     }
 
     /// Everything to the stream's end, or the reason of its reset.
-    async fn end(&mut self) -> Result<Vec<u8>, Option<Reason>> {
+    pub(crate) async fn end(&mut self) -> Result<Vec<u8>, Option<Reason>> {
         let mut got = Vec::new();
         while let Some(data) = self.receive.data().await {
             got.extend_from_slice(&data.map_err(|error| error.reason())?);
@@ -106,7 +107,7 @@ impl Socket {
     }
 }
 
-async fn receive(stream: &mut RecvStream, length: usize) -> Vec<u8> {
+pub(crate) async fn receive(stream: &mut RecvStream, length: usize) -> Vec<u8> {
     let mut got = Vec::new();
     while got.len() < length {
         let data = stream.data().await.expect("more bytes").unwrap();
@@ -396,19 +397,30 @@ fn another_protocol_and_content_are_refused() {
     });
 }
 
+/// How a tunnel is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    Connect,
+    Socks,
+}
+
 /// Opens a tunnel to `place` and TLS for `name` in it, as a client that prefers HTTP/2 and trusts `root`.
 pub(crate) async fn tls_inside(
     egret: &Egret,
+    way: Way,
     (place, name): (&str, &str),
     root: &str,
 ) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let mut tcp = dial(egret);
-    tcp.write_all(connect(place, "").as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(tcp.read_u8().await.unwrap());
-    }
-    assert!(head.starts_with(b"HTTP/1.1 200 "));
+    let wire = match way {
+        Way::Connect => tunnel(egret, place),
+        Way::Socks => {
+            let (host, port) = place.rsplit_once(':').unwrap();
+            socks_tunnel(egret, host, port.parse().unwrap())
+        }
+    };
+    let tcp = wire.tcp();
+    tcp.set_nonblocking(true).unwrap();
+    let tcp = TcpStream::from_std(tcp).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     let root = rustls::pki_types::CertificateDer::from_pem_slice(root.as_bytes()).unwrap();
     roots.add(root).unwrap();
@@ -447,7 +459,8 @@ fn a_websocket_inside_an_intercepted_tunnel_is_judged_and_opened_too() {
     let egret = Egret::start_with(&files, &config);
     let place = format!("origin.test:{}", origin.port());
     run(async {
-        let tls = tls_inside(&egret, (&place, "origin.test"), &authority.cert).await;
+        let to = (&*place, "origin.test");
+        let tls = tls_inside(&egret, Way::Connect, to, &authority.cert).await;
         let mut client = Client::over(tls).await;
         let denied = client
             .refused(websocket(&format!("https://{place}/x")))
@@ -460,6 +473,11 @@ fn a_websocket_inside_an_intercepted_tunnel_is_judged_and_opened_too() {
         let (_, mut socket) = client.open(&format!("https://{place}/public/a")).await;
         assert_eq!(receive(&mut socket.receive, 5).await, b"first");
         socket.exchange(b"a message\r\n\r\n").await;
+        let tls = tls_inside(&egret, Way::Socks, to, &authority.cert).await;
+        let mut client = Client::over(tls).await;
+        let (_, mut socket) = client.open(&format!("https://{place}/public/b")).await;
+        assert_eq!(receive(&mut socket.receive, 5).await, b"first");
+        socket.exchange(b"a message\r\n\r\n").await;
         // A page of the proxy itself is no WebSocket, and must not look like one that opened.
         let mut outside = Client::connect(&egret).await;
         let page = outside.refused(websocket("http://egret.invalid/")).await;
@@ -467,8 +485,10 @@ fn a_websocket_inside_an_intercepted_tunnel_is_judged_and_opened_too() {
     });
     let seen = origin.wait_request(0);
     assert!(seen.head.starts_with("GET /public/a HTTP/1.1\r\n"));
-    let record = egret.wait_record("the WebSocket's record", |r| r["path"] == "/public/a");
-    assert_eq!(record["intercepted"], true, "{record}");
-    assert_eq!(record["scheme"], "https");
-    assert_eq!(record["bytes_in"], 13, "{record}");
+    for path in ["/public/a", "/public/b"] {
+        let record = egret.wait_record("the WebSocket's record", |r| r["path"] == path);
+        assert_eq!(record["intercepted"], true, "{record}");
+        assert_eq!(record["scheme"], "https");
+        assert_eq!(record["bytes_in"], 13, "{record}");
+    }
 }

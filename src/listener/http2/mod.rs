@@ -2,33 +2,35 @@
 //! Not TLS: it is spoken with prior knowledge. Frames and flow control are h2's.
 //! Start at [`serve`].
 
+mod meter;
 mod receive;
 mod request;
 mod send;
 #[cfg(test)]
 mod tests;
-mod tunnel;
 mod websocket;
 
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use h2::server::SendResponse;
+use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Method, Request, Response, Version};
 use tokio::time::Instant;
 
+use self::meter::{Meter, Metered};
 use self::receive::Receiving;
 use self::request::{check, join_cookies};
 use self::send::send;
-use self::tunnel::Tunnel;
 use super::http::{Exchange, Handler, Trouble};
 use super::settings::Limits;
 use crate::lifeline::Lifeline;
 use crate::message::http1::head::RequestHead;
+use crate::message::http2::Tunnel;
 use crate::message::{Body, Interim, Reply};
 use crate::stream::{LazyDeadline, Stream};
 
@@ -39,8 +41,8 @@ pub async fn serve<H: Handler + 'static>(
     limits: &Limits,
     life: &Lifeline,
 ) {
-    let settings = settings(limits);
-    let handshake = settings.handshake::<_, Bytes>(stream);
+    let (stream, meter) = Metered::new(stream);
+    let handshake = settings(limits).handshake::<_, Bytes>(stream);
     let mut connection = match tokio::time::timeout(limits.header_time, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
@@ -61,6 +63,9 @@ pub async fn serve<H: Handler + 'static>(
             }
             if let Poll::Ready(accepted) = connection.poll_accept(cx) {
                 return Poll::Ready(accepted);
+            }
+            if meter.is_spent() {
+                return Poll::Ready(None);
             }
             // Streams that are still answered keep the connection; without any, its idle limit runs.
             if open.get() > 0 {
@@ -91,9 +96,27 @@ pub async fn serve<H: Handler + 'static>(
             exchange(request, respond, &*handler, &limits).await;
         });
     }
-    connection.graceful_shutdown();
+    end(connection, &meter, &*handler, limits).await;
+}
+
+/// Lets the streams that are open come to their end, unless the client flooded the connection.
+async fn end<H: Handler>(
+    mut connection: Connection<Metered, Bytes>,
+    meter: &Meter,
+    handler: &H,
+    limits: &Limits,
+) {
+    let mut patience = limits.idle;
+    if meter.is_spent() {
+        patience = patience.min(FAREWELL);
+        // RFC 9113 §10.5: suspicious activity may be treated as a connection error of this type.
+        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        handler.abandoned(&Trouble::Http2(Reason::ENHANCE_YOUR_CALM));
+    } else {
+        connection.graceful_shutdown();
+    }
     let rest = std::future::poll_fn(|cx| connection.poll_closed(cx));
-    let _ = tokio::time::timeout(limits.idle, rest).await;
+    let _ = tokio::time::timeout(patience, rest).await;
 }
 
 fn settings(limits: &Limits) -> h2::server::Builder {
@@ -191,7 +214,8 @@ async fn exchange<H: Handler>(
         return;
     };
     if let (Some(takeover), Some(receive)) = (takeover, tunnel) {
-        takeover(Stream::boxed(Tunnel::new(receive, sending, broken))).await;
+        let tunnel = Tunnel::new(receive.into_stream(), sending, broken, ());
+        takeover(Stream::boxed(tunnel)).await;
     }
 }
 
@@ -230,6 +254,9 @@ async fn handle<H: Handler>(
     })
     .await
 }
+
+/// How long a client that flooded the connection has to take the word that ends it.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Bytes of one stream that may be under way; four times as many on a connection.
 const WINDOW: u32 = 256 << 10;

@@ -11,6 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::listener::Limits;
 use crate::message::BodyError;
+use crate::message::http2::poll_bytes;
 use crate::stream::{Silence, TooLong};
 
 /// What the client sends on a stream.
@@ -39,16 +40,9 @@ impl Receiving {
         self.stream.is_end_stream()
     }
 
-    /// The next bytes. The window is opened again as soon as they are taken: they are in our hands now.
-    pub(super) fn poll_bytes(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, h2::Error>>> {
-        let data = ready!(self.stream.poll_data(cx));
-        if let Some(Ok(data)) = &data {
-            let _ = self.stream.flow_control().release_capacity(data.len());
-        }
-        Poll::Ready(data)
+    /// The stream itself, for a tunnel, which has limits of its own.
+    pub(super) fn into_stream(self) -> RecvStream {
+        self.stream
     }
 }
 
@@ -62,7 +56,7 @@ impl HttpBody for Receiving {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         if !this.ended {
-            let polled = this.poll_bytes(cx);
+            let polled = poll_bytes(&mut this.stream, cx);
             match ready!(this.silence.poll(cx, polled)) {
                 Ok(Some(Ok(data))) => {
                     if let Some(room) = this.room {

@@ -109,7 +109,7 @@ impl Condition for Hosts {
 }
 
 /// Every proper suffix of a name, from its dots: `.b.example`, `.example`.
-pub(in crate::policy) fn suffixes(name: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn suffixes(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('.')
         // A name never begins with a dot, so that what stands before one is not empty.
         .filter_map(|(at, _)| name.get(at..))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::{Condition, Entry, Facts, Ground, Truth, Waits, quoted};
+use crate::fault::{Fault, Faults};
 use crate::settings::{Located, Value};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -20,26 +21,27 @@ struct Methods(Vec<Method>);
 
 fn build(value: Value, ground: Ground<'_>) -> Option<Arc<dyn Condition>> {
     let items = ground.several::<String>(value)?;
-    let methods = ground.each(items, |item| read(&item, ground))?;
+    let methods = ground.each(items, |item| read_method(&item, ground.faults))?;
     Some(Arc::new(Methods(methods)))
 }
 
-fn read(item: &Located<String>, ground: Ground<'_>) -> Option<Method> {
+/// Reads a method as an operator writes it.
+pub(crate) fn read_method(item: &Located<String>, faults: &Faults) -> Option<Method> {
     let text = &item.value;
     let Ok(method) = Method::from_bytes(text.as_bytes()) else {
-        return ground.refuse(
-            item,
-            format!("\"{text}\" is not a method"),
-            "write \"GET\", \"POST\", …",
-        );
+        let problem = format!("\"{text}\" is not a method");
+        faults.push(Fault::at(&item.at, problem, "write \"GET\", \"POST\", …"));
+        return None;
     };
     let upper = text.to_ascii_uppercase();
     if upper != *text {
-        return ground.refuse(
-            item,
-            format!("methods are case-sensitive, and \"{text}\" is not in use"),
+        let problem = format!("methods are case-sensitive, and \"{text}\" is not in use");
+        faults.push(Fault::at(
+            &item.at,
+            problem,
             format!("Did you mean \"{upper}\"?"),
-        );
+        ));
+        return None;
     }
     Some(method)
 }

@@ -24,7 +24,8 @@ mod time;
 mod tls_version;
 
 pub(super) use header::NAME as FIELDS;
-pub(super) use host::suffixes;
+pub(crate) use host::suffixes;
+pub(crate) use method::read_method;
 pub use table::CONDITIONS;
 
 use std::fmt::{self, Debug};
@@ -296,7 +297,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// A glob over a whole text; with `segments`, `*` stays between slashes.
-fn glob(pattern: &str, segments: bool) -> Result<GlobMatcher, String> {
+pub(crate) fn glob(pattern: &str, segments: bool) -> Result<GlobMatcher, String> {
     GlobBuilder::new(pattern)
         .literal_separator(segments)
         .build()

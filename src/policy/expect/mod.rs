@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::request::Request;
-use super::{Explanation, Facts, Look, Obligations, Policy, RuleRef, Scheme, Verdict};
+use super::{Explanation, Facts, Look, NamedBy, Obligations, Policy, RuleRef, Scheme, Verdict};
 use crate::auth::Principal;
 use crate::fault::{Fault, Faults};
 use crate::settings::{Located, Table, one_of};
@@ -84,6 +84,7 @@ impl Expectation {
             },
             now: request.at.unwrap_or(now),
             resolved: None,
+            named_by: NamedBy::Client,
         };
         let port = request.authority.port;
         let addresses: Option<Vec<SocketAddr>> = request.addresses.as_ref().map(|addresses| {

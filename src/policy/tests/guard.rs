@@ -149,3 +149,70 @@ fn the_proxys_own_listeners_are_refused_unless_they_are_named() {
         }
     }
 }
+
+/// The verdict of both moments for endpoints that the operator named.
+fn endpoint(policy: &Policy, ask: &Ask, texts: &[&str]) -> String {
+    let facts = Facts {
+        named_by: NamedBy::Operator,
+        ..ask.facts()
+    };
+    let grant = match policy.decide(&facts) {
+        Verdict::Allow(grant) => grant,
+        Verdict::Deny(denial) => return format!("deny {} by name", denial.rule.name),
+    };
+    match policy.confirm_endpoint(&grant, &facts, &addresses(texts)) {
+        Ok(permit) => format!("allow {}: {}", permit.rule().name, permit.addresses().len()),
+        Err(denial) => format!("deny {}: {:?}", denial.rule.name, denial.reason),
+    }
+}
+
+#[test]
+fn an_endpoint_that_the_operator_named_is_not_guarded_but_judged_by_the_rules() {
+    // Named by the client, none of these could be reached.
+    for authority in ["a.example", "10.0.0.1", "[::1]", "203.0.113.9"] {
+        let ask = get(authority);
+        let open = Policy::open("routes");
+        assert_eq!(
+            endpoint(&open, &ask, GUARDED),
+            format!("allow default: {}", GUARDED.len())
+        );
+        let rules = "[[rule]]\nname = \"ours\"\nallow = {}\naddress = \"10.0.0.0/8\"\n";
+        let ours = policy(rules);
+        // 10.0.0.1, and four addresses that lead to it: mapped, translated, by 6to4 and by Teredo.
+        assert_eq!(
+            endpoint(&ours, &ask, GUARDED),
+            "allow ours: 5",
+            "{authority}"
+        );
+        let other = endpoint(&ours, &ask, &["8.8.8.8"]);
+        assert!(
+            other.starts_with("deny default: Address("),
+            "{authority}: {other}"
+        );
+    }
+}
+
+#[test]
+fn what_a_client_writes_as_its_authority_is_not_where_a_gateway_goes() {
+    let denies =
+        policy("default = \"allow\"\n[[rule]]\nname = \"no\"\ndeny = {}\naddress = \"10.0.0.1\"\n");
+    assert_eq!(
+        endpoint(&denies, &get("10.0.0.1"), &["8.8.8.8"]),
+        "allow default: 1"
+    );
+    let other = endpoint(&denies, &get("8.8.8.8"), &["10.0.0.1"]);
+    assert_eq!(other, "deny no: Rule");
+}
+
+#[test]
+fn the_guard_stays_on_for_what_a_client_named_whatever_the_facts_say() {
+    let open = policy("default = \"allow\"");
+    let ask = Ask {
+        named_by: NamedBy::Operator,
+        ..get("a.example")
+    };
+    for address in GUARDED {
+        let verdict = confirmed(&open, &ask, &[address]);
+        assert!(verdict.contains("Guarded("), "{address}: {verdict}");
+    }
+}

@@ -79,6 +79,7 @@ pub(super) struct Ask {
     pub(super) now: Timestamp,
     pub(super) hello: Option<Hello>,
     pub(super) resolved: Option<IpAddr>,
+    pub(super) named_by: NamedBy,
 }
 
 /// A plain GET of the path `/` at an authority.
@@ -97,6 +98,7 @@ pub(super) fn get(authority: &str) -> Ask {
             .expect("the test writes a time"),
         hello: None,
         resolved: None,
+        named_by: NamedBy::Client,
     }
 }
 
@@ -128,6 +130,7 @@ impl Ask {
                 (None, Scheme::Http | Scheme::Https) => Look::Nothing,
             },
             resolved: self.resolved,
+            named_by: self.named_by,
         }
     }
 
@@ -262,7 +265,7 @@ deny = { status = 451, message = "ask", redirect = "https://help.example/" }
 port = 1
 [[rule]]
 name = "yes"
-allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s" }
+allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s", cache = { min-uses = 2 } }
 "#,
     );
     let Verdict::Allow(grant) = policy.decide(&get("a.example").facts()) else {
@@ -279,6 +282,10 @@ allow = { intercept = true, rate = "120/m", bandwidth = "10MiB/s" }
             }),
             bandwidth: Some(crate::settings::ByteSize::mib(10)),
             filters: crate::filter::Filters::default(),
+            cache: Arc::new(crate::cache::Control {
+                min_uses: 2,
+                ..crate::cache::Control::default()
+            }),
         }
     );
     let Verdict::Deny(denial) = policy.decide(&get("a.example:1").facts()) else {

@@ -5,6 +5,7 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
@@ -18,6 +19,8 @@ use super::body::ResponseBody;
 use super::upload::Upload;
 use crate::message::http1::framing::{self, Length};
 use crate::message::{Body, Interim, ProxyError, hop};
+use crate::pool::connection::is_websocket;
+use crate::pool::key::Key;
 use crate::pool::late::Late;
 use crate::pool::outgoing::{
     Outgoing, RESPONSE_HEAD, Received, SendError, Stop, ambiguous, check_count, drop_false_length,
@@ -33,30 +36,28 @@ impl Slot {
     pub(in crate::pool) async fn send(
         self,
         pool: &Pool,
+        key: &Key,
         outgoing: Outgoing<'_>,
         body: Body,
         keep: bool,
         interim: &Interim,
     ) -> Result<Received, SendError> {
-        let request = request(outgoing).map_err(|failure| SendError::Origin(failure, None))?;
+        if is_websocket(outgoing.headers) {
+            return self.switch(pool, key, outgoing, interim).await;
+        }
+        let limits = pool.limits(key);
+        let patience = outgoing.patience.unwrap_or(limits.response);
+        let request =
+            request(outgoing, key.secure).map_err(|failure| SendError::Origin(failure, None))?;
         // The copy keeps hold of the stream that it opens: it must go at once, or dropping the rest would not reset it.
         let begun = (self.0.sender.clone()).send_request(request, outgoing.length == Length::Empty);
         let (response, stream) = match begun {
             Ok(begun) => begun,
-            // Not a byte of it has left.
-            Err(error) => {
-                let failure = failure(&error);
-                let retry = match failure.retry {
-                    Retry::OverHttp1 => Retry::OverHttp1,
-                    Retry::Never | Retry::IfReused | Retry::Yes => Retry::Yes,
-                };
-                return Err(SendError::Origin(failure.with_retry(retry), Some(body)));
-            }
+            Err(error) => return Err(SendError::Origin(unsent(&error), Some(body))),
         };
-        let stall = pool.settings().body_idle;
-        let mut upload = Upload::new(stream, outgoing.length, body, keep, stall);
+        let mut upload = Upload::new(stream, outgoing.length, body, keep, limits.body_idle);
         let waited = self
-            .response_head(pool, response, &mut upload, interim)
+            .response_head(patience, response, &mut upload, interim)
             .await;
         let received = match waited {
             Ok(received) => received,
@@ -65,13 +66,13 @@ impl Slot {
                 return Err(SendError::Origin(failure, upload.into_body()));
             }
         };
-        self.receive(pool, received, upload, outgoing.method)
+        self.receive(pool, limits.body_idle, received, upload, outgoing.method)
             .map_err(|failure| SendError::Origin(failure, None))
     }
 
-    async fn response_head(
+    pub(super) async fn response_head(
         &self,
-        pool: &Pool,
+        limit: Duration,
         mut response: ResponseFuture,
         upload: &mut Upload,
         interim: &Interim,
@@ -84,7 +85,7 @@ impl Slot {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Stop::Client(error))),
                 Poll::Ready(Ok(())) if !waiting_since_sent => {
                     waiting_since_sent = true;
-                    deadline.set(Instant::now() + pool.settings().response);
+                    deadline.set(Instant::now() + limit);
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
@@ -108,9 +109,10 @@ impl Slot {
         .await
     }
 
-    fn receive(
+    pub(super) fn receive(
         self,
         pool: &Pool,
+        idle: Duration,
         received: Response<RecvStream>,
         upload: Upload,
         method: &Method,
@@ -141,7 +143,6 @@ impl Slot {
             late.map(Late::finish);
             Body::Empty
         } else {
-            let idle = pool.settings().body_idle;
             let body = ResponseBody::new(stream, length, late, slot, idle);
             if length == Length::Empty {
                 // Its end comes in a frame of its own. To reset the stream instead would look like an attack.
@@ -158,14 +159,16 @@ impl Slot {
         Ok(Received {
             response,
             upgraded: None,
+            delimited: true,
         })
     }
 }
 
 /// The head of a request (RFC 9113 §8.3.1): no Host beside `:authority`, no field of a connection, the length anew.
-fn request(outgoing: Outgoing<'_>) -> Result<Request<()>, Failure> {
+pub(super) fn request(outgoing: Outgoing<'_>, secure: bool) -> Result<Request<()>, Failure> {
+    let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
     let uri = Uri::builder()
-        .scheme(Scheme::HTTPS)
+        .scheme(scheme)
         .authority(outgoing.host)
         .path_and_query(outgoing.target)
         .build()
@@ -217,7 +220,7 @@ fn pass(head: Response<()>, count: usize, interim: &Interim) -> Result<(), Failu
 
 /// Many origins let blanks begin or end a value, though they must not (RFC 9113 §8.2.1). In HTTP/1 they mean nothing, so they
 /// go: no reader after us is to stumble over them.
-fn trim(headers: &mut HeaderMap) {
+pub(super) fn trim(headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         let trimmed = value.as_bytes().trim_ascii();
         if trimmed.len() < value.len()
@@ -226,6 +229,16 @@ fn trim(headers: &mut HeaderMap) {
             *value = trimmed;
         }
     }
+}
+
+/// What it means that not a byte of a request has left.
+pub(super) fn unsent(error: &h2::Error) -> Failure {
+    let failure = failure(error);
+    let retry = match failure.retry {
+        Retry::OverHttp1 => Retry::OverHttp1,
+        Retry::Never | Retry::IfReused | Retry::Yes => Retry::Yes,
+    };
+    failure.with_retry(retry)
 }
 
 /// What the end of a stream before its response means.

@@ -8,21 +8,24 @@
 mod body;
 mod exchange;
 mod upload;
+mod websocket;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::PingPong;
 use h2::client::{Builder, SendRequest};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Failure;
 use super::outgoing::RESPONSE_HEAD;
+use super::places::Place;
 use super::shared::Group;
-use crate::lifeline::Lifeline;
+use super::{Failure, Pool};
 use crate::message::ProxyError;
 use crate::stream::Stream;
 
@@ -36,6 +39,11 @@ pub(super) struct Line {
     retired: Cell<bool>,
     /// Who waits for a place on it.
     group: Rc<Group>,
+    /// To find out whether the origin has said its settings; taken by who asks first.
+    ping: RefCell<Option<PingPong>>,
+    answered: Cell<bool>,
+    answer: Notify,
+    _place: Place,
 }
 
 impl Line {
@@ -43,13 +51,13 @@ impl Line {
     pub(super) async fn open(
         stream: Stream,
         peer: SocketAddr,
-        group: Rc<Group>,
-        life: &Lifeline,
+        (group, place): (Rc<Group>, Place),
+        pool: &Pool,
         limit: Duration,
     ) -> Result<Rc<Self>, Failure> {
         let settings = settings();
         let begun = tokio::time::timeout(limit, settings.handshake::<_, Bytes>(stream)).await;
-        let (sender, connection) = match begun {
+        let (sender, mut connection) = match begun {
             Ok(Ok(begun)) => begun,
             Ok(Err(error)) => return Err(exchange::failure(&error)),
             Err(_) => {
@@ -59,18 +67,27 @@ impl Line {
                 ));
             }
         };
-        life.spawn_background(async move {
-            // Why it ended is told to each stream that it took along.
-            let _ = connection.await;
-        });
-        Ok(Rc::new(Self {
+        let line = Rc::new(Self {
             sender,
             peer,
             open: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             retired: Cell::new(false),
             group,
-        }))
+            ping: RefCell::new(connection.ping_pong()),
+            answered: Cell::new(false),
+            answer: Notify::new(),
+            _place: place,
+        });
+        let (weak, habits) = (Rc::downgrade(&line), pool.0.habits.clone());
+        pool.life().spawn_background(async move {
+            // Why it ended is told to each stream that it took along.
+            let _ = connection.await;
+            if let Some(line) = weak.upgrade().filter(|line| !line.is_busy()) {
+                habits.closed(line.peer, line.idle_since().elapsed());
+            }
+        });
+        Ok(line)
     }
 
     /// The origin's address.

@@ -57,6 +57,16 @@ impl Upload {
         self.progress
     }
 
+    /// The sending side of a stream that something else than a body goes on.
+    pub(super) fn into_stream(self) -> SendStream<Bytes> {
+        self.stream
+    }
+
+    /// Ends the sending side: nothing else will go on it.
+    pub(super) fn close(&mut self) {
+        let _ = self.stream.send_data(Bytes::new(), true);
+    }
+
     /// The body from its beginning, if it can be had again.
     pub(super) fn into_body(self) -> Option<Body> {
         self.source.again()

@@ -63,6 +63,7 @@ impl Handler for Inside {
                     secure: true,
                     authority: self.authority.clone(),
                     path,
+                    by: None,
                 };
                 self.relay.exchange(request, &caller, &to).await
             }

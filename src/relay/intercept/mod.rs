@@ -17,13 +17,13 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::Refusal;
-use super::opening::deny;
+use super::opening::{deny, unless_absent};
 use super::tunnel::Tunnel;
 use crate::addr::Authority;
 use crate::auth::Principal;
 use crate::gate::Seen;
 use crate::policy::{ClientCertificate, Hello, Intercept, Otherwise, Permit};
-use crate::pool::Key;
+use crate::pool::{Failure, Key};
 use crate::report::RequestId;
 use crate::stream::Stream;
 use crate::tls::connector::Pins;
@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) hello: Option<Arc<Hello>>,
     /// Whom the requests inside are for.
     pub(super) authority: Authority,
+    /// Why the origin can not be reached, where the cache may stand in for it.
+    pub(super) absent: Option<Failure>,
 }
 
 /// Whom the requests inside a tunnel are for: by the name in the ClientHello, where it was asked for by address.
@@ -100,13 +102,13 @@ impl Session {
     }
 
     /// Relays the tunnel untouched. It counts against the rule's rate now, as no request inside will.
-    async fn splice(self, client: Stream) -> Option<(Tunnel, Stream)> {
+    async fn splice(mut self, client: Stream) -> Option<(Tunnel, Stream)> {
+        let (absent, tls) = (self.absent.take(), self.hello.is_some());
         let gate = &self.tunnel.service.gate;
         let intent = self.tunnel.recording.intent()?;
         match gate.charge(self.permit.allowance(), intent) {
-            Ok(()) => Some((self.tunnel, client)),
+            Ok(()) => unless_absent(absent, (self.tunnel, client), tls).await,
             Err(denial) => {
-                let tls = self.hello.is_some();
                 deny(self.tunnel, client, &Refusal::Denied(denial), tls).await;
                 None
             }
@@ -181,11 +183,16 @@ impl Session {
 
     /// Handshakes with the origin first: its certificate decides ours, and a client is told nothing of an origin that fails.
     async fn meet_origin(&mut self, authority: &Authority) -> Origin {
+        if self.absent.is_some() {
+            // Each request inside tries for itself, unless something stored answers it.
+            return Origin::Ready(Spec::plain(&authority.host));
+        }
         let key = Key {
             secure: true,
             authority: authority.clone(),
             pins: Pins::from(self.intercept.pins.clone()),
             http1_only: false,
+            terms: None,
         };
         let origin = self.tunnel.take_origin();
         let began = Instant::now();

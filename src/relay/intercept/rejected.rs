@@ -83,3 +83,35 @@ const SPLICED: Duration = Duration::from_secs(600);
 const TOLD: Duration = Duration::from_secs(30);
 /// Pairs that are remembered.
 const MOST: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rejection_counts_for_its_client_and_name_and_for_a_time() {
+        let who = |client: &str, fingerprint: &str, host: &str| Who {
+            client: client.parse().expect("an address"),
+            principal: None,
+            fingerprint: fingerprint.into(),
+            host: Host::parse_bare(host).expect("a host"),
+        };
+        let one = who("192.0.2.1", "t13d", "a.test");
+        let others = [
+            who("192.0.2.2", "t13d", "a.test"),
+            who("192.0.2.1", "t12d", "a.test"),
+            who("192.0.2.1", "t13d", "b.test"),
+        ];
+        for (splice, lasts) in [(true, SPLICED), (false, TOLD)] {
+            let rejected = Rejected::default();
+            rejected.note(one.clone(), splice);
+            assert!(rejected.is_known(&one));
+            assert!(others.iter().all(|other| !rejected.is_known(other)));
+            let moment = Duration::from_secs(1);
+            tokio::time::advance(lasts.saturating_sub(moment)).await;
+            assert!(rejected.is_known(&one), "{splice}");
+            tokio::time::advance(moment).await;
+            assert!(!rejected.is_known(&one), "{splice}");
+        }
+    }
+}

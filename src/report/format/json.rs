@@ -62,6 +62,13 @@ pub(super) fn write(line: &mut String, record: &Record) {
         line.push_str(",\"intercepted\":true");
     }
     shown(line, "tunnel", record.tunnel);
+    text(line, "route", record.route.as_deref());
+    text(line, "upstream", record.upstream.as_deref());
+    count(
+        line,
+        "tries",
+        Some(u64::from(record.tries)).filter(|tries| *tries > 1),
+    );
     line.push('}');
 }
 

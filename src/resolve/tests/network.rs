@@ -1,7 +1,8 @@
 //! Real questions to a real server, over real sockets.
 
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::rr::rdata::{CNAME, SRV};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::super::test_server::{DnsServer, Reply, addresses, record};
 use super::*;
@@ -254,4 +255,66 @@ async fn a_failure_is_asked_for_again_and_counts_its_attempts() {
     };
     assert!(look_up(&settings, "flaky.example").await.is_ok());
     assert_eq!(server.count("flaky.example"), 2);
+}
+
+#[tokio::test]
+async fn services_come_with_ports_priorities_and_weights_and_through_aliases() {
+    let name = |text: &str| Name::from_ascii(text).expect("a test writes names");
+    let srv = |owner: &str, ttl, (priority, weight, port), target: &str| {
+        let data = SRV::new(priority, weight, port, name(target));
+        Record::from_rdata(name(owner), ttl, RData::SRV(data))
+    };
+    let alias = |owner: &str, ttl, target: &str| {
+        Record::from_rdata(name(owner), ttl, RData::CNAME(CNAME(name(target))))
+    };
+    let server = DnsServer::start();
+    let (own, other) = ("_http._tcp.app.example.", "_http._tcp.other.example.");
+    let real = srv(own, 60, (0, 5, 8080), "One.Example.");
+    server.set(
+        "_http._tcp.app.example",
+        Reply::Records(vec![
+            real.clone(),
+            srv(own, 20, (1, 0, 80), "two.example."),
+            // No host, no port, and not asked for.
+            srv(own, 60, (0, 0, 80), "."),
+            srv(own, 60, (0, 0, 0), "three.example."),
+            srv(other, 60, (0, 0, 80), "four.example."),
+        ]),
+    );
+    let links = vec![alias(other, 7, own), real];
+    server.set("_http._tcp.other.example", Reply::Records(links));
+    let closed = srv("_none._tcp.app.example.", 60, (0, 0, 0), ".");
+    server.set("_none._tcp.app.example", Reply::Records(vec![closed]));
+    server.set("_no._tcp.app.example", addresses(&["192.0.2.1"]));
+    let resolver = build(&system(&server));
+    let found = |text: &'static str| resolver.services(text);
+    let both = found("_http._tcp.app.example").await.expect("two servers");
+    let shown: Vec<String> = both
+        .records
+        .iter()
+        .map(|one| {
+            let Service {
+                target,
+                port,
+                priority,
+                weight,
+            } = one;
+            format!("{priority} {weight} {port} {target}")
+        })
+        .collect();
+    assert_eq!(shown, ["0 5 8080 one.example", "1 0 80 two.example"]);
+    assert_eq!(both.ttl, seconds(20));
+    let same = found("_http._tcp.other.example").await.expect("servers");
+    assert_eq!((same.records, same.ttl), (both.records, seconds(7)));
+    let none = found("_none._tcp.app.example").await.expect("an answer");
+    assert!(none.records.is_empty());
+    let error = found("_no._tcp.app.example").await.expect_err("no records");
+    assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error}");
+    let error = found("_http._tcp.gone.example").await.expect_err("no name");
+    assert!(matches!(error, ResolveError::NotFound { .. }), "{error}");
+    let asked = server.asked().len();
+    for never in ["_http._tcp.hidden.onion", "_http._tcp.localhost"] {
+        assert!(found(never).await.is_err(), "{never}");
+    }
+    assert_eq!(server.asked().len(), asked);
 }

@@ -83,6 +83,17 @@ impl Alpn {
     }
 }
 
+/// What a listener takes inside of TLS, and so what it may agree on by ALPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inside {
+    /// HTTP of any version.
+    Http,
+    /// HTTP/1.
+    Http1,
+    /// Whatever the origin speaks: without `alpn` nothing is agreed on.
+    Anything,
+}
+
 /// A client's verified certificate and the name that it gives.
 #[derive(Debug)]
 pub struct Identity {
@@ -94,11 +105,11 @@ pub struct Identity {
 }
 
 impl Server {
-    /// Reads a listener's `tls` and all files that it names. `http2` says whether the listener takes HTTP/2 at all. Blocks on
+    /// Reads a listener's `tls` and all files that it names. `inside` says what the listener takes inside of it. Blocks on
     /// the disk. `None` exactly where something was a fault.
-    pub fn read(value: Value, listener: &str, http2: bool, faults: &Faults) -> Option<Self> {
+    pub fn read(value: Value, listener: &str, inside: Inside, faults: &Faults) -> Option<Self> {
         let before = faults.len();
-        let settings = Settings::read(value, listener, http2, faults)?;
+        let settings = Settings::read(value, listener, inside, faults)?;
         let watch = Watch::begin(settings.files());
         let loaded = Loaded::new(&settings, faults);
         if faults.len() > before {

@@ -9,8 +9,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::version::{TLS12, TLS13};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
-use super::Alpn;
 use super::clients::Clients;
+use super::{Alpn, Inside};
 use crate::fault::{Fault, Faults, Location, suggest};
 use crate::settings::{FromValue, Located, Table, Value, one_of, parse_duration};
 use crate::tls::certificates::Source;
@@ -30,7 +30,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn read(value: Value, listener: &str, http2: bool, faults: &Faults) -> Option<Self> {
+    pub(super) fn read(
+        value: Value,
+        listener: &str,
+        inside: Inside,
+        faults: &Faults,
+    ) -> Option<Self> {
         let table = Table::from_value(value, faults)?;
         let at = table.at.clone();
         let remedy =
@@ -52,8 +57,8 @@ impl Settings {
             });
         let alpn = table.take("alpn", faults);
         let alpn = alpn.map_or_else(
-            || default_alpn(http2),
-            |words| read_alpn(words, http2, faults),
+            || default_alpn(inside),
+            |words| read_alpn(words, inside, faults),
         );
         let client = table.take("client", faults);
         let tickets = table
@@ -109,22 +114,22 @@ fn suite(word: &Located<String>, faults: &Faults) -> Option<SupportedCipherSuite
     found.map(|(_, suite)| *suite)
 }
 
-fn default_alpn(http2: bool) -> Vec<Alpn> {
-    if http2 {
-        vec![Alpn::Http2, Alpn::Http1]
-    } else {
-        vec![Alpn::Http1]
+fn default_alpn(inside: Inside) -> Vec<Alpn> {
+    match inside {
+        Inside::Http => vec![Alpn::Http2, Alpn::Http1],
+        Inside::Http1 => vec![Alpn::Http1],
+        Inside::Anything => Vec::new(),
     }
 }
 
-fn read_alpn(words: Vec<Located<String>>, http2: bool, faults: &Faults) -> Vec<Alpn> {
+fn read_alpn(words: Vec<Located<String>>, inside: Inside, faults: &Faults) -> Vec<Alpn> {
     let known = [Alpn::Http2, Alpn::Http1].map(|alpn| (alpn.id(), alpn));
     let mut read = Vec::new();
     for word in words {
         let Some(alpn) = one_of(&word, &known, faults) else {
             continue;
         };
-        if alpn == Alpn::Http2 && !http2 {
+        if alpn == Alpn::Http2 && inside == Inside::Http1 {
             faults.push(Fault::at(
                 &word.at,
                 "the listener's \"accept\" leaves HTTP/2 out",

@@ -2,8 +2,9 @@
 //! Reads no file's content.
 //! Start at [`Watch::changed`].
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use crate::settings::Stamp;
 
 /// What the files were when they were loaded, and when they were last looked at.
 #[derive(Debug)]
@@ -21,10 +22,6 @@ struct Failed {
 
 /// One for each file, in their order; `None` for one that is not there.
 pub(super) type Stamps = Vec<Option<Stamp>>;
-
-/// Device, inode, size, time of modification, time of change: a copy that keeps the first time has another second one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp(u64, u64, u64, (i64, i64), (i64, i64));
 
 impl Watch {
     /// To be called before the files are read: what changes while they are read is then seen later.
@@ -69,17 +66,5 @@ impl Watch {
 }
 
 fn stamps<'a>(files: impl Iterator<Item = &'a Path>) -> Stamps {
-    files.map(stamp).collect()
-}
-
-/// Follows links: where secrets are mounted, a change is a link that leads elsewhere.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let data = std::fs::metadata(path).ok()?;
-    Some(Stamp(
-        data.dev(),
-        data.ino(),
-        data.size(),
-        (data.mtime(), data.mtime_nsec()),
-        (data.ctime(), data.ctime_nsec()),
-    ))
+    files.map(Stamp::of).collect()
 }

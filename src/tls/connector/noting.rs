@@ -1,5 +1,5 @@
 //! Notes whether an origin asks for a certificate, and keeps sessions for resumption, but not those of such origins.
-//! Holds no certificate of ours.
+//! Shows a certificate of ours where there is one, to whoever asks: what it is for was decided when it was read.
 //! Start at [`Noting::watch`].
 //!
 //! rustls resumes a session only under the same resolver, so there is one for all handshakes. It is called inside a poll of the
@@ -30,19 +30,21 @@ thread_local! {
 /// so the sessions of those that do are not kept.
 #[derive(Debug)]
 pub(super) struct Noting {
+    own: Option<Arc<CertifiedKey>>,
     sessions: ClientSessionMemoryCache,
     asking: Mutex<LruCache<ServerName<'static>, ()>>,
 }
 
 impl Noting {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(own: Option<Arc<CertifiedKey>>) -> Self {
         Self {
+            own,
             sessions: ClientSessionMemoryCache::new(SESSIONS.get()),
             asking: Mutex::new(LruCache::new(SESSIONS)),
         }
     }
 
-    /// Runs a handshake with this name. Also says whether the origin asked for a certificate.
+    /// Runs a handshake with this name. Also says whether the origin asked for a certificate in vain.
     pub(super) async fn watch<T>(
         &self,
         name: &ServerName<'static>,
@@ -74,12 +76,14 @@ impl Noting {
 
 impl ResolvesClientCert for Noting {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        ASKED.set(true);
-        None
+        if self.own.is_none() {
+            ASKED.set(true);
+        }
+        self.own.clone()
     }
 
     fn has_certs(&self) -> bool {
-        false
+        self.own.is_some()
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::settings::KeyDigest;
+
 /// SHA-256 digests of public keys (SubjectPublicKeyInfo); none means that no chain is refused for them. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Pins(Arc<[[u8; 32]]>);
@@ -31,5 +33,11 @@ impl Pins {
 impl From<Arc<[[u8; 32]]>> for Pins {
     fn from(digests: Arc<[[u8; 32]]>) -> Self {
         Self(digests)
+    }
+}
+
+impl FromIterator<KeyDigest> for Pins {
+    fn from_iter<I: IntoIterator<Item = KeyDigest>>(digests: I) -> Self {
+        Self(digests.into_iter().map(|digest| digest.0).collect())
     }
 }

@@ -1,20 +1,19 @@
-//! Always the first: the order of the answer stands.
+//! Always the first: the order of the answer, or of the file, stands.
 
-use std::rc::Rc;
-
-use super::{Balancer, Entry};
+use super::{Balancer, By, Entry, Field};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "first",
-    summary: "the order of the answer stands",
-    build: || Rc::new(First),
+    summary: "the first that takes the request, in the order in which they are written",
+    by: By::Nothing,
+    build: |_| Box::new(First),
 };
 
 #[derive(Debug)]
 struct First;
 
 impl Balancer for First {
-    fn pick(&self, _count: usize) -> usize {
-        0
+    fn pick(&self, field: &dyn Field) -> Option<usize> {
+        (0..field.len()).find(|place| field.takes(*place))
     }
 }

@@ -1,29 +1,20 @@
-//! Any one, each as likely as the others.
+//! Any one, each as likely as its weight says.
 
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
-use std::rc::Rc;
-
-use super::{Balancer, Entry};
+use super::weights::Weights;
+use super::{Balancer, By, Entry, Field};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "random",
-    summary: "any one, each as likely as the others",
-    build: || Rc::new(Random::default()),
+    summary: "any one, each as likely as its weight says",
+    by: By::Nothing,
+    build: |shape| Box::new(Random(Weights::new(shape))),
 };
 
-#[derive(Debug, Default)]
-struct Random {
-    keys: RandomState,
-    turn: Cell<u64>,
-}
+#[derive(Debug)]
+struct Random(Weights);
 
 impl Balancer for Random {
-    fn pick(&self, count: usize) -> usize {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        // A keyed hash of a counter: even enough to spread load, and nothing that anybody must not guess.
-        let drawn = self.keys.hash_one(turn) >> 33;
-        usize::try_from(drawn).unwrap_or(0) % count.max(1)
+    fn pick(&self, field: &dyn Field) -> Option<usize> {
+        self.0.draw(field)
     }
 }

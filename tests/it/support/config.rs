@@ -90,6 +90,11 @@ impl Config {
         self.more("[tls]\nroots = [\"{dir}/ca.pem\"]")
     }
 
+    /// Has a cache in memory, with this process's defaults for all else.
+    pub(crate) fn cache(self) -> Self {
+        self.more("[cache]\nmemory = \"64MiB\"")
+    }
+
     /// Adds tables at the end.
     pub(crate) fn more(mut self, lines: &str) -> Self {
         writeln!(self.more, "{lines}").unwrap();

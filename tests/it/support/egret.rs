@@ -53,6 +53,16 @@ impl Egret {
     }
 
     fn spawn_in(environment: &[(&str, &str)], files: &[(&str, &str)], config: &str) -> Self {
+        Self::spawn_by(program(), environment, files, config)
+    }
+
+    /// As [`Self::spawn`], by a command that becomes `egret` in the end: what it is given is `egret`'s.
+    pub(crate) fn spawn_by(
+        mut command: Command,
+        environment: &[(&str, &str)],
+        files: &[(&str, &str)],
+        config: &str,
+    ) -> Self {
         raise_descriptor_limit();
         let dir = tempfile::Builder::new().prefix("egret-").tempdir().unwrap();
         for (name, content) in files {
@@ -61,7 +71,7 @@ impl Egret {
         let file = dir.path().join("egret.toml");
         let text = config.replace("{dir}", &dir.path().display().to_string());
         fs::write(&file, text).unwrap();
-        let mut child = program()
+        let mut child = command
             .args(["run", "-c"])
             .arg(&file)
             .envs(environment.iter().copied())
@@ -212,7 +222,8 @@ impl Egret {
         panic!("the process did not end; it wrote:\n{}", self.log());
     }
 
-    fn pid(&self) -> Pid {
+    /// Its number.
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
     }
 }

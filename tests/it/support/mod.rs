@@ -8,7 +8,10 @@
 mod certs;
 mod config;
 mod dns;
+#[path = "../../../src/resolve/test_server.rs"]
+pub(crate) mod dns_server;
 mod egret;
+mod load;
 mod origin;
 mod programs;
 mod tls;
@@ -18,15 +21,27 @@ pub(crate) use certs::{Authority, Client};
 pub(crate) use config::Config;
 pub(crate) use dns::Dns;
 pub(crate) use egret::{Egret, program};
+pub(crate) use load::Load;
 pub(crate) use origin::{Origin, Request, ok, read_request};
-pub(crate) use programs::{Outcome, Papers, Served, python, run};
+pub(crate) use programs::{Outcome, Papers, Served, WHEEL, python, run};
 pub(crate) use tls::{Ca, Interception, Met, shake_hands};
-pub(crate) use wire::{Response, Wire};
+pub(crate) use wire::{Response, Wire, fields};
 
 use std::time::Duration;
 
 /// How long anything that must happen may take before the test fails; what it waits for is an event, never this time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A port of the loopback address that is free just now, for connections and for datagrams: for what has to be told one.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// Whether bytes hold other bytes.
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -61,6 +76,17 @@ pub(crate) fn tunnel(egret: &Egret, authority: &str) -> Wire {
     wire
 }
 
+/// Opens a tunnel by SOCKS5 (RFC 1928), for a host by name.
+pub(crate) fn socks_tunnel(egret: &Egret, host: &str, port: u16) -> Wire {
+    let mut wire = egret.connect();
+    wire.send(&[5, 1, 0]);
+    assert_eq!(wire.exact(2), [5, 0]);
+    let length = u8::try_from(host.len()).unwrap();
+    wire.send(&[&[5, 1, 0, 3, length], host.as_bytes(), &port.to_be_bytes()].concat());
+    assert_eq!(wire.exact(10)[1], 0);
+    wire
+}
+
 /// Both outputs of a program as text.
 pub(crate) fn said(output: &std::process::Output) -> String {
     [&output.stdout, &output.stderr]
@@ -84,4 +110,11 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length)
         .map(|at| (at % 251) as u8 ^ (at / 251 % 256) as u8)
         .collect()
+}
+
+/// Standard input that holds this text.
+pub(crate) fn pipe(text: &str) -> std::process::Stdio {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+    reader.into()
 }

@@ -78,7 +78,7 @@ impl Origin {
         names: &[&str],
         answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        Self::under_tls(ca.server(names), answer)
+        Self::tls(ca.server(names), answer)
     }
 
     /// As [`Self::https`], asking for a client certificate, which nobody has to show.
@@ -87,10 +87,11 @@ impl Origin {
         names: &[&str],
         answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        Self::under_tls(ca.asking_server(names), answer)
+        Self::tls(ca.asking_server(names), answer)
     }
 
-    fn under_tls(
+    /// As [`Self::https`], with any configuration of TLS.
+    pub(crate) fn tls(
         config: Arc<rustls::ServerConfig>,
         answer: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {

@@ -115,6 +115,25 @@ impl Served {
         served.port = port.unwrap_or_else(|| panic!("{name} names no port"));
         Some(served)
     }
+
+    /// Starts a program that was told its port, and waits until it listens there. `None` as with [`Self::start`].
+    pub(crate) fn at(port: u16, command: &mut Command) -> Option<Self> {
+        let name = name_of(command);
+        let mut child = spawn(command)?;
+        let stderr = Some(reader(child.stderr.take()));
+        drop(reader(child.stdout.take()));
+        let mut served = Self {
+            port,
+            child,
+            stderr,
+        };
+        super::until("a program that listens", || {
+            let ended = served.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{name} ended: {ended:?}");
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Some(served)
+    }
 }
 
 impl Drop for Served {
@@ -238,3 +257,19 @@ fn reader(from: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8
         all
     })
 }
+
+/// Python that writes the package `tiny`, version 1.0. Arguments: the folder for it.
+pub(crate) const WHEEL: &str = r#"
+import sys, zipfile
+info = "tiny-1.0.dist-info/"
+files = {
+    "tiny.py": "answer = 42\n",
+    info + "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+    info + "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+}
+with zipfile.ZipFile(sys.argv[1] + "/tiny-1.0-py3-none-any.whl", "w") as wheel:
+    for name, content in files.items():
+        wheel.writestr(name, content)
+    names = [*files, info + "RECORD"]
+    wheel.writestr(info + "RECORD", "".join(name + ",,\n" for name in names))
+"#;

@@ -4,9 +4,11 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{NamedGroup, ServerConfig, ServerConnection, StreamOwned};
 
 use super::Wire;
 
@@ -62,7 +64,7 @@ impl Ca {
         let mut roots = rustls::RootCertStore::empty();
         let own = rustls::pki_types::CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
         roots.add(own).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
             .allow_unauthenticated()
             .build()
@@ -76,13 +78,36 @@ impl Ca {
         clients: Arc<dyn rustls::server::danger::ClientCertVerifier>,
     ) -> Arc<ServerConfig> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let names = CertificateParams::new(names).unwrap().subject_alt_names;
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(names).unwrap();
+        let change = |params: &mut CertificateParams| params.subject_alt_names = names;
+        self.serve_of(default_provider(), &key, change, clients)
+    }
+
+    /// A server's configuration with this cryptography, a key and a certificate of any kind.
+    pub(crate) fn server_of(
+        &self,
+        provider: CryptoProvider,
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Arc<ServerConfig> {
+        let anyone = WebPkiClientVerifier::no_client_auth();
+        self.serve_of(provider, key, change, anyone)
+    }
+
+    fn serve_of(
+        &self,
+        provider: CryptoProvider,
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+        clients: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+    ) -> Arc<ServerConfig> {
+        let mut params = CertificateParams::new(vec![]).unwrap();
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        change(&mut params);
+        let certificate = params.signed_by(key, &self.issuer).unwrap();
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_client_cert_verifier(clients)
@@ -142,6 +167,8 @@ impl Interception {
 pub(crate) struct Met {
     pub(crate) wire: Wire,
     pub(crate) alpn: Option<Vec<u8>>,
+    /// How the keys were agreed on.
+    pub(crate) group: Option<NamedGroup>,
     pub(crate) certificates: Vec<rustls::pki_types::CertificateDer<'static>>,
 }
 
@@ -158,7 +185,7 @@ pub(crate) fn shake_hands(
         let root = rustls::pki_types::CertificateDer::from_pem_slice(root.as_bytes()).unwrap();
         store.add(root).unwrap();
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -178,9 +205,13 @@ pub(crate) fn shake_hands(
         .iter()
         .map(|certificate| certificate.clone().into_owned())
         .collect();
+    let group = session
+        .negotiated_key_exchange_group()
+        .map(|group| group.name());
     Ok(Met {
         wire: wire.wrapped(|tcp| StreamOwned::new(session, tcp)),
         alpn,
+        group,
         certificates,
     })
 }

@@ -1,0 +1,239 @@
+//! The memory tier of the cache: how long a hit takes, with one thread and with two, and an insertion that makes room; and
+//! whether what is really allocated is what the tier says. `cargo bench --bench cache`
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::Criterion;
+use egret::cache::memory::{Memory, compact};
+use egret::cache::{Contents, Freshness, Key, Stored, Vary};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tokio::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() {
+    // `cargo test` runs it too, to see that it runs.
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    account(if is_test { 4 << 20 } else { 256 << 20 });
+    let mut criterion = Criterion::default()
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    hits(&mut criterion);
+    churn(&mut criterion);
+    criterion.final_summary();
+}
+
+/// Fills the cache several times over with responses of all sizes, then with large ones, then with small ones.
+fn account(bound: u64) {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let (heap, resident_before) = (allocated(), resident());
+    let memory = Memory::new(bound);
+    for (what, least, most) in [
+        ("mixed", 100, 200 << 10),
+        ("small", 100, 1000),
+        ("large", 100 << 10, 200 << 10),
+        ("mixed again", 100, 200 << 10),
+    ] {
+        let (mut put, mut worst) = (0, 0_f64);
+        let mut number = 0;
+        while put < 3 * bound {
+            let size = random.between(least, most);
+            let uri = format!("https://example.com/{what}/{number}?{}", random.0);
+            let uses = random.below(3);
+            memory.insert(stored(&uri, size, &mut random));
+            let key = Key::new(uri, "");
+            (0..uses).for_each(|_| drop(memory.candidates(&key, &HeaderMap::new())));
+            put += size as u64;
+            number += 1;
+            if put > bound && number % 1000 == 0 {
+                worst = worst.max(off(&memory, heap).abs());
+            }
+        }
+        let stats = memory.stats();
+        worst = worst.max(off(&memory, heap).abs());
+        eprintln!(
+            "{what}: {} responses, {} bytes by the account of a bound of {}, {} allocated ({:+.2} %, {:.2} % at worst), {} resident",
+            stats.entries,
+            stats.bytes,
+            stats.bound,
+            allocated() - heap,
+            off(&memory, heap),
+            worst,
+            resident().saturating_sub(resident_before),
+        );
+        assert!(stats.bytes <= bound, "the bound holds");
+        assert!(stats.bytes * 10 > bound * 9, "it is made use of");
+        assert!(worst < 10.0, "the account is right within 10 %");
+    }
+}
+
+/// By how many per cent more is allocated than the cache says.
+fn off(memory: &Memory, before: u64) -> f64 {
+    let really = allocated().saturating_sub(before) as f64;
+    let told = memory.stats().bytes as f64;
+    (really - told) / told * 100.0
+}
+
+fn allocated() -> u64 {
+    let stats = ALLOCATOR.stats();
+    // The allocator's own word before each piece, and what it rounds up to: 16 bytes on average.
+    let pieces = (stats.allocations - stats.deallocations) as u64;
+    let grown = stats.bytes_allocated as i64 - stats.bytes_deallocated as i64;
+    grown.unsigned_abs() + 16 * pieces
+}
+
+fn hits(criterion: &mut Criterion) {
+    let memory = Memory::new(256 << 20);
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let keys: Vec<Key> = (0..20_000)
+        .map(|n| {
+            let uri = format!("https://www.example.com/assets/{n:x}/some-script.js");
+            memory.insert(stored(&uri, 1024, &mut random));
+            Key::new(uri, "")
+        })
+        .collect();
+    let request = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
+    let hit = |key: &Key| {
+        let found = memory.candidates(black_box(key), &request);
+        assert!(black_box(found.selected()).is_some());
+    };
+    for (what, keys) in [("many", &*keys), ("one", keys.get(..1).unwrap_or_default())] {
+        for threads in [1, 2] {
+            criterion.bench_function(&format!("hit {what}, {threads} threads"), |bencher| {
+                bencher.iter_custom(|rounds| side_by_side(threads, rounds, keys, hit));
+            });
+        }
+    }
+    let mut writes = 0;
+    criterion.bench_function("hit many, while another inserts", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let is_done = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let uri = format!("https://example.com/{writes}");
+                        memory.insert(stored(&uri, 1024, &mut random));
+                        writes += 1;
+                    }
+                });
+                let took = side_by_side(1, rounds, keys.get(..100).unwrap_or_default(), |key| {
+                    black_box(memory.candidates(black_box(key), &request));
+                });
+                is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+                took
+            })
+        });
+    });
+}
+
+/// The time that so many hits take each thread; it would be that of one thread alone if they did not meet.
+fn side_by_side(threads: u64, rounds: u64, keys: &[Key], hit: impl Fn(&Key) + Sync) -> Duration {
+    let start = Barrier::new(threads as usize);
+    std::thread::scope(|scope| {
+        let one = |nth: u64| {
+            let (start, hit) = (&start, &hit);
+            move || {
+                let mut keys = keys.iter().cycle().skip(nth as usize * keys.len() / 2);
+                start.wait();
+                let started = Instant::now();
+                (0..rounds).for_each(|_| hit(keys.next().expect("a cycle has no end")));
+                started.elapsed()
+            }
+        };
+        let threads: Vec<_> = (0..threads).map(|nth| scope.spawn(one(nth))).collect();
+        let times = threads.into_iter().map(|thread| thread.join());
+        let times = times.map(|time| time.expect("a hit does not panic"));
+        times.max().expect("there is a thread")
+    })
+}
+
+fn churn(criterion: &mut Criterion) {
+    let memory = Memory::new(32 << 20);
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    // Made before: it is not the making that is measured.
+    let all: Vec<_> = (0..50_000)
+        .map(|n| stored(&format!("https://example.com/{n}"), 1024, &mut random))
+        .collect();
+    for one in &all {
+        memory.insert(one.clone());
+    }
+    let mut next = all.iter().cycle();
+    criterion.bench_function("insert under churn", |bencher| {
+        bencher.iter(|| memory.insert(next.next().expect("a cycle has no end").clone()));
+    });
+    assert!(memory.stats().evictions > 0);
+}
+
+/// A response as it is stored, with 5 to 30 fields of all kinds.
+fn stored(uri: &str, size: usize, random: &mut Random) -> Arc<Stored> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    let known = ["etag", "cache-control", "last-modified", "date", "server"];
+    for n in 0..random.between(4, 29) {
+        let name = match known.get(n) {
+            Some(name) => HeaderName::from_static(name),
+            None => HeaderName::from_bytes(format!("x-field-{}", n % 20).as_bytes())
+                .expect("it is a token"),
+        };
+        let value = "v".repeat(random.between(1, 60));
+        let value = HeaderValue::from_str(&value).expect("it is a value");
+        headers.append(name, value);
+    }
+    let headers = compact(&headers);
+    let content = Bytes::from(vec![b'c'; size]);
+    Arc::new(Stored {
+        key: Key::new(uri, ""),
+        vary: Vary::of(&headers, &HeaderMap::new()).expect("there is none"),
+        status: StatusCode::OK,
+        headers,
+        freshness: Freshness {
+            requested: Timestamp::UNIX_EPOCH,
+            received: Timestamp::UNIX_EPOCH,
+            initial_age: Duration::ZERO,
+            lifetime: Duration::from_secs(60),
+            heuristic: false,
+            no_cache: false,
+            must_revalidate: false,
+            immutable: false,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+        },
+        guarded: false,
+        held: None,
+        contents: Contents::whole(content),
+    })
+}
+
+/// Bytes of this process, as Linux counts them; 0 elsewhere.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    line.unwrap_or(0) << 10
+}
+
+/// Xorshift: the same responses in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 32) as usize) % limit
+    }
+
+    fn between(&mut self, least: usize, most: usize) -> usize {
+        least + self.below(most - least + 1)
+    }
+}

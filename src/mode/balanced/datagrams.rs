@@ -1,0 +1,155 @@
+//! The datagrams of a listener on one worker: told apart by client, each client's own flow.
+//! Not what becomes of a flow, which is the relay's.
+//! Start at [`serve`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{Balanced, toward};
+use crate::lifeline::Lifeline;
+use crate::listener::{Datagram, Datagrams, Room, Terms};
+use crate::relay::Association;
+use crate::report;
+
+/// What a flow is known by: the client, and where it sent to.
+type Key = (SocketAddr, SocketAddr);
+
+/// The flows of one socket.
+#[derive(Debug, Default)]
+struct Flows {
+    flows: RefCell<HashMap<Key, Rc<Association>>>,
+    /// Told when the last one has ended.
+    empty: Notify,
+}
+
+/// A flow's place among the others, and the end of it.
+struct Place {
+    flows: Rc<Flows>,
+    key: Key,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut flows = self.flows.flows.borrow_mut();
+        flows.remove(&self.key);
+        if flows.is_empty() {
+            self.flows.empty.notify_one();
+        }
+    }
+}
+
+impl Flows {
+    fn find(&self, key: &Key) -> Option<Rc<Association>> {
+        self.flows.borrow().get(key).cloned()
+    }
+
+    async fn ended(&self) {
+        while !self.flows.borrow().is_empty() {
+            self.empty.notified().await;
+        }
+    }
+}
+
+/// Receives until `stop` is notified, or the drain has begun and no flow is left: what is under way goes on, nothing new begins.
+pub(super) async fn serve(
+    mode: Rc<Balanced>,
+    socket: Datagrams,
+    terms: Rc<dyn Fn() -> Arc<Terms>>,
+    life: Lifeline,
+    stop: Rc<Notify>,
+) {
+    let door = Door {
+        mode,
+        socket: Rc::new(socket),
+        terms,
+        flows: Rc::default(),
+        life: life.clone(),
+    };
+    let mut over = pin!(async {
+        life.draining().await;
+        door.flows.ended().await;
+    });
+    let mut stopped = pin!(stop.notified());
+    let mut room = Room::default();
+    loop {
+        let received = tokio::select! {
+            biased;
+            () = &mut stopped => return,
+            () = &mut over => return,
+            received = door.socket.receive(&mut room, |datagram| door.take(datagram)) => received,
+        };
+        if let Err(error) = received {
+            tracing::warn!(%error, "cannot receive datagrams; trying again");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+struct Door {
+    mode: Rc<Balanced>,
+    socket: Rc<Datagrams>,
+    terms: Rc<dyn Fn() -> Arc<Terms>>,
+    flows: Rc<Flows>,
+    life: Lifeline,
+}
+
+impl Door {
+    fn take(&self, datagram: Datagram<'_>) {
+        let key = (datagram.client, datagram.local);
+        let flow = self.flows.find(&key).or_else(|| self.begin(key));
+        match flow {
+            Some(flow) => flow.pass(datagram.bytes),
+            None => self
+                .mode
+                .means
+                .relay
+                .parts()
+                .counters
+                .datagrams_dropped
+                .bump(),
+        }
+    }
+
+    /// A new flow, where there may be one more. Its client may be anybody's forgery: what it costs is bounded in number and in time,
+    /// and where there are too many nothing is written down.
+    fn begin(&self, key: Key) -> Option<Rc<Association>> {
+        let (client, local) = key;
+        let counters = &self.mode.means.relay.parts().counters;
+        if self.life.is_draining() {
+            return None;
+        }
+        let terms = (self.terms)();
+        let admitted = terms.admission.admit(&terms.limits);
+        let admitted = admitted.and_then(|one| one.of_client(client.ip(), &terms.limits));
+        let Some(admitted) = admitted else {
+            counters.connections_refused.bump();
+            return None;
+        };
+        let canonical = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let (caller, balancing) = self.mode.caller(canonical, report::Protocol::Udp, None)?;
+        let upstream = balancing.choose(None, &[])?;
+        let toward = toward(upstream, &balancing, None, Some(local));
+        let relay = self.mode.means.relay.clone();
+        let flow = Rc::new(Association::new(relay, caller, toward, balancing.datagrams));
+        self.flows.flows.borrow_mut().insert(key, flow.clone());
+        let place = Place {
+            flows: self.flows.clone(),
+            key,
+        };
+        let (carried, socket, open) = (flow.clone(), self.socket.clone(), counters.accepted());
+        self.life.spawn(async move {
+            let _of_flow = (admitted, open, place);
+            carried
+                .carry(&move |answer: &[u8]| socket.answer(client, local, answer))
+                .await;
+        });
+        Some(flow)
+    }
+}

@@ -1,0 +1,136 @@
+//! All routes of a configuration, and the search for the one that a request takes. Immutable: a reload makes a new table.
+//! Start at [`RouteTable::find`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use super::Route;
+use super::conditions::Conditions;
+use super::index::{Entry, Index};
+use super::matches::Matches;
+use super::readings::Readings;
+use crate::addr::Host;
+
+/// What a request is asked for, as far as routes look at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The name of the listener that it came to.
+    pub listener: &'a str,
+    /// The host that it is for; `None` where it names none (HTTP/1.0).
+    pub host: Option<&'a Host>,
+    /// Its path, and what that may mean.
+    pub path: &'a Readings<'a>,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// What a search comes to.
+#[derive(Debug, Clone, Copy)]
+pub enum Found<'a> {
+    /// This route.
+    Route(&'a Arc<Route>),
+    /// There is none: 404.
+    Nothing,
+    /// An origin that reads the path in another way would be reached by another route, or by none: 400.
+    Ambiguous,
+}
+
+/// Routes of all listeners.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    /// In the file's order.
+    routes: Vec<(Arc<Route>, Conditions)>,
+    /// By listener; listeners with the same routes share one.
+    listeners: HashMap<Arc<str>, Arc<Index>>,
+}
+
+impl RouteTable {
+    /// The route that a request takes. Allocates nothing, except where the fields or the query are asked for and have
+    /// characters that have to be decoded.
+    pub fn find(&self, asked: &Asked<'_>) -> Found<'_> {
+        let Some(index) = self.listeners.get(asked.listener) else {
+            return Found::Nothing;
+        };
+        let found = self.by_path(index, asked, asked.path.normal());
+        for reading in asked.path.others() {
+            let other = self.by_path(index, asked, reading);
+            let alike = match (found, other) {
+                (Some(one), Some(other)) => one.does_as(other),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !alike {
+                return Found::Ambiguous;
+            }
+        }
+        found.map_or(Found::Nothing, Found::Route)
+    }
+
+    /// The routes, in the file's order.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.iter().map(|(route, _)| route)
+    }
+
+    /// How many routes there are.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    fn by_path(&self, index: &Index, asked: &Asked<'_>, path: &str) -> Option<&Arc<Route>> {
+        let holds = |at: usize| {
+            let entry = self.routes.get(at);
+            entry.is_some_and(|(_, conditions)| {
+                conditions.hold(asked.method, asked.headers, asked.path.query())
+            })
+        };
+        let at = index.first(asked.host, path, holds)?;
+        self.routes.get(at).map(|(route, _)| route)
+    }
+
+    pub(super) fn new(listeners: &[Arc<str>], routes: Vec<(Arc<Route>, Matches)>) -> Self {
+        let mut shared: HashMap<Vec<usize>, Arc<Index>> = HashMap::new();
+        let of_listener = |place: usize| {
+            let all = routes.iter().enumerate();
+            let taken = all.filter(|(_, (_, matches))| matches.listeners.contains(&place));
+            taken.map(|(at, _)| at).collect::<Vec<usize>>()
+        };
+        let listeners = listeners.iter().enumerate().map(|(place, name)| {
+            let index = shared
+                .entry(of_listener(place))
+                .or_insert_with_key(|taken| Arc::new(index_of(taken, &routes)));
+            (name.clone(), index.clone())
+        });
+        let listeners = listeners.collect();
+        let routes = routes.into_iter();
+        Self {
+            routes: routes
+                .map(|(route, matches)| (route, matches.conditions))
+                .collect(),
+            listeners,
+        }
+    }
+}
+
+fn index_of(taken: &[usize], routes: &[(Arc<Route>, Matches)]) -> Index {
+    let mut index = Index::default();
+    for (at, (_, matches)) in taken.iter().filter_map(|at| Some((*at, routes.get(*at)?))) {
+        let weight = matches.conditions.weight(usize::from(matches.named));
+        for host in &matches.hosts {
+            for path in &matches.paths {
+                let weight = weight.clone();
+                index.insert(host, path, Entry { at, weight });
+            }
+        }
+    }
+    index.sort();
+    index
+}

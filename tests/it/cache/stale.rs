@@ -1,0 +1,201 @@
+//! When a stale answer may still be given: while the origin is asked, and where it fails. RFC 5861; RFC 9111 §4.2.4.
+//! Not what a client asks for, which is `directives`.
+
+use super::table::{Row, Step, get, method, row, run};
+
+const FRESH: &str = "Cache-Control: max-age=600";
+
+/// Stored, and stale for 100 s.
+fn stored(more: &str) -> Step {
+    get()
+        .answer(
+            200,
+            format!("Cache-Control: max-age=600{more}\nAge: 700\nETag: \"a\""),
+        )
+        .carrying("first")
+}
+
+/// The origin is asked behind the answer.
+fn behind(step: Step) -> Step {
+    step.behind().body("first")
+}
+
+#[test]
+fn while_the_origin_is_asked_a_stale_answer_may_do() {
+    let newer = || get().answer(200, FRESH).carrying("two");
+    run(vec![
+        row(
+            "within the time that the answer gave",
+            "5861 §3",
+            [
+                stored(", stale-while-revalidate=200"),
+                behind(newer()),
+                get().body("two"),
+            ],
+        ),
+        row(
+            "the origin confirms it",
+            "5861 §3",
+            [
+                stored(", stale-while-revalidate=200"),
+                behind(get().answer(304, format!("{FRESH}\nETag: \"a\"")))
+                    .sent("If-None-Match: \"a\""),
+                get().body("first").age(0..=5),
+            ],
+        ),
+        row(
+            "the origin fails: it is as stale as it was",
+            "5861 §3",
+            [
+                stored(", stale-while-revalidate=200"),
+                behind(get().answer(500, "X-A: b")),
+                behind(newer()),
+                get().body("two"),
+            ],
+        ),
+        row(
+            "beyond that time",
+            "5861 §3",
+            [stored(", stale-while-revalidate=50"), newer().body("two")],
+        ),
+        row(
+            "a time that is none",
+            "5861 §3",
+            [stored(", stale-while-revalidate=soon"), newer().body("two")],
+        ),
+        row(
+            "what must be confirmed is not used",
+            "§5.2.2.2",
+            [
+                stored(", stale-while-revalidate=200, must-revalidate"),
+                newer().body("two"),
+            ],
+        ),
+        row(
+            "what must be confirmed by a proxy is not used",
+            "§5.2.2.8",
+            [
+                stored(", stale-while-revalidate=200, proxy-revalidate"),
+                newer().body("two"),
+            ],
+        ),
+        row(
+            "no-cache",
+            "§5.2.2.4",
+            [
+                stored(", stale-while-revalidate=200, no-cache"),
+                newer().body("two"),
+            ],
+        ),
+        row(
+            "the client insists",
+            "§5.2.1.4",
+            [
+                stored(", stale-while-revalidate=200"),
+                newer().with("Cache-Control: no-cache").body("two"),
+            ],
+        ),
+        row(
+            "the client wants it younger",
+            "§5.2.1.1",
+            [
+                stored(", stale-while-revalidate=200"),
+                newer().with("Cache-Control: max-age=10").body("two"),
+            ],
+        ),
+    ]);
+}
+
+/// The origin answers with this error, or not at all.
+fn failing(status: Option<u16>) -> Step {
+    match status {
+        Some(status) => get().answer(status, "X-Failed: yes").carrying("failed"),
+        None => get().unanswered(),
+    }
+}
+
+fn kept(name: &str, more: &str, status: Option<u16>) -> Row {
+    let failing = failing(status).status(200).body("first").lacks("X-Failed");
+    row(
+        format!("{name}, {status:?}"),
+        "5861 §4",
+        [stored(more), failing],
+    )
+}
+
+fn told(name: &str, more: &str, status: Option<u16>) -> Row {
+    let failing = failing(status).never("first");
+    let failing = match status {
+        Some(status) => failing.status(status),
+        None => failing.status_in(&[502, 504]),
+    };
+    row(
+        format!("{name}, {status:?}"),
+        "5861 §4",
+        [stored(more), failing],
+    )
+}
+
+#[test]
+fn where_the_origin_fails_a_stale_answer_may_do() {
+    let mut rows = Vec::new();
+    for status in [Some(500), Some(502), Some(503), Some(504), None] {
+        rows.push(kept(
+            "within the time that the answer gave",
+            ", stale-if-error=200",
+            status,
+        ));
+        rows.push(told("beyond that time", ", stale-if-error=50", status));
+        rows.push(told(
+            "what must be confirmed",
+            ", stale-if-error=200, must-revalidate",
+            status,
+        ));
+        rows.push(told(
+            "what must be confirmed by a proxy",
+            ", stale-if-error=200, proxy-revalidate",
+            status,
+        ));
+        rows.push(told("no-cache", ", stale-if-error=200, no-cache", status));
+    }
+    for status in [400, 403, 404, 410, 429, 501] {
+        rows.push(told(
+            "an answer that is no such failure",
+            ", stale-if-error=200",
+            Some(status),
+        ));
+    }
+    run(rows);
+}
+
+#[test]
+fn a_stale_answer_is_not_given_where_nothing_permits_it() {
+    let newer = || get().answer(200, FRESH).carrying("two").body("two");
+    run(vec![
+        row("nothing said", "§4.2.4", [stored(""), newer()]),
+        row(
+            "an error of the origin, nothing said",
+            "§4.2.4",
+            [stored(""), failing(Some(500)).status(500).body("failed")],
+        ),
+        row(
+            "a change is never answered so",
+            "§4",
+            [
+                stored(", stale-if-error=200, stale-while-revalidate=200"),
+                method("POST")
+                    .answer(500, "X-A: b")
+                    .carrying("failed")
+                    .body("failed"),
+            ],
+        ),
+        row(
+            "fresh, it needs no permission though the origin is gone",
+            "§4.2",
+            [
+                get().answer(200, FRESH).carrying("first"),
+                get().unanswered().status(200).body("first"),
+            ],
+        ),
+    ]);
+}
