@@ -327,12 +327,8 @@ impl Association {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(LARGEST, 0);
             for _ in 0..BATCH {
-                let received = open.socket.try_io(HEARD, || {
-                    let flags = rustix::net::RecvFlags::DONTWAIT;
-                    Ok(rustix::net::recv(&open.socket, &mut buffer[..], flags)?)
-                });
-                let length = match received {
-                    Ok((length, _)) => length,
+                let length = match receive(&open.socket, buffer) {
+                    Ok(length) => length,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                     Err(error) => return Err(error),
                 };
@@ -357,6 +353,22 @@ impl Association {
             Ok(())
         })
     }
+}
+
+/// Takes one datagram, or what the network says of those that were sent before.
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
+    // One at a time: what is ready for several kinds at once is not known to `try_io`.
+    for kind in [Interest::READABLE, Interest::ERROR] {
+        let received = socket.try_io(kind, || {
+            let flags = rustix::net::RecvFlags::DONTWAIT;
+            Ok(rustix::net::recv(socket, &mut *buffer, flags)?)
+        });
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => return received.map(|(length, _)| length),
+        }
+    }
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 thread_local! {

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use http::header::SET_COOKIE;
+use http::header::{EXPECT, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
@@ -141,7 +141,7 @@ impl Relay {
             caller.service.gate.strip_credentials(&mut head.headers);
         }
         let body = self
-            .taken_in((&head, body), (caller, to), recording)
+            .taken_in((&mut head, body), (caller, to), recording)
             .await?;
         let consulted = self
             .consult(&head, &body, (caller, to, purpose), recording)
@@ -191,7 +191,7 @@ impl Relay {
     /// sends slowly holds none. Policy has been asked by name before any of it is read.
     async fn taken_in(
         &self,
-        (head, body): (&http::request::Parts, Body),
+        (head, body): (&mut http::request::Parts, Body),
         (caller, to): (&Caller, &Destination),
         recording: &Recording,
     ) -> Result<Body, Refusal> {
@@ -199,6 +199,10 @@ impl Relay {
             return Ok(body);
         }
         let _grant = self.admit(caller, recording, Some(&head.headers))?;
+        // Who waits to be told to go on is told so by whom it is that waits (RFC 9110 §10.1.1); the origin gets it all at once.
+        if head.headers.remove(EXPECT).is_some() {
+            caller.interim.push(StatusCode::CONTINUE, HeaderMap::new());
+        }
         let taking = to.take_in(body);
         match to.deadline(recording.started(), &head.headers) {
             Some(deadline) => match timeout_at(deadline, taking).await {
