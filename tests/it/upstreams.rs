@@ -176,10 +176,8 @@ fn probes_of_every_kind_tell_the_well_from_the_unwell() {
     let stranger = Origin::https(&Ca::mint(), &["127.0.0.1"], |_| ok(b""));
     let good = Origin::http(only_deep);
     let other = Origin::http(|_| ok(b"it is not"));
-    let pong = answering(b"pong");
-    let pang = answering(b"pang");
-    let serving = Grpc::start(1);
-    let ailing = Grpc::start(2);
+    let (pong, pang) = (answering(b"pong"), answering(b"pang"));
+    let (serving, ailing) = (Grpc::start(1), Grpc::start(2));
     let table: &[(&str, &str, SocketAddr, SocketAddr)] = &[
         ("tcp", "health = { tcp = true, FAST }", tcp.address, nobody),
         (
