@@ -91,7 +91,7 @@ async fn put(disk: &Disk, number: usize, content: Bytes) {
         }
         return;
     }
-    let expected = (number % 2 == 0).then_some(content.len() as u64);
+    let expected = number.is_multiple_of(2).then_some(content.len() as u64);
     let writer = disk.begin(&head.key, &head.vary, &head.headers, expected);
     let mut writer = writer.expect("it fits");
     for piece in content.chunks(64 << 10) {
