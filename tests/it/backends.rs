@@ -84,6 +84,10 @@ impl Client {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: app.example\r\n{lines}\r\n");
         self.0.send(&[head.as_bytes(), body].concat());
         let response = self.0.response(method);
+        // An answer that begins before all of the request has come may end the connection, and says so (RFC 9112 §9.6).
+        if response.header("connection") == Some("close") {
+            self.0 = Wire::connect(self.0.peer());
+        }
         assert!(
             response.status < 300,
             "{method} {path}: {}\n{}",
