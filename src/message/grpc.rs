@@ -1,6 +1,6 @@
 //! How a call of gRPC is refused: its clients read a status of their own, not that of HTTP.
 //! Not the calls themselves, which pass through as any other exchange.
-//! Start at [`refuse`].
+//! Start at `refuse`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
