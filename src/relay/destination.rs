@@ -67,6 +67,14 @@ pub(super) struct Backend {
     pub(super) sticky: Option<u64>,
 }
 
+/// When an exchange must have ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    /// It is the client's own word, nearer than that of the route.
+    pub(super) is_hurried: bool,
+}
+
 impl Destination {
     /// The upstream that is asked.
     pub(super) fn backend(&self) -> Option<&Backend> {
@@ -152,40 +160,34 @@ impl Destination {
     }
 
     /// When the exchange must have ended: by its route, or as the client of a call of gRPC says.
-    pub(super) fn deadline(&self, began: Instant, headers: &HeaderMap) -> Option<Instant> {
+    pub(super) fn deadline(&self, began: Instant, headers: &HeaderMap) -> Option<Deadline> {
         let of_route = self.route()?.terms.timeouts.total;
         let of_call = grpc::is_call(headers)
             .then(|| grpc::deadline(headers))
             .flatten();
-        let limit = match (of_route, of_call) {
-            (Some(route), Some(call)) => Some(route.min(call)),
-            (route, call) => route.or(call),
-        };
-        began.checked_add(limit?)
+        let is_hurried = of_call.is_some_and(|call| of_route.is_none_or(|route| call < route));
+        let limit = if is_hurried { of_call } else { of_route };
+        let at = began.checked_add(limit?)?;
+        Some(Deadline { at, is_hurried })
     }
 
-    /// Whether that is the client's own word, and not the route's.
-    pub(super) fn is_hurried(&self, headers: &HeaderMap) -> bool {
-        let of_route = self.route().and_then(|route| route.terms.timeouts.total);
-        let of_call = grpc::is_call(headers)
-            .then(|| grpc::deadline(headers))
-            .flatten();
-        of_call.is_some_and(|call| of_route.is_none_or(|route| call < route))
+    /// A request's body of which no more passes than its route takes. Errors: it says itself that it is larger.
+    pub(super) fn bound(&self, body: Body) -> Result<Body, BodyError> {
+        let limit = self.route().and_then(|route| route.terms.limits.body_size);
+        match limit {
+            Some(limit) if body.size_hint().lower() > limit.0 => Err(BodyError::TooLarge),
+            Some(limit) if !body.is_empty() => Ok(bounded(body, limit.0)),
+            Some(_) | None => Ok(body),
+        }
     }
 
-    /// A request's body as its route takes it: no more than so much, and as a whole where that is asked for.
+    /// The same, as a whole where its route asks for that.
     ///
     /// Errors: it is too large, or breaks. Waits for the client, whose listener bounds that.
     pub(super) async fn take_in(&self, body: Body) -> Result<Body, BodyError> {
-        let Some(route) = self.route() else {
-            return Ok(body);
-        };
-        let body = match route.terms.limits.body_size {
-            Some(limit) if body.size_hint().lower() > limit.0 => return Err(BodyError::TooLarge),
-            Some(limit) if !body.is_empty() => bounded(body, limit.0),
-            Some(_) | None => body,
-        };
-        match route.terms.buffer.request {
+        let body = self.bound(body)?;
+        let limit = self.route().and_then(|route| route.terms.buffer.request);
+        match limit {
             Some(limit) => buffer::collect(body, limit.as_usize()).await,
             None => Ok(body),
         }

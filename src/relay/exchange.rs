@@ -205,7 +205,7 @@ impl Relay {
         }
         let taking = to.take_in(body);
         match to.deadline(recording.started(), &head.headers) {
-            Some(deadline) => match timeout_at(deadline, taking).await {
+            Some(deadline) => match timeout_at(deadline.at, taking).await {
                 Ok(taken) => Ok(taken?),
                 Err(_) => Err(Refusal::Trouble(Trouble::SlowBody)),
             },
@@ -230,7 +230,7 @@ impl Relay {
         let obligations = way.allowance.obligations.clone();
         let filters = &obligations.filters;
         let deadline = to.deadline(recording.started(), &head.headers);
-        recording.limit(deadline);
+        recording.limit(deadline.map(|deadline| deadline.at));
         let tries = Tries {
             relay: self,
             judging: Judging {
@@ -241,9 +241,10 @@ impl Relay {
             },
             interim: &filtered::interim(filters, &caller.interim),
             deadline,
-            is_hurried: to.is_hurried(&head.headers),
         };
-        let body = to.take_in(filtered::request_body(filters, body)).await?;
+        let body = filtered::request_body(filters, body);
+        // What was taken in as a whole is bounded already.
+        let body = if to.takes_in() { body } else { to.bound(body)? };
         // What a credential of ours is in is for the upstream that it was meant for, and for no other.
         let body = match filters.wanting_hosts() {
             Some(_) => body,

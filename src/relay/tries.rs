@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::destination::{Backend, Destination};
+use super::destination::{Backend, Deadline, Destination};
 use super::recording::Recording;
 use super::retry::{Message, Missed, Sending};
 use super::way::{Judging, Way};
@@ -22,9 +22,7 @@ pub(super) struct Tries<'a> {
     pub(super) judging: Judging<'a>,
     pub(super) interim: &'a Interim,
     /// When the whole must have been answered.
-    pub(super) deadline: Option<Instant>,
-    /// The deadline is the client's own, nearer than that of its route.
-    pub(super) is_hurried: bool,
+    pub(super) deadline: Option<Deadline>,
 }
 
 /// How far a request is tried, from its route or else its upstream.
@@ -114,7 +112,8 @@ impl Tries<'_> {
             }
             Err(_) => {
                 // Whoever gives no time would otherwise have any endpoint left out as one that fails.
-                let excused = streamed || self.is_hurried && self.is_over();
+                let hurried = self.deadline.is_some_and(|deadline| deadline.is_hurried);
+                let excused = streamed || hurried && self.is_over();
                 if let Some(picked) = way.picked.as_ref().filter(|_| !excused) {
                     picked.failed();
                 }
@@ -162,15 +161,13 @@ impl Tries<'_> {
 
     fn until(&self, now: Instant, limits: &Limits) -> Option<Instant> {
         let per_try = limits.per_try.map(|limit| now + limit);
-        match (per_try, self.deadline) {
-            (Some(per_try), Some(deadline)) => Some(per_try.min(deadline)),
-            (per_try, deadline) => per_try.or(deadline),
-        }
+        let deadline = self.deadline.map(|deadline| deadline.at);
+        [per_try, deadline].into_iter().flatten().min()
     }
 
     fn is_over(&self) -> bool {
         self.deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
+            .is_some_and(|deadline| Instant::now() >= deadline.at)
     }
 }
 
