@@ -4,7 +4,7 @@
 
 use std::io::{ErrorKind, Result};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use socket2::SockRef;
@@ -25,7 +25,7 @@ pub(super) struct Key {
 }
 
 /// What a listener receives by.
-pub(super) trait Socket: Sized {
+pub(super) trait Socket: AsFd + From<OwnedFd> {
     /// What comes in by it.
     const TRANSPORT: Transport;
     /// Binds one more to an address.
@@ -34,14 +34,27 @@ pub(super) trait Socket: Sized {
     fn is_usable(address: SocketAddr) -> Result<()>;
     /// Those that were open before this process began.
     fn inherit(inherited: &mut Inherited, address: SocketAddr) -> Vec<Self>;
+
     /// The address that it is bound to.
-    fn actual(&self) -> Result<SocketAddr>;
+    fn actual(&self) -> Result<SocketAddr> {
+        let local = SockRef::from(self).local_addr()?;
+        Ok(local.as_socket().ok_or(ErrorKind::InvalidInput)?)
+    }
+
     /// Whether others may be bound beside it.
-    fn is_one_of_many(&self) -> Result<bool>;
+    fn is_one_of_many(&self) -> Result<bool> {
+        SockRef::from(self).reuse_port()
+    }
+
     /// Another handle of the same.
-    fn copy(&self) -> Result<Self>;
+    fn copy(&self) -> Result<Self> {
+        self.descriptor().map(Self::from)
+    }
+
     /// A handle of any kind.
-    fn descriptor(&self) -> Result<OwnedFd>;
+    fn descriptor(&self) -> Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
+    }
 }
 
 impl Socket for TcpListener {
@@ -58,22 +71,6 @@ impl Socket for TcpListener {
     fn inherit(inherited: &mut Inherited, address: SocketAddr) -> Vec<Self> {
         inherited.tcp(address)
     }
-
-    fn actual(&self) -> Result<SocketAddr> {
-        self.local_addr()
-    }
-
-    fn is_one_of_many(&self) -> Result<bool> {
-        SockRef::from(self).reuse_port()
-    }
-
-    fn copy(&self) -> Result<Self> {
-        self.try_clone()
-    }
-
-    fn descriptor(&self) -> Result<OwnedFd> {
-        self.try_clone().map(OwnedFd::from)
-    }
 }
 
 impl Socket for UdpSocket {
@@ -89,22 +86,6 @@ impl Socket for UdpSocket {
 
     fn inherit(inherited: &mut Inherited, address: SocketAddr) -> Vec<Self> {
         inherited.udp(address)
-    }
-
-    fn actual(&self) -> Result<SocketAddr> {
-        self.local_addr()
-    }
-
-    fn is_one_of_many(&self) -> Result<bool> {
-        SockRef::from(self).reuse_port()
-    }
-
-    fn copy(&self) -> Result<Self> {
-        self.try_clone()
-    }
-
-    fn descriptor(&self) -> Result<OwnedFd> {
-        self.try_clone().map(OwnedFd::from)
     }
 }
 
