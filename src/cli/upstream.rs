@@ -112,10 +112,11 @@ fn row(endpoint: &Value) -> String {
         Some(host) => format!("{host}/{address}"),
         None => address.to_owned(),
     };
-    let ejected = endpoint.get("ejected").and_then(Value::as_u64);
-    let health = match ejected {
-        Some(seconds) => format!("out {seconds}s"),
-        None => text(endpoint, "health").to_owned(),
+    let seconds = |key: &str| endpoint.get(key).and_then(Value::as_u64);
+    let health = match (seconds("ejected"), seconds("resting")) {
+        (Some(seconds), _) => format!("out {seconds}s"),
+        (None, Some(seconds)) => format!("rests {seconds}s"),
+        (None, None) => text(endpoint, "health").to_owned(),
     };
     let latency = endpoint.get("latency").and_then(Value::as_f64);
     let latency = latency.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.1}ms"));

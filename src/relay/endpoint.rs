@@ -97,6 +97,7 @@ impl Attempts {
             let ask = Ask {
                 key: self.key,
                 tried: &self.tried,
+                again: self.has_failed,
                 ..Ask::new(&parts.dice, Instant::now())
             };
             let picked = match upstream.pick(&ask) {

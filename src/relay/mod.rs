@@ -21,6 +21,7 @@ mod permission;
 mod recording;
 mod refusal;
 mod retry;
+mod retry_after;
 mod throttle;
 mod tries;
 mod tunnel;

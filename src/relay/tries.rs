@@ -11,7 +11,7 @@ use super::destination::{Backend, Deadline, Destination};
 use super::recording::Recording;
 use super::retry::{Message, Missed, Sending};
 use super::way::{Judging, Way};
-use super::{Refusal, Relay};
+use super::{Refusal, Relay, retry_after};
 use crate::message::{Body, Interim, ProxyError};
 use crate::pool::{Failure, Received};
 use crate::upstream::EndpointKey;
@@ -60,6 +60,10 @@ impl Tries<'_> {
             let (outcome, again) = match sent {
                 Ok(received) => {
                     let unwanted = self.is_unwanted(backend, received.response.status());
+                    if let Some(picked) = way.picked.as_ref().filter(|_| unwanted) {
+                        let response = &received.response;
+                        retry_after::heed(picked, response.status(), response.headers());
+                    }
                     (Ok(received), copy.filter(|_| unwanted))
                 }
                 Err(missed) => (Err(missed.refusal), missed.again.or(copy)),

@@ -77,11 +77,13 @@ impl Relay {
         recording: &mut Recording,
     ) -> Result<Way, Refusal> {
         let upstream = &backend.served.upstream;
+        let again = !tried.is_empty();
         let mut denied = None;
         loop {
             let picked = upstream.pick(&Ask {
                 key: backend.key,
                 tried,
+                again,
                 sticky: backend.sticky,
                 ..Ask::new(&self.parts.dice, Instant::now())
             });

@@ -16,8 +16,10 @@ pub struct Ask<'a> {
     /// The hash of what the request is known by ([`super::Upstream::key`] says what that is); `None` where it has nothing of the
     /// kind, and a place is drawn for it.
     pub key: Option<u64>,
-    /// Endpoints that it was sent to before: it is sent to others.
+    /// Endpoints that it was sent to before, or that are not for it: it is sent to others.
     pub tried: &'a [EndpointKey],
+    /// Whether it was sent before: then it does not disturb who asked to be left alone, even if there is nobody else.
+    pub again: bool,
     /// The endpoint that its cookie names ([`super::Sticky::read`]): it goes there where that can be.
     pub sticky: Option<u64>,
 }
@@ -30,6 +32,7 @@ impl<'a> Ask<'a> {
             now,
             key: None,
             tried: &[],
+            again: false,
             sticky: None,
         }
     }
@@ -53,9 +56,22 @@ pub enum Unavailable {
     /// It was sent to all that could take it.
     #[error("every endpoint was tried")]
     AllTried,
+    /// Those that it was not sent to have asked to be left alone for a while.
+    #[error("every endpoint that was not tried asks to be left alone for a while")]
+    Resting,
 }
 
 impl Unavailable {
+    /// Of several reasons the one is told that leaves most to hope for.
+    pub(super) fn matters(&self) -> u8 {
+        match self {
+            Self::NoEndpoints(_) | Self::Disabled | Self::Unhealthy => 0,
+            Self::AllTried => 1,
+            Self::Full => 2,
+            Self::Resting => 3,
+        }
+    }
+
     /// A word for records.
     pub fn token(&self) -> &'static str {
         match self {
@@ -64,6 +80,7 @@ impl Unavailable {
             Self::Unhealthy => "endpoints_unhealthy",
             Self::Full => "endpoints_full",
             Self::AllTried => "endpoints_tried",
+            Self::Resting => "endpoints_resting",
         }
     }
 }

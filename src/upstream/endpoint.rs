@@ -56,6 +56,8 @@ pub(super) struct Tally {
     pub(super) requests: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) retries: AtomicU64,
+    /// Until when it is left alone, as it has asked for: milliseconds since the epoch of its upstream.
+    pub(super) rests_until: AtomicU64,
 }
 
 impl Endpoint {
@@ -85,6 +87,13 @@ impl Endpoint {
     /// Requests under way.
     pub fn active(&self) -> u32 {
         self.load.active.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is left alone at a time since the epoch, as it has asked for.
+    pub(super) fn rests(&self, now: Duration) -> bool {
+        let until = self.load.rests_until.load(Ordering::Relaxed);
+        // The clock is read for those few that have ever asked.
+        until != 0 && until > now.as_millis() as u64
     }
 }
 

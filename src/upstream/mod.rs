@@ -145,7 +145,7 @@ impl Upstream {
                 continue;
             }
             load.requests.fetch_add(1, Ordering::Relaxed);
-            if !ask.tried.is_empty() {
+            if ask.again {
                 load.retries.fetch_add(1, Ordering::Relaxed);
             }
             if counted {

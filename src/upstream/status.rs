@@ -1,6 +1,7 @@
 //! What an upstream is at a moment, for `egret status` and `egret upstream`.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -44,6 +45,8 @@ pub struct EndpointStatus {
     pub health: &'static str,
     /// For how many seconds it is still ejected.
     pub ejected: Option<u64>,
+    /// For how many seconds it is still left alone, as it has asked for.
+    pub resting: Option<u64>,
     /// What an operator wants of it.
     pub admin: Admin,
     /// Its weight.
@@ -85,6 +88,7 @@ impl Upstream {
                 host: member.endpoint.host().map(ToString::to_string),
                 health: member.state.health.word(),
                 ejected: until.map(|until| until.saturating_sub(now).as_secs()),
+                resting: resting(load.rests_until.load(Ordering::Relaxed), now),
                 admin: member.state.admin,
                 weight: member.weight(),
                 backup: member.backup,
@@ -111,4 +115,10 @@ impl Upstream {
             endpoints: control.members.all.iter().map(endpoint).collect(),
         }
     }
+}
+
+/// What is left of a rest; none where there is less than a millisecond.
+fn resting(until: u64, now: Duration) -> Option<u64> {
+    let left = until.checked_sub(now.as_millis() as u64)?;
+    (left > 0).then_some(left.div_ceil(1000))
 }

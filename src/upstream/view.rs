@@ -82,25 +82,48 @@ impl View {
             key: ask.key.map_or_else(|| ask.dice.roll(), mix),
             now,
             active,
+            disturbs: false,
         };
         let named = ask.sticky.and_then(|id| self.named(id));
-        let takes =
-            |endpoint: &&Arc<Endpoint>| among.has_room(endpoint) && !among.was_tried(endpoint);
+        let takes = |endpoint: &&Arc<Endpoint>| {
+            among.has_room(endpoint) && !among.was_tried(endpoint) && among.lets_rest(endpoint)
+        };
         if let Some(endpoint) = named.filter(takes) {
             return Ok(Chosen {
                 endpoint,
                 named: true,
             });
         }
-        let chosen = self.lane(&among).and_then(|lane| lane.pick(&among));
-        let endpoint = match chosen {
-            Some(endpoint) => endpoint,
-            None => self.any(&among)?,
+        let endpoint = match self.choose(&among) {
+            Ok(endpoint) => endpoint,
+            // A first try is better made there than not at all.
+            Err(Unavailable::Resting) if !ask.again => self.choose(&Among {
+                disturbs: true,
+                ..among
+            })?,
+            Err(why) => return Err(why),
         };
         Ok(Chosen {
             endpoint,
             named: false,
         })
+    }
+
+    fn choose(&self, among: &Among<'_>) -> Result<&Arc<Endpoint>, Unavailable> {
+        let chosen = self.lane(among).and_then(|lane| lane.pick(among));
+        chosen.map_or_else(|| self.any(among), Ok)
+    }
+
+    /// Whether one more endpoint may be left alone: half of those that take requests may.
+    pub(super) fn may_rest(&self, endpoint: &Endpoint, now: Duration) -> bool {
+        let places = self.lanes.iter().flat_map(|lane| &lane.places);
+        let (mut usable, mut resting) = (0, 0);
+        for place in places.filter(|place| place.usable) {
+            usable += 1;
+            let other = place.endpoint.key() != endpoint.key();
+            resting += usize::from(other && place.endpoint.rests(now));
+        }
+        (resting + 1) * 2 <= usable
     }
 
     /// The endpoint that a cookie names, where it takes such requests.
@@ -133,14 +156,15 @@ impl View {
             let from = among.ask.dice.below(count as u64) as usize;
             let (before, after) = lane.places.split_at_checked(from).unwrap_or_default();
             for place in after.iter().chain(before).filter(|place| place.usable) {
-                match (
-                    among.was_tried(&place.endpoint),
-                    among.has_room(&place.endpoint),
-                ) {
-                    (false, true) => return Ok(&place.endpoint),
-                    (false, false) => why = Unavailable::Full,
-                    (true, _) if why != Unavailable::Full => why = Unavailable::AllTried,
-                    (true, _) => {}
+                let endpoint = &place.endpoint;
+                let other = match (among.was_tried(endpoint), among.has_room(endpoint)) {
+                    (true, _) => Unavailable::AllTried,
+                    (false, false) => Unavailable::Full,
+                    (false, true) if among.lets_rest(endpoint) => return Ok(endpoint),
+                    (false, true) => Unavailable::Resting,
+                };
+                if other.matters() > why.matters() {
+                    why = other;
                 }
             }
         }
@@ -162,6 +186,8 @@ struct Among<'a> {
     key: u64,
     now: Duration,
     active: u32,
+    /// Whether those are asked too that have asked to be left alone.
+    disturbs: bool,
 }
 
 impl Among<'_> {
@@ -172,6 +198,10 @@ impl Among<'_> {
     fn has_room(&self, endpoint: &Endpoint) -> bool {
         let limit = self.view.settings.limits.endpoint_requests;
         limit.is_none_or(|limit| endpoint.active() < limit)
+    }
+
+    fn lets_rest(&self, endpoint: &Endpoint) -> bool {
+        self.disturbs || !endpoint.rests(self.now)
     }
 
     /// Whether a place that has just come back takes this request: a share of them that grows. With a key, always the same ones.
@@ -223,6 +253,7 @@ impl Field for InLane<'_> {
             place.usable
                 && !self.among.was_tried(&place.endpoint)
                 && self.among.has_room(&place.endpoint)
+                && self.among.lets_rest(&place.endpoint)
                 && self.among.is_below_bound(place)
                 && self.among.is_warm(place)
         })

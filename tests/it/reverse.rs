@@ -263,6 +263,63 @@ fn a_response_that_counts_as_a_failure_is_asked_for_elsewhere_where_that_is_safe
     );
 }
 
+/// An origin that wants to be left alone, in these words.
+fn tired(status: u16, after: &'static str) -> Origin {
+    Origin::http(move |_| {
+        format!("HTTP/1.1 {status} Tired\r\nRetry-After: {after}\r\nContent-Length: 5\r\n\r\ntired")
+            .into_bytes()
+    })
+}
+
+/// A gateway whose one route leads to these in turn, and tries 429 and 503 again.
+fn retrying(origins: &[&Origin], lines: &str) -> Egret {
+    let endpoints: Vec<SocketAddr> = origins.iter().map(|origin| origin.address).collect();
+    let lines = format!("balance = \"round-robin\"\noutlier = false\n{lines}");
+    let routes = "[[route]]\nto = \"app\"\nretry = { on = [429, 503] }\n";
+    let tables = format!("{routes}{}", upstream("app", &endpoints, &lines));
+    Egret::start(&reverse("", &tables))
+}
+
+#[test]
+fn an_endpoint_that_asks_to_be_left_alone_is_so_by_all_requests_for_a_while() {
+    for (status, expected) in [(503, 1..=1), (429, 3..=5)] {
+        let (tired, app) = (tired(status, "3600"), says("app"));
+        let egret = retrying(&[&tired, &app], "");
+        for _ in 0..8 {
+            assert_eq!(ask(&egret, &get("a", "/", "")).text(), "app");
+        }
+        // What one client is told of itself is nothing to others.
+        let asked = tired.requests().len();
+        assert!(expected.contains(&asked), "{status}: {asked}");
+    }
+    let (tired, app) = (tired(503, "Fri, 31 Dec 9999 23:59:59 GMT"), says("app"));
+    let egret = retrying(&[&tired, &app], "retry = { rest = \"50ms\" }");
+    until("its time is over, however long it wanted", || {
+        assert_eq!(ask(&egret, &get("a", "/", "")).text(), "app");
+        tired.requests().len() > 2
+    });
+}
+
+#[test]
+fn where_only_waiting_would_help_the_client_is_told_for_how_long() {
+    let (first, second) = (tired(503, "17"), tired(503, "17"));
+    let egret = retrying(&[&first, &second], "");
+    for _ in 0..6 {
+        let told = ask(&egret, &get("a", "/", ""));
+        assert_eq!((told.status, told.text().as_str()), (503, "tired"));
+        assert_eq!(told.header("retry-after"), Some("17"));
+    }
+    let (asked, others) = (first.requests().len(), second.requests().len());
+    assert_eq!((asked.min(others), asked.max(others)), (1, 6));
+    // Where there is but one, there is nobody to ask meanwhile.
+    let only = tired(503, "17");
+    let egret = retrying(&[&only], "");
+    for _ in 0..3 {
+        assert_eq!(ask(&egret, &get("a", "/", "")).status, 503);
+    }
+    assert_eq!(only.requests().len(), 3);
+}
+
 #[test]
 fn an_upstream_without_an_endpoint_is_told_so_and_the_other_routes_serve() {
     let app = says("app");

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{StatusRange, share};
+use super::{StatusRange, share, unless_off};
 use crate::fault::Faults;
-use crate::settings::Table;
+use crate::settings::{FromValue, Table};
 
 /// How requests are tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub struct RetrySettings {
     pub floor: u32,
     /// Responses that are no answer where the request can be sent again.
     pub on: Box<[StatusRange]>,
+    /// How long an endpoint that asks to be left alone (`Retry-After`) is so at most; `None`: it is not.
+    pub rest: Option<Duration>,
 }
 
 impl Default for RetrySettings {
@@ -29,6 +31,7 @@ impl Default for RetrySettings {
             budget: 0.2,
             floor: 10,
             on: Box::default(),
+            rest: Some(REST),
         }
     }
 }
@@ -49,8 +52,11 @@ impl RetrySettings {
                 .take::<Vec<StatusRange>>("on", faults)
                 .unwrap_or_default()
                 .into(),
+            rest: unless_off(&table, "rest", default.rest, Duration::from_value, faults),
         };
         table.finish(faults);
         settings
     }
 }
+
+const REST: Duration = Duration::from_secs(30);

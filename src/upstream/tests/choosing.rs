@@ -255,6 +255,69 @@ async fn a_retry_goes_to_another_until_all_were_tried() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_to_be_left_alone_is_so_for_a_while_but_no_more_than_half_of_all() {
+    for entry in BALANCERS {
+        let text = format!("balance = \"{}\"\nretry = {{ rest = \"5s\" }}", entry.name);
+        let upstream = upstream(4, &text);
+        let worker = Worker::new();
+        let all: Vec<Picked> = {
+            let mut tried = Vec::new();
+            let next = |_| {
+                let ask = Ask {
+                    tried: &tried,
+                    ..worker.ask()
+                };
+                let picked = upstream.pick(&ask).expect("one is left");
+                tried.push(picked.endpoint().key().clone());
+                picked
+            };
+            (0..4).map(next).collect()
+        };
+        for picked in &all {
+            picked.rest(Duration::from_secs(3600));
+        }
+        let others: Vec<SocketAddr> = all.iter().skip(2).map(Picked::address).collect();
+        let takers = worker.spread(&upstream, 200);
+        let rest = takers.keys().all(|address| others.contains(address));
+        assert!(rest, "{}: {takers:?}", entry.name);
+        // A first try goes there where there is nobody else; another one does not.
+        let tried: Vec<EndpointKey> = all
+            .iter()
+            .skip(2)
+            .map(|one| one.endpoint().key().clone())
+            .collect();
+        let ask = Ask {
+            tried: &tried,
+            ..worker.ask()
+        };
+        assert!(upstream.pick(&ask).is_ok(), "{}", entry.name);
+        let again = Ask { again: true, ..ask };
+        assert_eq!(upstream.pick(&again).err(), Some(Unavailable::Resting));
+        advance(Duration::from_secs(5)).await;
+        assert!(upstream.pick(&again).is_ok(), "{}", entry.name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_endpoint_and_one_that_is_not_believed_are_asked_as_before() {
+    for (count, text) in [(1, ""), (3, "retry = { rest = false }")] {
+        let upstream = upstream(count, text);
+        let worker = Worker::new();
+        let picked = worker.pick(&upstream).expect("it is there");
+        picked.rest(Duration::from_secs(60));
+        let ask = Ask {
+            again: true,
+            ..worker.ask()
+        };
+        for _ in 0..20 {
+            assert!(upstream.pick(&ask).is_ok());
+        }
+        let status = upstream.status();
+        assert!(status.endpoints.iter().all(|one| one.resting.is_none()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_at_its_limit_is_passed_over() {
     for entry in BALANCERS {
         let text = format!(
