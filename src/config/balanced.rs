@@ -11,9 +11,8 @@ use crate::fault::{Fault, Faults, Location, suggest};
 use crate::listener::{Limits, ProxyHeaders};
 use crate::mode::Entry;
 use crate::proxy_protocol::{Transport, Version};
-use crate::relay::{Balancing, Choice, DatagramLimits};
+use crate::relay::{Balancing, Choice, DatagramLimits, Served};
 use crate::settings::{FromValue, Kind, Located, Table, Value, one_of};
-use crate::upstream::Upstream;
 
 /// Where a balanced listener's connections, or datagrams, go.
 #[derive(Debug)]
@@ -21,6 +20,8 @@ pub struct Balanced {
     /// What comes.
     pub transport: Transport,
     choices: Vec<Choice>,
+    /// Where they stand.
+    at: Location,
     datagrams: DatagramLimits,
     flows: Option<(usize, usize)>,
 }
@@ -30,11 +31,11 @@ impl Balanced {
     pub fn build(
         &self,
         headers: &ProxyHeaders,
-        upstream: impl Fn(&str) -> Option<Arc<Upstream>>,
+        served: impl Fn(&str) -> Option<Arc<Served>>,
     ) -> Option<Balancing> {
         let choices = self.choices.iter();
-        let choices: Option<Vec<(Choice, Arc<Upstream>)>> = choices
-            .map(|choice| Some((choice.clone(), upstream(&choice.upstream)?)))
+        let choices: Option<Vec<(Choice, Arc<Served>)>> = choices
+            .map(|choice| Some((choice.clone(), served(&choice.upstream)?)))
             .collect();
         Some(Balancing::new(choices?, headers.send, self.datagrams))
     }
@@ -88,11 +89,13 @@ pub(super) fn read(
         faults.push(Fault::at(&table.at, "\"to\" is missing", remedy));
         return None;
     };
+    let at = to.at.clone();
     let choices = read_choices(to, transport, upstreams, faults);
     let (datagrams, flows) = read_datagrams(udp, transport, faults);
     Some(Balanced {
         transport,
         choices,
+        at,
         datagrams,
         flows,
     })
@@ -132,6 +135,43 @@ pub(super) fn check(
         let problem = "version 1 of the PROXY protocol has no datagrams";
         fault(at, problem, "write send = \"v2\"");
     }
+}
+
+/// What goes to an upstream under TLS must be something that TLS can be put around.
+pub(super) fn check_tls(
+    balanced: &Balanced,
+    ends_tls: bool,
+    upstreams: &Upstreams,
+    faults: &Faults,
+) {
+    let looks = |choice: &Choice| !choice.sni.is_empty() || !choice.alpn.is_empty();
+    let passes_tls = !ends_tls && balanced.choices.iter().any(looks);
+    let secure = |choice: &&Choice| {
+        let mut all = upstreams.read.iter();
+        all.any(|read| *read.name == *choice.upstream && read.terms.is_secure())
+    };
+    let Some(choice) = balanced.choices.iter().find(secure) else {
+        return;
+    };
+    let name = &choice.upstream;
+    let (problem, remedy) = if balanced.is_of_datagrams() {
+        (
+            format!("upstream \"{name}\" is under TLS, and datagrams have none"),
+            format!("take \"tls\" out of [upstream.{name}], or write transport = \"tcp\""),
+        )
+    } else if passes_tls {
+        (
+            format!(
+                "clients' own TLS passes through here, and upstream \"{name}\" would put it into another TLS"
+            ),
+            format!(
+                "take \"tls\" out of [upstream.{name}], or end the clients' TLS here: tls = {{ … }} in the listener"
+            ),
+        )
+    } else {
+        return;
+    };
+    faults.push(Fault::at(&balanced.at, problem, remedy));
 }
 
 /// `"NAME"`, `{ sni, alpn, upstream }`, or an array of these.

@@ -67,5 +67,32 @@ pub(super) fn read_routes(
         upstreams: &upstreams.declared,
         faults,
     };
-    route::read(routes, ground)
+    let table = route::read(routes, ground);
+    check_connections(&table, upstreams, faults);
+    table
+}
+
+/// Each worker keeps connections of its own, which wait for its own requests: a limit over all workers would have one wait for what
+/// another one does not need.
+fn check_connections(table: &RouteTable, upstreams: &Upstreams, faults: &Faults) {
+    for read in &upstreams.read {
+        let limits = &read.settings.limits;
+        let key = match (limits.connections, limits.endpoint_connections) {
+            (Some(_), _) => "connections",
+            (None, Some(_)) => "endpoint-connections",
+            (None, None) => continue,
+        };
+        let Some(route) = table.routes().find(|route| route.leads_to(&read.name)) else {
+            continue;
+        };
+        let (name, route) = (&read.name, &route.name);
+        let problem = format!(
+            "limits.{key} of upstream \"{name}\" is for balanced listeners, and route \"{route}\" leads here"
+        );
+        let remedy = format!(
+            "write connections = 100 in [upstream.{name}] itself (of each worker, to one endpoint), or \"endpoint-requests\" in its limits; \
+             a balanced listener can have an upstream of its own"
+        );
+        faults.push(Fault::at(&read.at, problem, remedy));
+    }
 }

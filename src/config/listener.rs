@@ -203,6 +203,9 @@ fn read(
         .as_ref()
         .map(|given| (&given.value, &given.at));
     balanced::check(balanced.as_ref(), headers, tls_at.as_ref(), faults);
+    if let Some(balanced) = &balanced {
+        balanced::check_tls(balanced, tls_at.is_some(), upstreams, faults);
+    }
     let via = table.take_or("via", via.clone(), faults);
     table.finish(faults);
     Some(ListenerConfig {

@@ -26,6 +26,8 @@ pub struct UpstreamConfig {
     pub settings: Settings,
     /// How they are spoken to.
     pub terms: Terms,
+    /// Where it stands.
+    pub at: Location,
 }
 
 pub(super) fn read(table: Option<Table>, base: &Origin, faults: &Faults) -> Upstreams {
@@ -46,6 +48,7 @@ pub(super) fn read(table: Option<Table>, base: &Origin, faults: &Faults) -> Upst
                 name,
                 settings,
                 terms,
+                at,
             });
         }
     }

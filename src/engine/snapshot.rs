@@ -120,7 +120,11 @@ impl Lasting {
             listener.mode.gateway,
         );
         let balancing = listener.balanced.as_ref().and_then(|balanced| {
-            balanced.build(&listener.proxy_headers, |name| self.upstreams.get(name))
+            let served = |name: &str| {
+                let mut all = self.served.iter();
+                all.find(|served| served.upstream.name() == name).cloned()
+            };
+            balanced.build(&listener.proxy_headers, served)
         });
         Service {
             name: listener.name.clone(),

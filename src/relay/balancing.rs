@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Served;
 use crate::addr::{Host, HostPattern};
 use crate::proxy_protocol::Version;
-use crate::upstream::Upstream;
 
 /// What a balanced listener does with its connections, or datagrams; shared by the workers, replaced whole.
 ///
@@ -17,7 +17,7 @@ use crate::upstream::Upstream;
 /// them, then one of no protocol. Where none of a name fits the protocols, those of the next less specific name are looked at.
 #[derive(Debug)]
 pub struct Balancing {
-    choices: Box<[(Choice, Arc<Upstream>)]>,
+    choices: Box<[(Choice, Arc<Served>)]>,
     exact: HashMap<Host, Vec<usize>>,
     /// By suffix with its dot.
     below: HashMap<Box<str>, Vec<usize>>,
@@ -61,7 +61,7 @@ impl Default for DatagramLimits {
 impl Balancing {
     /// Puts choices and their upstreams in order.
     pub fn new(
-        choices: impl IntoIterator<Item = (Choice, Arc<Upstream>)>,
+        choices: impl IntoIterator<Item = (Choice, Arc<Served>)>,
         send: Option<Version>,
         datagrams: DatagramLimits,
     ) -> Self {
@@ -100,7 +100,7 @@ impl Balancing {
     }
 
     /// The upstream for a client that asks for this name and offers these protocols, in its order; `None` where there is none.
-    pub fn choose(&self, name: Option<&Host>, alpn: &[Box<str>]) -> Option<&Arc<Upstream>> {
+    pub fn choose(&self, name: Option<&Host>, alpn: &[Box<str>]) -> Option<&Arc<Served>> {
         let text = name.and_then(Host::name);
         let suffixes = text.into_iter().flat_map(|text| {
             let dots = text.match_indices('.');
@@ -115,16 +115,16 @@ impl Balancing {
     }
 
     /// The best of one tier: by the protocol that the client likes most, else one that asks for none.
-    fn best(&self, tier: &[usize], alpn: &[Box<str>]) -> Option<&Arc<Upstream>> {
+    fn best(&self, tier: &[usize], alpn: &[Box<str>]) -> Option<&Arc<Served>> {
         let of_tier = || tier.iter().filter_map(|place| self.choices.get(*place));
         let mut offered = alpn.iter();
         let by_protocol = offered.find_map(|offered| {
             let found = of_tier().find(|(choice, _)| choice.alpn.contains(offered));
-            found.map(|(_, upstream)| upstream)
+            found.map(|(_, served)| served)
         });
         by_protocol.or_else(|| {
             let found = of_tier().find(|(choice, _)| choice.alpn.is_empty());
-            found.map(|(_, upstream)| upstream)
+            found.map(|(_, served)| served)
         })
     }
 }
@@ -132,9 +132,21 @@ impl Balancing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{EndpointSettings, Settings};
+    use crate::fault::{Faults, Source};
+    use crate::pool::{Origin, Terms};
+    use crate::settings::Table;
+    use crate::tls::connector;
+    use crate::upstream::{EndpointSettings, Settings, Upstream};
 
     fn balancing(written: &[(&[&str], &[&str], &str)]) -> Balancing {
+        let faults = Faults::new();
+        let table = Table::parse(&Source::new("egret.toml", ""), &faults);
+        let base = Origin {
+            settings: Default::default(),
+            trust: connector::read(None, &faults),
+        };
+        let terms = Terms::read(&table, &base, &faults);
+        let terms = Arc::new(terms.expect("all is as by default"));
         let choices = written.iter().map(|(sni, alpn, name)| {
             let parse = |text: &&str| HostPattern::parse(text).expect("the table holds patterns");
             let choice = Choice {
@@ -144,7 +156,11 @@ mod tests {
             };
             let address = "192.0.2.1:1".parse().expect("an address");
             let settings = Settings::of([EndpointSettings::of(address)]);
-            (choice, Upstream::new(name, settings))
+            let served = Served {
+                upstream: Upstream::new(name, settings),
+                terms: terms.clone(),
+            };
+            (choice, Arc::new(served))
         });
         Balancing::new(choices, None, DatagramLimits::default())
     }
@@ -185,7 +201,7 @@ mod tests {
                 let name = name.map(|name| Host::parse(name).expect("the table holds names"));
                 let alpn: Vec<Box<str>> = alpn.iter().map(|text| (*text).into()).collect();
                 let chosen = balancing.choose(name.as_ref(), &alpn);
-                let chosen = chosen.map(|upstream| upstream.name());
+                let chosen = chosen.map(|served| served.upstream.name());
                 assert_eq!(chosen, Some(*expected), "{name:?} {alpn:?}");
             }
         }
@@ -197,7 +213,7 @@ mod tests {
         let choose = |alpn: &[&str]| {
             let alpn: Vec<Box<str>> = alpn.iter().map(|text| (*text).into()).collect();
             let chosen = balancing.choose(None, &alpn);
-            chosen.map(|upstream| upstream.name().to_owned())
+            chosen.map(|served| served.upstream.name().to_owned())
         };
         assert_eq!(choose(&["h2", "http/1.1"]).as_deref(), Some("two"));
         assert_eq!(choose(&["http/1.1", "h2"]).as_deref(), Some("one"));

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use self::line::{Line, Police};
-use super::endpoint::{Attempts, Held};
+use super::endpoint::{Held, Visit};
 use super::recording::Recording;
 use super::tunnel::{killed_or, no_longer_permitted};
 use super::{Caller, DatagramLimits, Refusal, Relay, Toward};
@@ -67,7 +67,7 @@ enum Stop {
 /// An endpoint that datagrams go to.
 struct Open {
     grant: Grant,
-    attempts: Attempts,
+    visit: Visit,
     held: Held,
     socket: Rc<UdpSocket>,
     peer: SocketAddr,
@@ -174,15 +174,15 @@ impl Association {
             .relay
             .admit_to(&self.caller, &self.toward, recording)
             .await?;
-        let mut attempts = Attempts::begin(&self.toward.upstream, self.caller.client).await?;
+        let mut visit = Visit::begin(&self.toward.served.upstream, self.caller.client).await?;
         if let Some(flow) = recording.flow() {
             flow.state.set("relaying");
             self.flow.get_or_init(|| flow.clone());
         }
-        let (held, socket, peer) = self.connect(&grant, &mut attempts, recording)?;
+        let (held, socket, peer) = self.connect(&grant, &mut visit, recording)?;
         Ok(Open {
             grant,
-            attempts,
+            visit,
             held,
             socket,
             peer,
@@ -193,18 +193,12 @@ impl Association {
     fn connect(
         &self,
         grant: &Grant,
-        attempts: &mut Attempts,
+        visit: &mut Visit,
         recording: &mut Recording,
     ) -> Result<(Held, Rc<UdpSocket>, SocketAddr), Refusal> {
         let parts = &self.relay.parts;
         loop {
-            let held = attempts.next(parts)?;
-            let permit =
-                self.relay
-                    .permit_endpoint(grant, &self.caller, &held, recording, attempts)?;
-            let Some(permit) = permit else {
-                continue;
-            };
+            let (held, permit) = visit.next(&parts.dice, (grant, &self.caller), recording)?;
             if self.police.get().is_none() {
                 let rate = permit.obligations().bandwidth;
                 self.relay
@@ -220,9 +214,10 @@ impl Association {
                     for bytes in self.line.open(&socket) {
                         self.send(&socket, &bytes);
                     }
+                    visit.arrived();
                     return Ok((held, socket, peer));
                 }
-                Err(failure) => attempts.failed(held, failure),
+                Err(failure) => visit.failed(&held, failure),
             }
         }
     }
@@ -251,7 +246,7 @@ impl Association {
             };
             let Open {
                 grant,
-                mut attempts,
+                mut visit,
                 held,
                 peer,
                 ..
@@ -263,13 +258,14 @@ impl Association {
                 Failure::dial(&kind.into(), peer)
             };
             if self.line.answers() > 0 {
-                attempts.renew();
+                visit.renew();
             }
-            attempts.failed(held, failure);
-            open = match self.connect(&grant, &mut attempts, &mut recording) {
+            visit.failed(&held, failure);
+            drop(held);
+            open = match self.connect(&grant, &mut visit, &mut recording) {
                 Ok((held, socket, peer)) => Open {
                     grant,
-                    attempts,
+                    visit,
                     held,
                     socket,
                     peer,

@@ -5,24 +5,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout};
-
+use super::destination::name_of;
 use super::opening::{Opening, Way};
 use super::recording::Recording;
 use super::tunnel::{Refused, Tunnel};
+use super::walk::Walk;
 use super::way::{is_full, unavailable};
-use super::{Caller, Parts, Refusal, Relay};
+use super::{Caller, Refusal, Relay, Served};
 use crate::addr::Authority;
 use crate::gate::{Intent, Judged, Seen};
-use crate::message::ProxyError;
 use crate::policy::{Grant, NamedBy, Permit, Scheme};
-use crate::pool::Failure;
+use crate::pool::{self, Dialled, Failure, Inside, Protocol};
 use crate::proxy_protocol::{Outgoing, Transport, Version};
 use crate::report::FlowKind;
 use crate::stream::Stream;
+use crate::tls::acceptor::Alpn;
+use crate::tls::connector::Offered;
 use crate::upstream::balance::Key;
-use crate::upstream::{Ask, Connected, EndpointKey, Entered, Picked, Retrying, Upstream};
+use crate::upstream::{Connected, Dice, Entered, Picked, Upstream};
 
 /// Where the bytes of a client are to go, whatever they are.
 #[derive(Debug, Clone)]
@@ -31,14 +31,14 @@ pub struct Toward {
     pub authority: Authority,
     /// What the connection began with, where that was looked at.
     pub seen: Seen,
-    /// Whose endpoint it is.
-    pub upstream: Arc<Upstream>,
+    /// Whose endpoint it is, and how that is spoken to.
+    pub served: Arc<Served>,
     /// The PROXY header that comes first.
     pub send: Option<Version>,
     /// The address that the client connected to.
     pub local: Option<SocketAddr>,
     /// What was agreed on by ALPN, where TLS has ended here: otherwise it is between the client and the endpoint.
-    pub alpn: Option<&'static str>,
+    pub alpn: Option<Alpn>,
 }
 
 /// An endpoint in use: counted for as long as this is held.
@@ -47,107 +47,87 @@ pub(super) struct Held {
     pub(super) picked: Picked,
     _connected: Connected,
     _entered: Arc<Entered>,
-    retrying: Option<Retrying>,
 }
 
-/// Endpoints of an upstream for one client, one after the other, none twice.
+/// A connection to an endpoint, and what it took to get it.
+struct Reached {
+    origin: Stream,
+    peer: SocketAddr,
+    permit: Permit,
+    held: Held,
+}
+
+/// The endpoints of an upstream for one client, once the upstream has room for it.
 #[derive(Debug)]
-pub(super) struct Attempts {
+pub(super) struct Visit {
     upstream: Arc<Upstream>,
-    key: Option<u64>,
-    tried: Vec<EndpointKey>,
-    left: u32,
+    walk: Walk,
     entered: Arc<Entered>,
-    /// Why there was none so far that will do.
-    why: Option<Refusal>,
-    has_failed: bool,
 }
 
-impl Attempts {
+impl Visit {
     /// Waits until the upstream takes one more, where it has a limit; at most as long as it says.
     pub(super) async fn begin(
         upstream: &Arc<Upstream>,
         client: SocketAddr,
     ) -> Result<Self, Refusal> {
-        let entered = upstream
-            .enter(0)
-            .await
-            .map_err(|full| is_full(upstream, full))?;
+        let entered = upstream.enter(0).await;
+        let entered = entered.map_err(|full| is_full(upstream, full))?;
         let key = upstream.key().filter(|key| *key == Key::Client);
+        let key = key.map(|_| Key::of_client(client.ip()));
         Ok(Self {
-            key: key.map(|_| Key::of_client(client.ip())),
-            tried: Vec::new(),
-            left: upstream.settings().retry.tries.max(1),
             upstream: upstream.clone(),
+            walk: Walk::new(key, None),
             entered: Arc::new(entered),
-            why: None,
-            has_failed: false,
         })
     }
 
-    /// The next endpoint. The first one is free; each other is a retry, of which there are only so many.
-    pub(super) fn next(&mut self, parts: &Parts) -> Result<Held, Refusal> {
-        let upstream = self.upstream.clone();
-        loop {
-            if self.left == 0 {
-                return Err(
-                    self.give_up(|| unavailable(&upstream, "every endpoint that was tried failed"))
-                );
-            }
-            let ask = Ask {
-                key: self.key,
-                tried: &self.tried,
-                again: self.has_failed,
-                ..Ask::new(&parts.dice, Instant::now())
-            };
-            let picked = match upstream.pick(&ask) {
-                Ok(picked) => picked,
-                Err(none) => return Err(self.give_up(|| unavailable(&upstream, none))),
-            };
-            let retrying = self.has_failed.then(|| upstream.retry()).transpose();
-            let retrying = match retrying {
-                Ok(retrying) => retrying,
-                Err(full) => return Err(self.give_up(|| is_full(&upstream, full))),
-            };
-            self.tried.push(picked.endpoint().key().clone());
-            match upstream.connect(picked.endpoint()) {
-                Ok(connected) => {
-                    return Ok(Held {
-                        picked,
-                        _connected: connected,
-                        _entered: self.entered.clone(),
-                        retrying,
-                    });
-                }
-                Err(full) => self.unfit(is_full(&upstream, full)),
-            }
-            self.left -= 1;
+    /// The next endpoint that has room and that policy permits.
+    pub(super) fn next(
+        &mut self,
+        dice: &Dice,
+        (grant, caller): (&Grant, &Caller),
+        recording: &Recording,
+    ) -> Result<(Held, Permit), Refusal> {
+        let upstream = &self.upstream;
+        if self.walk.found() >= upstream.settings().retry.tries.max(1) {
+            let why = || unavailable(upstream, "every endpoint that was tried failed");
+            return Err(self.walk.why_not(why));
         }
+        let intent = recording.intent().ok_or(super::permission::NOTHING)?;
+        let gate = &caller.service.gate;
+        let fit = |picked: &Picked| {
+            let permit = gate.vet_endpoint(grant, intent, None, &[picked.address()]);
+            let permit = permit.map_err(Refusal::Denied)?;
+            let connected = upstream.connect(picked.endpoint());
+            let connected = connected.map_err(|full| is_full(upstream, full))?;
+            Ok((permit, connected))
+        };
+        let (picked, (permit, connected)) = self.walk.next(upstream, dice, fit)?;
+        let judged = gate.judge_hello(permit, intent, None, picked.address());
+        let permit = judged.map_err(Refusal::Denied)?;
+        let held = Held {
+            picked,
+            _connected: connected,
+            _entered: self.entered.clone(),
+        };
+        Ok((held, permit))
     }
 
-    /// Notes that an endpoint will not do, which is no failure of its own: another one is asked for.
-    pub(super) fn unfit(&mut self, why: Refusal) {
-        self.why.get_or_insert(why);
+    /// An endpoint failed.
+    pub(super) fn failed(&mut self, held: &Held, failure: Failure) {
+        self.walk.failed(&held.picked, failure);
     }
 
-    /// Notes that an endpoint failed, and tells it so.
-    pub(super) fn failed(&mut self, held: Held, failure: Failure) {
-        held.picked.failed();
-        self.has_failed = true;
-        self.left = self.left.saturating_sub(1);
-        self.why = Some(Refusal::Failed(failure));
+    /// An endpoint was reached.
+    pub(super) fn arrived(&mut self) {
+        self.walk.arrived();
     }
 
     /// The endpoint has answered: should it fail later, that is another story than the beginning's.
     pub(super) fn renew(&mut self) {
-        self.left = self.upstream.settings().retry.tries.max(2);
-        let last = self.tried.pop();
-        self.tried.clear();
-        self.tried.extend(last);
-    }
-
-    fn give_up(&mut self, otherwise: impl FnOnce() -> Refusal) -> Refusal {
-        self.why.take().unwrap_or_else(otherwise)
+        let tries = self.upstream.settings().retry.tries;
+        self.walk.renew(tries);
     }
 }
 
@@ -160,10 +140,16 @@ impl Relay {
         let mut recording = Recording::begin(&self.parts, caller);
         let generation = self.parts.generation();
         let authority = toward.authority.clone();
-        let (origin, peer, permit, held) = match self.reach(caller, toward, &mut recording).await {
+        let reached = match self.reach(caller, toward, &mut recording).await {
             Ok(reached) => reached,
             Err(refusal) => return Err(Refused::new(refusal, recording, authority)),
         };
+        let Reached {
+            origin,
+            peer,
+            permit,
+            held,
+        } = reached;
         recording.origin(peer);
         let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
         let tunnel = Tunnel {
@@ -186,29 +172,34 @@ impl Relay {
         caller: &Caller,
         toward: Toward,
         recording: &mut Recording,
-    ) -> Result<(Stream, SocketAddr, Permit, Held), Refusal> {
+    ) -> Result<Reached, Refusal> {
         let grant = self.admit_to(caller, &toward, recording).await?;
-        let mut attempts = Attempts::begin(&toward.upstream, caller.client).await?;
+        let mut visit = Visit::begin(&toward.served.upstream, caller.client).await?;
         let header = toward.header(caller.client, Transport::Stream);
         let mut taken_up = false;
         loop {
-            let mut held = attempts.next(&self.parts)?;
-            let Some(permit) =
-                self.permit_endpoint(&grant, caller, &held, recording, &mut attempts)?
-            else {
-                continue;
-            };
+            let (held, permit) = visit.next(&self.parts.dice, (&grant, caller), recording)?;
             if !std::mem::replace(&mut taken_up, true) {
                 self.take_up_endpoint(&permit, caller, recording)?;
             }
-            match self.dial_endpoint(&permit, &header, recording).await {
-                Ok((stream, peer)) => {
-                    let took = recording.connect_time().unwrap_or_default();
-                    held.picked.succeeded(took, None);
-                    held.retrying = None;
-                    return Ok((stream, peer, permit, held));
+            recording.state("connecting");
+            let way = (&permit, &held.picked);
+            match self.dial_endpoint(way, &toward, &header).await {
+                Ok(dialled) => {
+                    recording.edit(|record| {
+                        record.connect = Some(dialled.connect);
+                        record.tls = dialled.tls;
+                    });
+                    held.picked.succeeded(dialled.connect, None);
+                    visit.arrived();
+                    return Ok(Reached {
+                        origin: dialled.stream,
+                        peer: dialled.peer,
+                        permit,
+                        held,
+                    });
                 }
-                Err(failure) => attempts.failed(held, failure),
+                Err(failure) => visit.failed(&held, failure),
             }
         }
     }
@@ -241,29 +232,6 @@ impl Relay {
         self.admit(caller, recording, None)
     }
 
-    /// The second moment, and what is demanded of the first bytes. `None` where this endpoint is not allowed: others may be.
-    pub(super) fn permit_endpoint(
-        &self,
-        grant: &Grant,
-        caller: &Caller,
-        held: &Held,
-        recording: &Recording,
-        attempts: &mut Attempts,
-    ) -> Result<Option<Permit>, Refusal> {
-        let address = held.picked.address();
-        let intent = recording.intent().ok_or(super::permission::NOTHING)?;
-        let gate = &caller.service.gate;
-        let permit = match gate.vet_endpoint(grant, intent, None, &[address]) {
-            Ok(permit) => permit,
-            Err(denial) => {
-                attempts.unfit(Refusal::Denied(denial));
-                return Ok(None);
-            }
-        };
-        let judged = gate.judge_hello(permit, intent, None, address);
-        judged.map(Some).map_err(Refusal::Denied)
-    }
-
     /// What is allowed is made use of, once for a flow.
     pub(super) fn take_up_endpoint(
         &self,
@@ -279,30 +247,21 @@ impl Relay {
         self.take_up(permit.allowance(), (caller, None), purpose, recording)
     }
 
-    /// Dials, and says first who the client is where that is wanted.
+    /// Dials on the upstream's terms. Who the client is comes first where that is wanted, and TLS over it.
     async fn dial_endpoint(
         &self,
-        permit: &Permit,
+        (permit, picked): (&Permit, &Picked),
+        toward: &Toward,
         header: &[u8],
-        recording: &mut Recording,
-    ) -> Result<(Stream, SocketAddr), Failure> {
-        if let Some(flow) = recording.flow() {
-            flow.state.set("connecting");
-        }
-        let start = Instant::now();
-        let (mut stream, peer) = self.parts.pool.dial(permit).await?;
-        recording.edit(|record| record.connect = Some(start.elapsed()));
-        if header.is_empty() {
-            return Ok((stream, peer));
-        }
-        let limit = self.parts.pool.settings().connect;
-        match timeout(limit, stream.write_all(header)).await {
-            Ok(Ok(())) => Ok((stream, peer)),
-            Ok(Err(_)) | Err(_) => Err(Failure::new(
-                ProxyError::ConnectionTerminated,
-                format!("{peer} did not take the PROXY header"),
-            )),
-        }
+    ) -> Result<Dialled, Failure> {
+        let terms = &toward.served.terms;
+        // What is inside is not ours: which HTTP it may be makes no difference to the connection.
+        let key = pool::Key::to_endpoint(terms.clone(), name_of(picked), false);
+        let inside = Inside {
+            header,
+            alpn: toward.offered(),
+        };
+        self.parts.pool.dial_inside(permit, &key, inside).await
     }
 }
 
@@ -317,8 +276,18 @@ impl Toward {
             destination: self.local,
             transport,
             authority: self.authority.host.name(),
-            alpn: self.alpn.map(str::as_bytes),
+            alpn: self.alpn.map(|alpn| alpn.id().as_bytes()),
         }
         .encode(version)
+    }
+
+    /// What the endpoint is offered inside of TLS, where it has that: what its upstream says, or else what was agreed on with the
+    /// client, since that is what comes.
+    fn offered(&self) -> Offered {
+        match (self.served.terms.protocol(), self.alpn) {
+            (Protocol::Http2, _) | (Protocol::Auto, Some(Alpn::Http2)) => Offered::Http2,
+            (Protocol::Http1, _) | (Protocol::Auto, Some(Alpn::Http1)) => Offered::Http1,
+            (Protocol::Auto, None) | (Protocol::Http2Clear, _) => Offered::Nothing,
+        }
     }
 }

@@ -26,6 +26,7 @@ mod throttle;
 mod tries;
 mod tunnel;
 mod upgrade;
+mod walk;
 mod way;
 
 pub use balancing::{Balancing, Choice, DatagramLimits};

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
@@ -250,11 +249,6 @@ impl Recording {
         self.deadline = deadline;
     }
 
-    /// How often the request was sent.
-    pub(super) fn tries(&self) -> u32 {
-        self.record.as_ref().map_or(0, |record| record.tries)
-    }
-
     /// What is being waited for, for who looks at the flows.
     pub(super) fn state(&self, state: &'static str) {
         if let Some(flow) = self.flow() {
@@ -267,11 +261,6 @@ impl Recording {
         if let Some(record) = &mut self.record {
             change(record);
         }
-    }
-
-    /// How long connecting took, where that is known.
-    pub(super) fn connect_time(&self) -> Option<Duration> {
-        self.record.as_ref()?.connect
     }
 
     pub(super) fn origin(&mut self, peer: SocketAddr) {

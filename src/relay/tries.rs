@@ -14,7 +14,6 @@ use super::way::{Judging, Way};
 use super::{Refusal, Relay, retry_after};
 use crate::message::{Body, Interim, ProxyError};
 use crate::pool::{Failure, Received};
-use crate::upstream::EndpointKey;
 
 /// The tries of one request.
 pub(super) struct Tries<'a> {
@@ -49,8 +48,6 @@ impl Tries<'_> {
             return sent.map_err(|missed| missed.refusal);
         };
         let limits = self.limits(backend);
-        let mut tried: Vec<EndpointKey> = Vec::new();
-        let mut retrying = None;
         loop {
             let copy = copy_of(&body).filter(|_| message.method.is_idempotent());
             let began = Instant::now();
@@ -68,25 +65,13 @@ impl Tries<'_> {
                 }
                 Err(missed) => (Err(missed.refusal), missed.again.or(copy)),
             };
-            let left = recording.tries() < limits.tries && !self.is_over();
+            let left = way.walk.found() < limits.tries && !self.is_over();
             let Some(again) = again.filter(|_| left) else {
                 return outcome;
             };
-            // The one before is over when the next begins.
-            drop(retrying.take());
-            let Ok(next) = backend.served.upstream.retry() else {
+            let gone_on = self.relay.go_on(way, self.judging, backend, recording);
+            if gone_on.is_err() {
                 return outcome;
-            };
-            retrying = Some(next);
-            tried.extend(
-                way.picked
-                    .as_ref()
-                    .map(|picked| picked.endpoint().key().clone()),
-            );
-            let relay = self.relay;
-            match relay.pick(self.judging, backend, &mut tried, recording) {
-                Ok(another) => *way = another,
-                Err(_) => return outcome,
             }
             body = again;
         }

@@ -6,16 +6,16 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 use http::HeaderMap;
-use tokio::time::Instant;
 
 use super::cached::Purpose;
 use super::destination::{Backend, Destination, name_of};
 use super::recording::Recording;
+use super::walk::Walk;
 use super::{Caller, Refusal, Relay};
 use crate::message::ProxyError;
 use crate::policy::{Allowance, Grant, Permit, RuleRef};
 use crate::pool::{Failure, Key};
-use crate::upstream::{Ask, EndpointKey, Full, Picked, Upstream};
+use crate::upstream::{Full, Picked, Upstream};
 
 /// A way that may be taken.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Way {
     pub(super) allowance: Allowance,
     /// The endpoint of an upstream; `None` where the way leads to an origin by its name.
     pub(super) picked: Option<Picked>,
+    /// How it was found among the others.
+    pub(super) walk: Walk,
 }
 
 /// What is judged about an endpoint, beside its address.
@@ -58,6 +60,7 @@ impl Relay {
                 allowance: permit.allowance().clone(),
                 permit,
                 picked: None,
+                walk: Walk::default(),
             });
         };
         recording.state("queueing");
@@ -65,48 +68,58 @@ impl Relay {
         let priority = to.route().map_or(0, |route| route.terms.priority);
         let entered = upstream.enter(priority).await;
         recording.enter(entered.map_err(|full| is_full(upstream, full))?);
-        self.pick(judging, backend, &mut Vec::new(), recording)
+        let walk = Walk::new(backend.key, backend.sticky);
+        self.begin(judging, backend, walk, recording)
     }
 
-    /// Picks an endpoint that policy permits, among those that were not tried. Those that it does not permit are as good as tried.
-    pub(super) fn pick(
+    /// Takes the first endpoint of a walk.
+    pub(super) fn begin(
         &self,
         judging: Judging<'_>,
         backend: &Backend,
-        tried: &mut Vec<EndpointKey>,
-        recording: &mut Recording,
+        mut walk: Walk,
+        recording: &Recording,
     ) -> Result<Way, Refusal> {
+        let (picked, permit) = self.pick(judging, backend, &mut walk, recording)?;
+        Ok(Way {
+            allowance: judging.to.terms(permit.allowance()),
+            permit,
+            picked: Some(picked),
+            walk,
+        })
+    }
+
+    /// The next endpoint that policy permits.
+    fn pick(
+        &self,
+        judging: Judging<'_>,
+        backend: &Backend,
+        walk: &mut Walk,
+        recording: &Recording,
+    ) -> Result<(Picked, Permit), Refusal> {
         let upstream = &backend.served.upstream;
-        let again = !tried.is_empty();
-        let mut denied = None;
-        loop {
-            let picked = upstream.pick(&Ask {
-                key: backend.key,
-                tried,
-                again,
-                sticky: backend.sticky,
-                ..Ask::new(&self.parts.dice, Instant::now())
-            });
-            let picked = match (picked, denied.take()) {
-                (Ok(picked), _) => picked,
-                (Err(_), Some(refusal)) => return Err(refusal),
-                (Err(why), None) => return Err(unavailable(upstream, why)),
-            };
-            match permit(judging, picked.address(), recording) {
-                Ok(permit) => {
-                    let allowance = judging.to.terms(permit.allowance());
-                    return Ok(Way {
-                        permit,
-                        allowance,
-                        picked: Some(picked),
-                    });
-                }
-                Err(refusal) => {
-                    tried.push(picked.endpoint().key().clone());
-                    denied = Some(refusal);
-                }
-            }
+        walk.next(upstream, &self.parts.dice, |picked| {
+            permit(judging, picked.address(), recording)
+        })
+    }
+
+    /// Leaves an endpoint that was tried in vain, and goes on to another one. Errors: there is none, or no retry left; the way is
+    /// as it was.
+    pub(super) fn go_on(
+        &self,
+        way: &mut Way,
+        judging: Judging<'_>,
+        backend: &Backend,
+        recording: &Recording,
+    ) -> Result<(), Refusal> {
+        if let Some(picked) = &way.picked {
+            way.walk.leave(picked);
         }
+        let (picked, permit) = self.pick(judging, backend, &mut way.walk, recording)?;
+        way.allowance = judging.to.terms(permit.allowance());
+        way.permit = permit;
+        way.picked = Some(picked);
+        Ok(())
     }
 }
 

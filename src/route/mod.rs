@@ -78,6 +78,13 @@ impl Route {
         self.action.act(client)
     }
 
+    /// Whether requests, or copies of them, may go to this upstream.
+    pub fn leads_to(&self, upstream: &str) -> bool {
+        let split = self.action.split().into_iter().flat_map(Split::upstreams);
+        let mirror = self.terms.mirror.iter().map(|mirror| &mirror.to);
+        split.chain(mirror).any(|chosen| *chosen.name == *upstream)
+    }
+
     /// Whether it does with a request what the other one does, so that it is all the same which of them is taken. Routes
     /// whose filters were read apart are not known to.
     pub fn does_as(&self, other: &Self) -> bool {

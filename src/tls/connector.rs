@@ -38,6 +38,7 @@ struct Inner {
     any: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+    nothing: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
     noting: Arc<Noting>,
     /// What it was made of.
@@ -70,6 +71,8 @@ pub enum Offered {
     Http1,
     /// HTTP/2 alone.
     Http2,
+    /// No word of it: what is inside is not known to be HTTP.
+    Nothing,
 }
 
 /// A connection under TLS whose other end was verified.
@@ -109,6 +112,7 @@ impl Trust {
             Offered::Any => self.0.any.clone(),
             Offered::Http1 => self.0.http1.clone(),
             Offered::Http2 => self.0.http2.clone(),
+            Offered::Nothing => self.0.nothing.clone(),
         };
         let handshake = TlsConnector::from(config).connect(name.clone(), io);
         let watched = self.0.noting.watch(&name, handshake);

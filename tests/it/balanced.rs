@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::connect::full_backlog;
 use crate::support::{
     Authority, Ca, Client, Config, Egret, Origin, Wire, ok, program, run, said, shake_hands, until,
 };
@@ -266,6 +267,102 @@ fn where_every_endpoint_is_down_the_client_is_cut_off_and_the_record_says_why() 
         text(&record, "reason").contains("refused the connection"),
         "{record}"
     );
+}
+
+#[test]
+fn an_endpoint_has_the_time_to_answer_that_its_upstream_gives() {
+    let (_full, silent) = full_backlog();
+    let config = balanced("to = \"app\"", &[("app", &[silent])])
+        .more("[upstream.app.timeouts]\nconnect = \"70ms\"");
+    let egret = Egret::start(&config);
+    assert!(is_cut_off(&egret));
+    let record = egret.wait_record("the failure", |record| record["listener"] == "lb");
+    assert_eq!(record["error"], "connection_timeout", "{record}");
+    assert!(text(&record, "reason").contains("within 70ms"), "{record}");
+}
+
+#[test]
+fn endpoints_under_tls_are_spoken_to_under_tls_once_they_know_who_the_client_is() {
+    let ca = Ca::mint();
+    let origin = site(&ca, &["app.test"], "sealed");
+    let tls = "[upstream.app.tls]\nroots = [\"{dir}/ca.pem\"]\nserver-name = \"app.test\"";
+    let upstreams: &[(&str, &[SocketAddr])] = &[("app", &[origin.address])];
+    let files = [("ca.pem", ca.pem())];
+    let egret = Egret::start_with(&files, &balanced("to = \"app\"", upstreams).more(tls));
+    let mut wire = connect(&egret);
+    wire.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(wire.response("GET").body, b"sealed");
+    drop(wire);
+    let record = egret.wait_record("the tunnel", |record| record["listener"] == "lb");
+    assert!(record["tls_ms"].is_number(), "{record}");
+    // One whose certificate convinces nobody is not spoken to.
+    let strange = site(&Ca::mint(), &["app.test"], "never");
+    let upstreams: &[(&str, &[SocketAddr])] = &[("app", &[strange.address])];
+    let egret = Egret::start_with(&files, &balanced("to = \"app\"", upstreams).more(tls));
+    assert!(is_cut_off(&egret));
+    egret.wait_record("the failure", |record| {
+        record["error"] == "tls_certificate_error"
+    });
+    assert!(strange.requests().is_empty());
+    let (sender, kept) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let told = Origin::scripted(move |wire| {
+        let header = wire.until(b"\r\n");
+        sender
+            .lock()
+            .unwrap()
+            .send((header, wire.exact(1)))
+            .unwrap();
+    });
+    let lines = "to = \"app\"\nproxy-protocol = { send = \"v1\" }";
+    let upstreams: &[(&str, &[SocketAddr])] = &[("app", &[told.address])];
+    let egret = Egret::start_with(&files, &balanced(lines, upstreams).more(tls));
+    let _wire = connect(&egret);
+    let (header, first) = kept.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(header.starts_with(b"PROXY TCP4 "));
+    assert_eq!(first, [22], "a ClientHello comes after it");
+}
+
+#[test]
+fn what_is_agreed_on_with_the_client_is_what_the_endpoint_is_asked_for() {
+    let ca = Ca::mint();
+    let origin = site(&ca, &["app.test"], "sealed");
+    let authority = Authority::new();
+    authority.server("proxy", &["a.test"]);
+    let listener = authority.tls(&["proxy"], ", alpn = [\"h2\", \"http/1.1\"]");
+    let lines = format!("{listener}\nto = \"app\"");
+    let tls = "[upstream.app.tls]\nroots = [\"{dir}/ca.pem\"]\nserver-name = \"app.test\"";
+    let config = balanced(&lines, &[("app", &[origin.address])]).more(tls);
+    let egret = Egret::start_with(&[("ca.pem", ca.pem())], &config);
+    let old = Client::new(&authority, None, &["http/1.1"]);
+    let mut wire = old.connect(egret.address("lb"), "a.test");
+    wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(wire.response("GET").body, b"sealed");
+    // The origin speaks no HTTP/2: it is not given what it would take for something else.
+    let new = Client::new(&authority, None, &["h2"]);
+    let mut wire = new.connect(egret.address("lb"), "a.test");
+    assert!(wire.read_to_any_end().is_empty());
+    egret.wait_record("the failure", |record| record["error"] != Value::Null);
+}
+
+#[test]
+fn what_can_not_be_put_under_tls_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    let upstream: SocketAddr = "192.0.2.1:1".parse().unwrap();
+    for (lines, expected) in [
+        (
+            "to = [{ sni = \"a.test\", upstream = \"app\" }]",
+            "would put it into another TLS",
+        ),
+        ("to = \"app\"\ntransport = \"udp\"", "datagrams have none"),
+    ] {
+        let config = balanced(lines, &[("app", &[upstream])]).more("[upstream.app.tls]");
+        std::fs::write(&file, config.text()).unwrap();
+        let output = program().args(["check", "-c"]).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{lines}");
+        assert!(said(&output).contains(expected), "{}", said(&output));
+    }
 }
 
 /// Takes what comes up to a mark, and keeps it.

@@ -195,7 +195,7 @@ fn tunnel(egret: &Egret, origin: &Origin) -> crate::support::Wire {
 }
 
 /// A socket whose backlog is full: SYNs to it are dropped, so that connecting to it waits.
-fn full_backlog() -> (Vec<socket2::Socket>, std::net::SocketAddr) {
+pub(crate) fn full_backlog() -> (Vec<socket2::Socket>, std::net::SocketAddr) {
     use socket2::{Domain, Socket, Type};
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();

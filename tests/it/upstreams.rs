@@ -526,6 +526,28 @@ fn a_reload_brings_upstreams_that_are_ready_and_forgets_those_that_are_gone() {
 }
 
 #[test]
+fn a_limit_of_connections_that_a_gateway_would_not_keep_is_a_fault_that_names_the_one_it_does() {
+    for (limit, routes) in [
+        ("connections", "[[route]]\nto = \"app\""),
+        (
+            "endpoint-connections",
+            "[[route]]\nto = \"rest\"\nmirror = { to = \"app\", share = \"1%\" }\n[upstream.rest]\nendpoints = [\"127.0.0.1:1\"]",
+        ),
+    ] {
+        let tables =
+            format!("[upstream.app]\nendpoints = [\"127.0.0.1:1\"]\nlimits = {{ {limit} = 5 }}");
+        let mut egret = Egret::spawn(&[], &routed(routes, &tables).text());
+        assert_eq!(egret.wait_exit().code(), Some(2));
+        let log = egret.log();
+        assert!(
+            log.contains(&format!("limits.{limit} of upstream")),
+            "{log}"
+        );
+        assert!(log.contains("connections = 100 in [upstream.app]"), "{log}");
+    }
+}
+
+#[test]
 fn a_probe_that_can_never_pass_is_a_fault() {
     let tables = "[upstream.app]\nendpoints = [\"127.0.0.1:1\"]\nhealth = \"grpc\"";
     let mut egret = Egret::spawn(&[], &gateway(tables).text());

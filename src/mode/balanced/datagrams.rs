@@ -134,8 +134,8 @@ impl Door {
         };
         let canonical = SocketAddr::new(client.ip().to_canonical(), client.port());
         let (caller, balancing) = self.mode.caller(canonical, report::Protocol::Udp, None)?;
-        let upstream = balancing.choose(None, &[])?;
-        let toward = toward(upstream, &balancing, None, Some(local));
+        let served = balancing.choose(None, &[])?;
+        let toward = toward(served, &balancing, None, Some(local));
         let relay = self.mode.means.relay.clone();
         let flow = Rc::new(Association::new(relay, caller, toward, balancing.datagrams));
         self.flows.flows.borrow_mut().insert(key, flow.clone());

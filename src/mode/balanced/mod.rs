@@ -20,11 +20,10 @@ use crate::lifeline::{Lifeline, Tail};
 use crate::listener::http::Trouble;
 use crate::listener::{Conn, Datagrams, Terms};
 use crate::message::{Interim, ProxyError};
-use crate::relay::{Balancing, Caller, Refusal, Toward, Unseen};
+use crate::relay::{Balancing, Caller, Refusal, Served, Toward, Unseen};
 use crate::report;
 use crate::stream::Stream;
-use crate::tls::acceptor::{Alpn, ClientTls};
-use crate::upstream::Upstream;
+use crate::tls::acceptor::ClientTls;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "balanced",
@@ -105,15 +104,15 @@ impl Balanced {
             stream.abort();
             return None;
         };
-        let Some(upstream) = balancing.choose(known.name.as_ref(), &known.alpn) else {
+        let Some(served) = balancing.choose(known.name.as_ref(), &known.alpn) else {
             let (reason, alert) = known.unknown();
             relay.unrouted(&caller, known.seen, reason);
             part(stream, alert).await;
             return None;
         };
-        let mut toward = toward(upstream, &balancing, known.name.clone(), conn.local);
+        let mut toward = toward(served, &balancing, known.name.clone(), conn.local);
         toward.seen = known.seen.clone();
-        toward.alpn = caller.tls.as_ref().and_then(|tls| tls.alpn).map(Alpn::id);
+        toward.alpn = caller.tls.as_ref().and_then(|tls| tls.alpn);
         match relay.open_to(&caller, toward).await {
             Ok(opening) => Some(Box::pin(opening.carry(stream, None))),
             Err(refused) => {
@@ -217,7 +216,7 @@ impl Known {
 
 /// Where a client's bytes go.
 fn toward(
-    upstream: &Arc<Upstream>,
+    served: &Arc<Served>,
     balancing: &Balancing,
     name: Option<Host>,
     local: Option<SocketAddr>,
@@ -227,7 +226,7 @@ fn toward(
     Toward {
         authority: Authority::new(host, at.port()),
         seen: Seen::Nothing,
-        upstream: upstream.clone(),
+        served: served.clone(),
         send: balancing.send,
         local,
         alpn: None,

@@ -133,6 +133,7 @@ fn build(
         any: config(&[b"h2", b"http/1.1"]),
         http1: config(&[b"http/1.1"]),
         http2: config(&[b"h2"]),
+        nothing: config(&[]),
         verifier,
         noting,
         roots,
