@@ -94,7 +94,7 @@ impl Answer {
     pub fn into_response(self, name: &str, id: &str, asked: Option<&HeaderMap>) -> Response<Body> {
         let form = asked.map_or(Form::Text, preferred_form);
         if asked.is_some_and(grpc::is_call) {
-            return grpc::refuse(&self, name);
+            return grpc::refuse(&self, name, id);
         }
         let (kind, text) = match form {
             Form::Text => ("text/plain; charset=utf-8", self.text(id)),
@@ -121,6 +121,7 @@ impl Answer {
         if let Some(status) = status {
             headers.insert(PROXY_STATUS, status);
         }
+        insert_id(headers, id);
         response
     }
 
@@ -170,6 +171,13 @@ impl Answer {
             status = self.status.as_u16(),
             title = escape(&self.title),
         )
+    }
+}
+
+/// The id as a field: a page of the operator's, or the answer to HEAD, has none in its content.
+pub(super) fn insert_id(headers: &mut HeaderMap, id: &str) {
+    if let Some(id) = HeaderValue::try_from(id).ok().filter(|id| !id.is_empty()) {
+        headers.insert(REQUEST_ID, id);
     }
 }
 
@@ -238,6 +246,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const NO_SNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:10vh auto;max-width:42rem;padding:0 1rem;color:#222}\

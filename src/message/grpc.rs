@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::answer::{Answer, PROXY_STATUS};
+use super::answer::{Answer, PROXY_STATUS, insert_id};
 use super::body::Body;
 use super::proxy_status::proxy_status;
 
@@ -39,7 +39,7 @@ pub fn deadline(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A response of trailers only, which is how a call ends that never began.
-pub(super) fn refuse(answer: &Answer, name: &str) -> Response<Body> {
+pub(super) fn refuse(answer: &Answer, name: &str, id: &str) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     let why = if answer.detail.is_empty() {
         &answer.title
@@ -57,6 +57,7 @@ pub(super) fn refuse(answer: &Answer, name: &str) -> Response<Body> {
     if let Some(status) = proxy_status(name, answer.error, why) {
         headers.insert(PROXY_STATUS, status);
     }
+    insert_id(headers, id);
     response
 }
 
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_the_words_of_the_protocol() {
         let answer = Answer::new(ProxyError::ConnectionRefused, "It failed").detail("50 % ü");
-        let response = refuse(&answer, "egret");
+        let response = refuse(&answer, "egret", "7");
         let field = |name: HeaderName| response.headers()[name].to_str().expect("ASCII").to_owned();
         assert_eq!(response.status(), 200);
         assert_eq!(field(STATUS), "14");

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use http::{Request, Response, Version};
 
 use super::Means;
+use crate::addr::Authority;
 use crate::lifeline::{Lifeline, Tail};
 use crate::listener::http::{Exchange, Handler, Trouble};
 use crate::listener::{Conn, Protocol, serve_http1, serve_http2};
@@ -102,6 +103,18 @@ impl Client {
     ) -> Reply {
         let relay = &self.means.relay;
         Reply::closing(relay.refuse(caller, refusal, Some(request.headers())))
+    }
+
+    /// Refuses a request of which it is known what it is for: the authority and the path.
+    pub(super) fn refuse_for(
+        &self,
+        caller: &Caller,
+        request: &Request<Body>,
+        asked: (Option<&Authority>, &str),
+        refusal: &Refusal,
+    ) -> Reply {
+        let relay = &self.means.relay;
+        Reply::closing(relay.refuse_for(caller, request, asked, refusal))
     }
 
     /// Refuses what never became a request.

@@ -73,12 +73,15 @@ impl Handler for Requests {
                         authority,
                         path,
                         by: None,
+                        own: None,
                     },
                 )
                 .await
             }
             Ok(Target::Asterisk) if accepted.http => {
-                client.answer(&caller, &request, "*", own::options()).await
+                client
+                    .answer(&caller, &request, "*", own::options(false))
+                    .await
             }
             Ok(Target::Origin(_)) => {
                 client.refuse(&caller, &request, &Refusal::Misdirected(NOT_FOR_A_PROXY))
@@ -127,13 +130,18 @@ impl Requests {
         }
     }
 
-    async fn forward(&self, mut request: Request<Body>, caller: &Caller, to: Destination) -> Reply {
+    async fn forward(
+        &self,
+        mut request: Request<Body>,
+        caller: &Caller,
+        mut to: Destination,
+    ) -> Reply {
         let client = &self.0;
-        let page = client.means.relay.own_page(&to);
-        match page.or_else(|| own::max_forwards(&mut request, &to)) {
-            Some(page) => client.answer(caller, &request, &to.path, page).await,
-            None => client.means.relay.exchange(request, caller, &to).await,
+        if let Some(page) = client.means.relay.own_page(&to) {
+            return client.answer(caller, &request, &to.path, page).await;
         }
+        own::max_forwards(&mut request, &mut to);
+        client.means.relay.exchange(request, caller, &to).await
     }
 }
 

@@ -55,7 +55,9 @@ impl Handler for Requests {
             Err(refusal) => return client.refuse(&caller, &request, &refusal),
         };
         if path == "*" {
-            return client.answer(&caller, &request, "*", own::options()).await;
+            return client
+                .answer(&caller, &request, "*", own::options(true))
+                .await;
         }
         let (head, body) = request.into_parts();
         let asked = relay::Request {
@@ -67,11 +69,15 @@ impl Handler for Requests {
         let to = client.means.relay.route(&mut caller, asked);
         request = Request::from_parts(head, body);
         match to {
-            Ok(to) => match own::max_forwards(&mut request, &to) {
-                Some(page) => client.answer(&caller, &request, &to.path, page).await,
-                None => client.means.relay.exchange(request, &caller, &to).await,
-            },
-            Err(refusal) => client.refuse(&caller, &request, &refusal),
+            Ok(mut to) => {
+                own::max_forwards(&mut request, &mut to);
+                client.means.relay.exchange(request, &caller, &to).await
+            }
+            Err(refusal) => {
+                let (authority, path) = self.asked(&request, &exchange).unwrap_or_default();
+                let asked = (authority.as_ref(), &*path);
+                client.refuse_for(&caller, &request, asked, &refusal)
+            }
         }
     }
 

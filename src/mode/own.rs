@@ -1,47 +1,60 @@
 //! What a proxy answers by itself: OPTIONS and TRACE where it is the last hop (RFC 9110 §7.6.2, §9.3.7, §9.3.8).
 //! Start at [`max_forwards`].
 
+use std::rc::Rc;
+
+use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, MAX_FORWARDS, PROXY_AUTHORIZATION};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::message::Body;
-use crate::relay::Destination;
+use crate::relay::{Destination, METHODS};
+use crate::route::Page;
 
-/// Counts a hop of TRACE and OPTIONS (RFC 9110 §7.6.2). The answer, where we are the last.
-pub(super) fn max_forwards(
-    request: &mut Request<Body>,
-    to: &Destination,
-) -> Option<Response<Body>> {
+/// Counts a hop of TRACE and OPTIONS (RFC 9110 §7.6.2). Where we are the last, the destination is the answer: it is given to who
+/// may have what was asked for.
+pub(super) fn max_forwards(request: &mut Request<Body>, to: &mut Destination) {
     if !matches!(*request.method(), Method::TRACE | Method::OPTIONS) {
-        return None;
+        return;
     }
-    let field = request.headers().get(MAX_FORWARDS)?;
-    let left: u32 = field.to_str().ok()?.parse().ok()?;
-    if left == 0 {
-        let traced = *request.method() == Method::TRACE;
-        return Some(if traced {
-            trace(request, to)
-        } else {
-            options()
-        });
+    let field = request.headers().get(MAX_FORWARDS);
+    let left = field.and_then(|field| field.to_str().ok()?.parse::<u32>().ok());
+    let Some(left) = left else {
+        return;
+    };
+    if let Some(left) = left.checked_sub(1) {
+        let left = HeaderValue::from(left);
+        request.headers_mut().insert(MAX_FORWARDS, left);
+        return;
     }
-    let left = HeaderValue::from(left - 1);
-    request.headers_mut().insert(MAX_FORWARDS, left);
-    None
+    let page = match *request.method() {
+        Method::TRACE => trace(request, to),
+        _ => page(ALLOW, allowed(to.by.is_some()), Bytes::new()),
+    };
+    to.own = Some(Rc::new(page));
 }
 
-/// What this proxy can do.
-pub(super) fn options() -> Response<Body> {
+/// What this proxy, or this gateway, can do.
+pub(super) fn options(gateway: bool) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
-    response.headers_mut().insert(
-        ALLOW,
-        HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH"),
-    );
+    response.headers_mut().insert(ALLOW, allowed(gateway));
     response
 }
 
+fn allowed(gateway: bool) -> HeaderValue {
+    if gateway { METHODS } else { OF_A_PROXY }
+}
+
+fn page(name: HeaderName, value: HeaderValue, body: Bytes) -> Page {
+    Page {
+        status: StatusCode::OK,
+        headers: HeaderMap::from_iter([(name, value)]),
+        body,
+    }
+}
+
 /// The request as it arrived, without what it keeps secret (RFC 9110 §9.3.8).
-fn trace(request: &Request<Body>, to: &Destination) -> Response<Body> {
+fn trace(request: &Request<Body>, to: &Destination) -> Page {
     let scheme = if to.secure { "https" } else { "http" };
     let mut text =
         format!("TRACE {scheme}://{}{} HTTP/1.1\r\n", to.authority, to.path).into_bytes();
@@ -55,9 +68,9 @@ fn trace(request: &Request<Body>, to: &Destination) -> Response<Body> {
         text.extend_from_slice(b"\r\n");
     }
     text.extend_from_slice(b"\r\n");
-    let mut response = Response::new(Body::Full(text.into()));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("message/http"));
-    response
+    let kind = HeaderValue::from_static("message/http");
+    page(CONTENT_TYPE, kind, text.into())
 }
+
+const OF_A_PROXY: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH");

@@ -30,6 +30,8 @@ pub struct Destination {
     pub path: String,
     /// What a gateway does with it; `None` where the authority itself is asked.
     pub by: Option<Rc<Gateway>>,
+    /// The proxy's own answer, once policy has allowed what was asked for: nobody else is asked.
+    pub own: Option<Rc<Page>>,
 }
 
 /// What a gateway does with one request.
@@ -86,6 +88,9 @@ impl Destination {
 
     /// The proxy's own answer.
     pub(super) fn own_answer(&self) -> Option<&Page> {
+        if let Some(page) = &self.own {
+            return Some(page);
+        }
         match &self.by.as_ref()?.step {
             Step::Answer(page) => Some(page),
             Step::Send(_) => None,

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use http::header::{EXPECT, SET_COOKIE};
+use http::header::EXPECT;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
@@ -16,7 +16,7 @@ use super::tries::Tries;
 use super::tunnel::{self, Tunnel};
 use super::upgrade::{self, Asked};
 use super::way::{Judging, Way};
-use super::{Caller, Destination, Refusal, Relay, filtered, throttle};
+use super::{Caller, Destination, Refusal, Relay, filtered, personal, throttle};
 use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
 use crate::listener::http::Trouble;
@@ -315,7 +315,7 @@ impl Relay {
         };
         let mut response = response.map(|body| filtered::response_body(filters, body));
         if let Some(cookie) = sent.cookie {
-            response.headers_mut().append(SET_COOKIE, cookie);
+            personal::add_cookie(response.headers_mut(), cookie);
         }
         let response = match sent.plan {
             Some(plan) => plan.apply(response),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{HOST, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::destination::{Backend, Destination, Gateway, Step};
 use super::{Caller, Refusal, Relay};
@@ -90,6 +90,9 @@ impl Relay {
             Found::Nothing => return Err(Refusal::NoRoute),
             Found::Ambiguous => return Err(Refusal::Misdirected(TWO_READINGS)),
         };
+        if head.method == Method::TRACE && !route.traces {
+            return Err(Refusal::NoTrace);
+        }
         let asking = Asking {
             caller,
             head,
@@ -115,6 +118,7 @@ impl Relay {
                 mirror,
             })),
             path: request.path,
+            own: None,
         })
     }
 
@@ -212,6 +216,10 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let found = cookies(headers).find(|(known, _)| *known == name);
     found.map(|(_, value)| value.as_bytes())
 }
+
+/// What a gateway takes where its routes say no more (RFC 9110 §10.2.1).
+pub const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
 
 const TWO_READINGS: &str =
     "the path can be read in two ways, which lead to routes that do not do the same";

@@ -18,6 +18,7 @@ mod mirror;
 mod opening;
 mod parts;
 mod permission;
+mod personal;
 mod recording;
 mod refusal;
 mod retry;
@@ -33,7 +34,7 @@ pub use balancing::{Balancing, Choice, DatagramLimits};
 pub use datagrams::{Association, Reply};
 pub use destination::Destination;
 pub use endpoint::Toward;
-pub use gateway::{Request, Routes, Served};
+pub use gateway::{METHODS, Request, Routes, Served};
 pub use intercept::{Interception, LANDING, Settings as InterceptSettings, Within};
 pub use look::Unseen;
 pub use opening::Opening;
@@ -47,10 +48,12 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response};
 
+use crate::addr::Authority;
 use crate::auth::{Credentials, Outcome, Principal};
 use crate::gate::{Certified, Seen};
 use crate::listener::http::Trouble;
 use crate::message::{Body, Interim, ProxyError};
+use crate::policy::Scheme;
 use crate::pool::Failure;
 use crate::report::Protocol;
 use crate::tls::acceptor::ClientTls;
@@ -132,6 +135,25 @@ impl Relay {
     ) -> Response<Body> {
         let recording = Recording::begin(&self.parts, caller);
         recording.refuse(refusal, None, asked)
+    }
+
+    /// The same for one of which it is known what it is for: the authority and the path.
+    pub fn refuse_for(
+        &self,
+        caller: &Caller,
+        request: &http::Request<Body>,
+        (authority, path): (Option<&Authority>, &str),
+        refusal: &Refusal,
+    ) -> Response<Body> {
+        let mut recording = Recording::begin(&self.parts, caller);
+        recording.note_request(request.method(), request.headers(), Some(path));
+        recording.edit(|record| {
+            record.authority = authority.cloned();
+            if caller.tls.is_some() {
+                record.scheme = Scheme::Https.word();
+            }
+        });
+        recording.refuse(refusal, None, Some(request.headers()))
     }
 
     /// Records a connection that no upstream is for.

@@ -297,9 +297,12 @@ impl Recording {
         self.note_refusal(refusal);
         let id = self.id().map(|id| id.to_string()).unwrap_or_default();
         let via = &self.service.via;
-        let response = refusal
-            .answer(authority)
-            .into_response(via.name(), &id, asked);
+        let answer = if self.service.gate.gateway {
+            refusal.answer_outside(authority)
+        } else {
+            refusal.answer(authority)
+        };
+        let response = answer.into_response(via.name(), &id, asked);
         self.respond(response)
     }
 
@@ -326,6 +329,7 @@ impl Recording {
                 | Refusal::Ended(_)
                 | Refusal::NotStored
                 | Refusal::NoRoute
+                | Refusal::NoTrace
                 | Refusal::Unrewritable(_) => {}
             }
         });

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 
+use super::METHODS;
 use crate::addr::Authority;
 use crate::auth::Challenge;
 use crate::gate::Barred;
@@ -54,6 +55,8 @@ pub enum Refusal {
     NotStored,
     /// A gateway has nothing for it.
     NoRoute,
+    /// A gateway shows what comes to its endpoints only where a route says so (RFC 9110 §9.3.8).
+    NoTrace,
     /// A gateway's route can not make a target of it that means one thing.
     Unrewritable(String),
     /// It asked for something of the proxy that only others may.
@@ -82,6 +85,7 @@ impl Refusal {
             | Self::Target(_)
             | Self::Misdirected(_)
             | Self::OtherOrigin { .. }
+            | Self::NoTrace
             | Self::Unrewritable(_) => ProxyError::RequestError,
             Self::NoRoute => ProxyError::DestinationNotFound,
             Self::Ended(_) => ProxyError::ConnectionTerminated,
@@ -102,6 +106,7 @@ impl Refusal {
                 (*reason).into()
             }
             Self::NoRoute => "no route leads anywhere for this host, path and method".into(),
+            Self::NoTrace => "TRACE goes on only where a route names it among its methods".into(),
             Self::Unrewritable(reason) => reason.clone().into(),
             Self::NotStored => "the request wants a stored response, and none may be used".into(),
             Self::OtherOrigin { asked, tunnel } => {
@@ -167,9 +172,62 @@ impl Refusal {
                 answer("The request was refused")
             }
             Self::NoRoute => answer("There is nothing here"),
+            Self::NoTrace => {
+                let answer = answer("TRACE is not allowed here");
+                let mut answer = answer.status(StatusCode::METHOD_NOT_ALLOWED);
+                answer.headers.insert(ALLOW, METHODS);
+                answer
+            }
             Self::OtherOrigin { .. } => answer("The request came to the wrong place")
                 .status(StatusCode::MISDIRECTED_REQUEST),
         }
+    }
+}
+
+impl Refusal {
+    /// The answer to a client of a gateway. It takes that for the origin, and learns nothing of what is behind it: neither names nor
+    /// addresses, nor what rules say of these. The record has all that, and the answer its id.
+    pub fn answer_outside(&self, authority: Option<&Authority>) -> Answer {
+        let mut answer = self.answer(authority);
+        let told = match self {
+            Self::Failed(failure) => outside(failure.error),
+            Self::Denied(denial) => match denial.reason {
+                Reason::Guarded(..) | Reason::OwnListener(_) | Reason::Address(_) => {
+                    answer.error = ProxyError::RequestDenied;
+                    "no rule allows it"
+                }
+                Reason::Rule | Reason::Default | Reason::Rate(_) | Reason::Hello(_) => {
+                    return answer;
+                }
+            },
+            Self::Unmet(..) => {
+                answer.rule = None;
+                "it can not be done as the rules demand"
+            }
+            Self::Unrewritable(_) => "its path can not be made into one for the service",
+            Self::Ended(_) => "the service has ended it",
+            Self::Challenge { .. }
+            | Self::Busy
+            | Self::Trouble(_)
+            | Self::Target(_)
+            | Self::Misdirected(_)
+            | Self::OtherOrigin { .. }
+            | Self::NotStored
+            | Self::NoRoute
+            | Self::NoTrace
+            | Self::NotYours(_) => return answer,
+        };
+        answer.detail = told.to_owned();
+        answer
+    }
+}
+
+/// What a client is told of a failure behind a gateway.
+fn outside(error: ProxyError) -> &'static str {
+    match error.status() {
+        StatusCode::GATEWAY_TIMEOUT => "the service did not answer in time",
+        StatusCode::SERVICE_UNAVAILABLE => "the service can not take it now",
+        _ => "the service could not be reached, or its answer is none",
     }
 }
 

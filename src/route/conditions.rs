@@ -79,6 +79,11 @@ impl Conditions {
             })
     }
 
+    /// Whether this method is one of those that are named.
+    pub(super) fn names(&self, method: &Method) -> bool {
+        self.methods.contains(method)
+    }
+
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.methods.is_empty() && self.headers.is_empty() && self.query.is_empty()

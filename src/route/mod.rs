@@ -70,6 +70,8 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// On what terms.
     pub terms: Terms,
+    /// Whether it names TRACE among its methods: who does not is not meant to have clients look at what comes to an endpoint.
+    pub traces: bool,
 }
 
 impl Route {
@@ -91,6 +93,7 @@ impl Route {
         std::ptr::eq(self, other)
             || self.action == other.action
                 && self.rewrite == other.rewrite
+                && self.traces == other.traces
                 && self.terms == other.terms
     }
 }

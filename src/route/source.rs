@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::Method;
+
 use super::Route;
 use super::action::Action;
 use super::matches::Matches;
@@ -83,6 +85,7 @@ fn read_route(
         action: action?,
         rewrite: rewrite.unwrap_or_default(),
         terms,
+        traces: matches.conditions.names(&Method::TRACE),
     };
     (faults.len() == before).then_some((route, matches))
 }

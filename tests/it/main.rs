@@ -54,6 +54,7 @@ mod obligations;
 mod origin_http2;
 mod origin_side;
 mod origin_tls;
+mod outside;
 mod policy_files;
 mod policy_spellings;
 mod proxy_protocol;

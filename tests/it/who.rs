@@ -24,7 +24,7 @@ fn credentials(user: &str, password: &str) -> String {
 }
 
 /// A line of `egret hash`.
-fn hashed(user: &str, password: &str, method: &[&str]) -> String {
+pub(crate) fn hashed(user: &str, password: &str, method: &[&str]) -> String {
     let mut hash = program()
         .arg("hash")
         .arg(user)

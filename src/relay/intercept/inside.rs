@@ -60,6 +60,7 @@ impl Handler for Inside {
             }
             (Ok(path), Role::Origin(_)) => {
                 let to = Destination {
+                    own: None,
                     secure: true,
                     authority: self.authority.clone(),
                     path,
