@@ -20,7 +20,7 @@ impl Cache {
         if found.selected().is_some() {
             return found;
         }
-        let Some(disk) = &self.lasting.disk else {
+        let Some(disk) = self.lasting.disk() else {
             return found;
         };
         if !disk.may_hold(&key.digest()) {
@@ -65,11 +65,7 @@ impl Cache {
 
     /// A place on disk for a content that arrives and is too large for memory, where there is one.
     pub fn spill(&self, stored: &Stored) -> Option<Writer> {
-        let disk = self
-            .lasting
-            .disk
-            .as_ref()
-            .filter(|_| stored.may_be_on_disk())?;
+        let disk = self.lasting.disk().filter(|_| stored.may_be_on_disk())?;
         let length = stored.contents.length();
         disk.begin(&stored.key, &stored.vary, &stored.headers, length)
     }
@@ -97,7 +93,9 @@ impl Cache {
     /// Puts an updated response in the place of one that is stored (RFC 9111 §3.2).
     pub fn update(&self, old: &Arc<Stored>, new: &Arc<Stored>) {
         self.lasting.memory.replace(old, new.clone());
-        if let Some(disk) = self.lasting.disk.as_ref().filter(|_| new.may_be_on_disk()) {
+        if new.may_be_on_disk()
+            && let Some(disk) = self.lasting.disk_without(new.key.uri())
+        {
             disk.update(&**new);
         }
     }
@@ -124,12 +122,9 @@ impl Cache {
         if stored.contents.is_on_disk() {
             // It is found there from now on.
             memory.remove(stored);
-        } else if let Some(disk) = self
-            .lasting
-            .disk
-            .as_ref()
-            .filter(|_| stored.may_be_on_disk())
+        } else if stored.may_be_on_disk()
             && memory.holds(stored)
+            && let Some(disk) = self.lasting.disk_without(stored.key.uri())
             && let Some(pieces) = stored.contents.pieces()
         {
             disk.save(&**stored, pieces);
@@ -137,7 +132,7 @@ impl Cache {
         // A purge is known to the disk by its time; what made it invalid was perhaps there before it.
         if self.epoch(stored.key.uri()).invalid_since(epoch) {
             memory.remove(stored);
-            if let Some(disk) = &self.lasting.disk {
+            if let Some(disk) = self.lasting.disk_without(stored.key.uri()) {
                 disk.remove_stored(&stored.key, &stored.vary);
             }
         }
@@ -146,7 +141,7 @@ impl Cache {
     /// Takes a response out.
     pub fn forget(&self, stored: &Arc<Stored>) {
         let was_there = self.lasting.memory.remove(stored);
-        if let Some(disk) = self.lasting.disk.as_ref().filter(|_| was_there) {
+        if was_there && let Some(disk) = self.lasting.disk_without(stored.key.uri()) {
             disk.remove_stored(&stored.key, &stored.vary);
         }
     }
@@ -156,7 +151,7 @@ impl Cache {
         self.lasting.epochs.invalidate(uri);
         let in_memory = self.lasting.memory.remove_uri(uri);
         let digest = Key::new(uri, "").digest();
-        let on_disk = self.lasting.disk.as_ref().is_some_and(|disk| {
+        let on_disk = self.lasting.disk_without(uri).is_some_and(|disk| {
             let may_hold = disk.may_hold(&digest);
             disk.remove(&digest);
             may_hold

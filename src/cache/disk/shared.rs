@@ -59,6 +59,10 @@ pub(super) struct Shared {
     pub(super) writers: AtomicUsize,
     /// Whole objects that wait to be written: the index does not know them yet.
     pub(super) saves: AtomicUsize,
+    /// Another process is to have the directory: nothing more is looked up or begun.
+    pub(super) leaving: AtomicBool,
+    /// It may have it by now.
+    pub(super) left: AtomicBool,
     /// Counts the removals of the URIs of each folder, so that a look-up that one overtakes is told from one that came after.
     removals: Box<[AtomicU32]>,
     numbers: AtomicU64,
@@ -99,8 +103,11 @@ pub(super) struct Counters {
 }
 
 impl Shared {
-    pub(super) fn open(path: &Path, size: u64, probe: Duration) -> Result<Self, Fault> {
-        let place = Place::open(path)?;
+    /// `None` where another process holds the directory.
+    pub(super) fn open(path: &Path, size: u64, probe: Duration) -> Result<Option<Self>, Fault> {
+        let Some(place) = Place::open(path)? else {
+            return Ok(None);
+        };
         let bans = match place::read(&place.bans(), LARGEST_BANS) {
             Ok(bytes) => Bans::decode(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Bans::default()),
@@ -113,7 +120,8 @@ impl Shared {
             bans
         });
         let files = getrlimit(Resource::Nofile).current.unwrap_or(65_536) / 4;
-        Ok(Self {
+        let secret = RandomState::new();
+        Ok(Some(Self {
             warming: AtomicBool::new(!place.is_new()),
             verified: AtomicBool::new(false),
             place,
@@ -129,12 +137,15 @@ impl Shared {
             probe,
             writers: AtomicUsize::new(0),
             saves: AtomicUsize::new(0),
+            leaving: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             removals: (0..place::FOLDERS).map(|_| AtomicU32::new(0)).collect(),
-            numbers: AtomicU64::new(1),
-            secret: RandomState::new(),
+            // From anywhere: a process that gives way still writes some files beside the one that follows.
+            numbers: AtomicU64::new(secret.hash_one(path)),
+            secret,
             open_files: AtomicUsize::new(0),
             most_open_files: files.clamp(16, 8192) as usize,
-        })
+        }))
     }
 
     /// No more jobs; those that wait are done.
@@ -144,7 +155,7 @@ impl Shared {
         self.changes.close();
     }
 
-    /// A number that no other file of this process has.
+    /// A number that no other file that is being written has.
     pub(super) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
@@ -165,6 +176,14 @@ impl Shared {
 
     pub(super) fn is_warming(&self) -> bool {
         self.warming.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     /// Asks for a small change; `false` if too many wait.
@@ -220,6 +239,11 @@ impl Shared {
         }
     }
 
+    /// Whether something that was to go may still be there.
+    pub(super) fn has_failed_removals(&self) -> bool {
+        lock(&self.removed).values().any(|removal| removal.failed)
+    }
+
     /// How many removals there were of what may be this URI.
     pub(super) fn removals(&self, uri: &Digest) -> u32 {
         let count = self.removals.get(place::folder_number(uri));
@@ -264,7 +288,8 @@ impl Shared {
         self.discard(name);
     }
 
-    fn ban_all(&self) {
+    /// Nothing of what is there is given out any more.
+    pub(super) fn ban_all(&self) {
         let _ = lock(&self.bans).add(Ban::All, Timestamp::now());
         self.wake_house();
     }

@@ -1,6 +1,6 @@
 //! The one thread that changes the disk: it writes, replaces, updates, evicts and removes, one after another, so that the index
 //! and the files never disagree about who was first.
-//! Not how an object is written (object), nor what is read (read). Start at [`run`].
+//! Not how an object is written (object), what is read (read), nor the end of it all (leave). Start at [`run`].
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::head::Head;
+use super::leave::{leave, wind_up};
 use super::layout::{PAYLOAD, pages};
 use super::name::Name;
 use super::object::{abort, complete, grow, save, update};
@@ -55,6 +56,8 @@ pub(super) enum Change {
     Probe,
     /// Tell when all before this is done.
     Flush(oneshot::Sender<()>),
+    /// Let another process have the directory.
+    Leave,
 }
 
 /// Why an object is not written.
@@ -80,7 +83,8 @@ fn scan(shared: &Arc<Shared>) {
         shared.degrade(&error);
     }
     let (mut number, mut order) = (0, Vec::new());
-    while shared.is_warming() && !shared.changes.is_closed() {
+    let is_over = || shared.changes.is_closed() || shared.is_leaving();
+    while shared.is_warming() && !is_over() {
         let Some(found) = shared.place.scan(number) else {
             break;
         };
@@ -95,7 +99,7 @@ fn scan(shared: &Arc<Shared>) {
             Err(error) => shared.degrade(&error),
         }
     }
-    if shared.changes.is_closed() {
+    if is_over() {
         return;
     }
     // What was written last goes last: who used what is not known any more.
@@ -110,6 +114,9 @@ fn scan(shared: &Arc<Shared>) {
 }
 
 fn apply(shared: &Arc<Shared>, change: Change) {
+    if shared.has_left() {
+        return wind_up(shared, change);
+    }
     match change {
         Change::Save {
             head,
@@ -155,6 +162,7 @@ fn apply(shared: &Arc<Shared>, change: Change) {
         Change::Flush(reply) => {
             let _ = reply.send(());
         }
+        Change::Leave => leave(shared),
     }
 }
 
@@ -253,7 +261,7 @@ fn unlink(shared: &Arc<Shared>, name: &Name) -> io::Result<()> {
     }
 }
 
-fn write_bans(shared: &Arc<Shared>) -> io::Result<()> {
+pub(super) fn write_bans(shared: &Arc<Shared>) -> io::Result<()> {
     let bytes = {
         let mut bans = lock(&shared.bans);
         bans.dirty = false;
