@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::contents::Limits;
 use super::disk::{Found, Writer};
 use super::front::Cache;
-use super::{Candidates, Contents, Epoch, Key, Stored};
+use super::{Candidates, Contents, Epoch, Key, Realm, Stored};
 
 impl Cache {
     /// What is stored for a key, and which of it a request with these fields selects: from memory, and where nothing there is
@@ -26,7 +26,7 @@ impl Cache {
         if !disk.may_hold(&key.digest()) {
             return found;
         }
-        let epoch = self.epoch(key.uri());
+        let epoch = self.epoch(key);
         let loaded = disk.load(key.uri()).await;
         let loaded: Vec<Arc<Stored>> = loaded.into_iter().map(of_disk).map(Arc::new).collect();
         // What stays on disk is looked up there each time: by then it may be gone, and must not have been promised.
@@ -35,7 +35,7 @@ impl Cache {
             .rev()
             .filter(|stored| !stored.contents.is_on_disk())
         {
-            if memory.insert_if_absent(stored.clone()) && epoch != self.epoch(key.uri()) {
+            if memory.insert_if_absent(stored.clone()) && epoch != self.epoch(key) {
                 // Purged or invalidated this moment, which has perhaps not seen it.
                 memory.remove(stored);
             }
@@ -70,20 +70,20 @@ impl Cache {
         disk.begin(&stored.key, &stored.vary, &stored.headers, length)
     }
 
-    /// The moment of a URI; see [`Cache::insert`].
-    pub fn epoch(&self, uri: &str) -> Epoch {
-        self.lasting.epochs.of(uri)
+    /// The moment of a key's URI; see [`Cache::insert`].
+    pub fn epoch(&self, key: &Key) -> Epoch {
+        self.lasting.epochs.of(key.uri(), key.realm())
     }
 
     /// Stores a response whose content may still be to come, in place of the one for the same key and variant. Whether it is
     /// there now: not where it was purged or became invalid since `epoch`, or where it is too large.
     pub fn insert(&self, stored: &Arc<Stored>, epoch: Epoch) -> bool {
-        let uri = stored.key.uri();
-        if epoch != self.epoch(uri) || !self.lasting.memory.insert(stored.clone()) {
+        let key = &stored.key;
+        if epoch != self.epoch(key) || !self.lasting.memory.insert(stored.clone()) {
             return false;
         }
         // A purge that came between has not seen it.
-        let stays = epoch == self.epoch(uri);
+        let stays = epoch == self.epoch(key);
         if !stays {
             self.lasting.memory.remove(stored);
         }
@@ -130,7 +130,7 @@ impl Cache {
             disk.save(&**stored, pieces);
         }
         // A purge is known to the disk by its time; what made it invalid was perhaps there before it.
-        if self.epoch(stored.key.uri()).invalid_since(epoch) {
+        if self.epoch(&stored.key).invalid_since(epoch) {
             memory.remove(stored);
             if let Some(disk) = self.lasting.disk_without(stored.key.uri()) {
                 disk.remove_stored(&stored.key, &stored.vary);
@@ -146,14 +146,14 @@ impl Cache {
         }
     }
 
-    /// Takes out all that is stored of a URI, and what is on its way there (RFC 9111 §4.4).
-    pub fn invalidate(&self, uri: &str, worker: u16) {
-        self.lasting.epochs.invalidate(uri);
-        let in_memory = self.lasting.memory.remove_uri(uri);
+    /// Takes out all that is stored of a URI in a realm, and what is on its way there (RFC 9111 §4.4).
+    pub fn invalidate(&self, uri: &str, realm: Realm, worker: u16) {
+        self.lasting.epochs.invalidate(uri, realm);
+        let in_memory = self.lasting.memory.remove_of(uri, realm);
         let digest = Key::new(uri, "").digest();
         let on_disk = self.lasting.disk_without(uri).is_some_and(|disk| {
             let may_hold = disk.may_hold(&digest);
-            disk.remove(&digest);
+            disk.remove(&digest, realm);
             may_hold
         });
         let count = in_memory.max(usize::from(on_disk));

@@ -68,6 +68,7 @@ mod samples;
 mod socks;
 mod support;
 mod upgrade;
+mod upgrade_cache;
 mod upstreams;
 mod websocket_h2;
 mod websocket_reverse;

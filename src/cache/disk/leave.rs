@@ -42,7 +42,7 @@ pub(super) fn wind_up(shared: &Arc<Shared>, change: Change) {
         Change::Save { .. } => {
             shared.saves.fetch_sub(1, Ordering::Release);
         }
-        Change::Remove(uri) => shared.removal_ended(&uri, true),
+        Change::Remove(uri, _) => shared.removal_ended(&uri, true),
         Change::Block {
             of,
             index,

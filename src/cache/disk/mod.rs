@@ -62,7 +62,7 @@ use self::queue::lock;
 use self::read::{Loaded, Read};
 use self::shared::{Shared, WAITING};
 use self::write::Change;
-use super::{Digest, Key, Vary};
+use super::{Digest, Key, Realm, Vary};
 use crate::fault::Fault;
 
 /// A cache directory in use. Clones share it; it is given back when the last of them is dropped, and the last [`OnDisk`] and
@@ -291,12 +291,12 @@ impl Disk {
         Writer::begin(self, layout, expected, bans)
     }
 
-    /// From now on nothing that is stored of the URI, or waits to be, is given out; the files are removed later. What a [`Writer`] is
+    /// From now on nothing that is stored of the URI in a realm, or waits to be, is given out; the files are removed later. What a [`Writer`] is
     /// about to store stays: drop that. For invalidation (RFC 9111 §4.4);
     /// a purge that must survive a crash of the machine is a [`Ban::Uri`].
-    pub fn remove(&self, uri: &Digest) {
+    pub fn remove(&self, uri: &Digest, realm: Realm) {
         if self.shared().may_have(uri) {
-            self.shared().remove(*uri);
+            self.shared().remove(*uri, Some(realm));
         }
     }
 

@@ -20,7 +20,7 @@ use super::place::{self, Place};
 use super::queue::{Queue, lock};
 use super::read::Read;
 use super::write::Change;
-use crate::cache::Digest;
+use crate::cache::{Digest, Realm};
 use crate::fault::Fault;
 
 /// Bytes of objects that may wait to be written.
@@ -197,8 +197,8 @@ impl Shared {
         pushed.map_err(|_| io::Error::other("the disk cache is closed"))
     }
 
-    /// From now on nothing of the URI is given out that is there now; then its files are removed.
-    pub(super) fn remove(&self, uri: Digest) {
+    /// From now on nothing of the URI is given out that is there now; then its files are removed, those of one realm or all.
+    pub(super) fn remove(&self, uri: Digest, realm: Option<Realm>) {
         let count = self.removals.get(place::folder_number(&uri));
         let mut removed = lock(&self.removed);
         count.map(|count| count.fetch_add(1, Ordering::Release));
@@ -210,7 +210,7 @@ impl Shared {
         }
         let removal = removed.entry(uri).or_default();
         // Under the lock, so that the job does not end before it is counted.
-        if self.change(Change::Remove(uri)) {
+        if self.change(Change::Remove(uri, realm)) {
             removal.jobs += 1;
         } else {
             removal.failed = true;
@@ -232,7 +232,8 @@ impl Shared {
     /// Tries again what could not be removed.
     pub(super) fn retry_removals(&self) {
         for (uri, removal) in lock(&self.removed).iter_mut() {
-            if removal.failed && self.change(Change::Remove(*uri)) {
+            // Of which realm it was is not known any more.
+            if removal.failed && self.change(Change::Remove(*uri, None)) {
                 removal.failed = false;
                 removal.jobs += 1;
             }
@@ -274,7 +275,7 @@ impl Shared {
     /// Takes out one file, or, if that cannot even be asked for, all of its URI.
     pub(super) fn discard(&self, name: Name) {
         if !self.change(Change::Discard(name)) {
-            self.remove(name.uri);
+            self.remove(name.uri, None);
         }
     }
 

@@ -36,7 +36,7 @@ struct Notes {
 }
 
 /// How often it is looked whether the directory is free.
-const EVERY: Duration = Duration::from_millis(20);
+const EVERY: Duration = Duration::from_millis(10);
 /// More is not noted one by one: all goes then.
 const MOST: usize = 65_536;
 /// More bans are not compared with each object.
@@ -144,7 +144,7 @@ impl DiskTier {
             shared.change(Change::Bans(None));
         }
         for uri in uris {
-            shared.remove(uri);
+            shared.remove(uri, None);
         }
         // Under the lock, so that nothing is noted after the notes were read.
         let _ = self.disk.set(disk);

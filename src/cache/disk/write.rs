@@ -12,15 +12,16 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::head::Head;
-use super::leave::{leave, wind_up};
 use super::layout::{PAYLOAD, pages};
+use super::leave::{leave, wind_up};
 use super::name::Name;
 use super::object::{abort, complete, grow, save, update};
 use super::place;
 use super::queue::lock;
+use super::read;
 use super::shared::Shared;
 use super::writer::{Finish, Stream};
-use crate::cache::Digest;
+use crate::cache::{Digest, Realm};
 
 /// Something to be changed.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ pub(super) enum Change {
     },
     /// The head of one.
     Update(Head),
-    /// All of a URI goes.
-    Remove(Digest),
+    /// All of a URI goes, or all of it in one realm.
+    Remove(Digest, Option<Realm>),
     /// One object goes.
     Discard(Name),
     /// A block of an object that is being written.
@@ -131,10 +132,10 @@ fn apply(shared: &Arc<Shared>, change: Change) {
                 discard(shared, &head.name());
             }
         }
-        Change::Remove(uri) => remove(shared, &uri),
+        Change::Remove(uri, realm) => remove(shared, &uri, realm),
         Change::Discard(name) => {
             if !discard(shared, &name) {
-                shared.remove(name.uri);
+                shared.remove(name.uri, None);
             }
         }
         Change::Block {
@@ -166,7 +167,7 @@ fn apply(shared: &Arc<Shared>, change: Change) {
     }
 }
 
-fn remove(shared: &Arc<Shared>, uri: &Digest) {
+fn remove(shared: &Arc<Shared>, uri: &Digest, realm: Option<Realm>) {
     let mut names = lock(&shared.index).variants(uri);
     if shared.is_warming() {
         // The scan was cut short.
@@ -177,9 +178,17 @@ fn remove(shared: &Arc<Shared>, uri: &Digest) {
     }
     let mut well = true;
     for name in names {
-        well &= discard(shared, &name);
+        if realm.is_none_or(|realm| may_be_of(shared, name, realm)) {
+            well &= discard(shared, &name);
+        }
     }
     shared.removal_ended(uri, well);
+}
+
+/// Whether an object is of a realm, as its head says; also where that can not be read.
+fn may_be_of(shared: &Shared, name: Name, realm: Realm) -> bool {
+    let object = read::open(&shared.place, name, false, 0);
+    object.map_or(true, |object| object.head.key.realm() == realm)
 }
 
 fn finish(shared: &Arc<Shared>, end: Finish) {

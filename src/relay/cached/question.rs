@@ -18,7 +18,9 @@ use crate::cache::directives::RequestDirectives;
 use crate::cache::flight::{Joined, Lead, Outcome};
 use crate::cache::reuse::{self, Use};
 use crate::cache::status::Fwd;
-use crate::cache::{Cache, CacheStatus, Candidates, Control, Key, Stored, conditional, partition};
+use crate::cache::{
+    Cache, CacheStatus, Candidates, Control, Key, Realm, Stored, conditional, partition,
+};
 use crate::filter::Variables;
 use crate::message::{Body, default_port, hop};
 use crate::policy::Allowance;
@@ -92,7 +94,8 @@ impl<'a> Question<'a> {
             cache.tally(worker).bypassed.bump();
         }
         if !is_read(self.method) {
-            return Found::Ask(Errand::other(cache, uri, self.method, worker));
+            let place = (uri, self.realm());
+            return Found::Ask(Errand::other(cache, place, self.method, worker));
         }
         if let Some(why) = why {
             return Found::Ask(Errand::bypass(why));
@@ -143,18 +146,26 @@ impl<'a> Question<'a> {
         uri
     }
 
+    /// Whose word the URI is taken for.
+    fn realm(&self) -> Realm {
+        match self.to.backend() {
+            Some(_) => Realm::Gateway,
+            None => Realm::Network,
+        }
+    }
+
     /// What belongs to the key beside the URI: what the rule names or sets, what may change the response although `Vary` seldom
     /// says so, and how the origin was verified.
     fn extras(&self) -> String {
         let obligations = &self.allowance.obligations;
-        let mut extras = obligations.cache.extras(&self.headers);
+        let mut extras = self.to.backend().map_or_else(String::new, |backend| {
+            let upstream = backend.served.upstream.name();
+            format!("{}upstream={upstream};", Key::GATEWAY)
+        });
+        extras.push_str(&obligations.cache.extras(&self.headers));
         partition::add_routing(&mut extras, &self.headers);
         if let Cow::Owned(sent) = &self.headers {
             partition::add_set(&mut extras, self.asked, sent);
-        }
-        if let Some(backend) = self.to.backend() {
-            // What an upstream of ours says of a URI is not what its origin on the network would say.
-            let _ = write!(extras, "upstream={};", backend.served.upstream.name());
         }
         if let Some((target, host)) = self.to.rewritten() {
             let target = obligations.cache.query_for_key(target);
@@ -319,7 +330,7 @@ impl Asking<'_> {
 
     fn errand(self, candidates: Candidates, fwd: Fwd, lead: Option<Lead>) -> Errand {
         let headers = self.question.headers.into_owned();
-        let epoch = self.cache.epoch(self.key.uri());
+        let epoch = self.cache.epoch(&self.key);
         let storing = Storing {
             cache: self.cache.clone(),
             worker: self.worker,
