@@ -20,6 +20,7 @@ mod bypass;
 mod cache;
 mod cache_control;
 mod cache_disk;
+mod cache_gateway;
 mod client_side;
 mod clients;
 mod commands;

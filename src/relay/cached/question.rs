@@ -85,7 +85,7 @@ impl<'a> Question<'a> {
         self,
         cache: &Arc<Cache>,
         worker: u16,
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         now: Timestamp,
     ) -> Found {
         let uri = self.uri();
@@ -108,7 +108,7 @@ impl<'a> Question<'a> {
             cache,
             control,
             worker,
-            purpose,
+            refreshes: purpose != Purpose::Client,
             now,
         };
         asking.run().await
@@ -191,7 +191,8 @@ struct Asking<'a> {
     cache: &'a Arc<Cache>,
     control: &'a Arc<Control>,
     worker: u16,
-    purpose: Purpose,
+    /// For the cache itself: a client has had the stale response.
+    refreshes: bool,
     now: Timestamp,
 }
 
@@ -267,7 +268,7 @@ impl Asking<'_> {
             Joined::Lead(lead) => Company::Lead(lead),
             Joined::Alone => Company::Alone,
             // Somebody refreshes it already.
-            Joined::Wait(_) if self.purpose == Purpose::Refresh => Company::Busy,
+            Joined::Wait(_) if self.refreshes => Company::Busy,
             Joined::Wait(wait) => match wait.outcome(PATIENCE).await {
                 Outcome::Lead(lead) => Company::Lead(lead),
                 Outcome::Look => Company::Look,
@@ -305,7 +306,7 @@ impl Asking<'_> {
             let others = !candidates.all().is_empty();
             return Verdict::Forward(if others { Fwd::VaryMiss } else { Fwd::UriMiss });
         };
-        if self.purpose == Purpose::Refresh {
+        if self.refreshes {
             return Verdict::Forward(Fwd::Stale);
         }
         let answer = |stale, refresh| Verdict::Use {
@@ -342,6 +343,7 @@ impl Asking<'_> {
             asked: self.asked,
             candidates,
             lead,
+            refreshes: self.refreshes,
             requested: self.now,
             epoch,
         };
