@@ -5,6 +5,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Realm;
+
 /// A moment of a URI: as long as it is the same, nothing of the URI was purged or became invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch {
@@ -12,7 +14,7 @@ pub struct Epoch {
     invalidations: u64,
 }
 
-/// Counts of purges, which concern all URIs, and of invalidations, which concern one; URIs that share a count do no harm but
+/// Counts of purges, which concern all URIs, and of invalidations, which concern one in its realm; URIs that share a count do no harm but
 /// that now and then one of them is not stored.
 #[derive(Debug)]
 pub(super) struct Epochs {
@@ -37,17 +39,17 @@ impl Epochs {
         }
     }
 
-    pub(super) fn of(&self, uri: &str) -> Epoch {
+    pub(super) fn of(&self, uri: &str, realm: Realm) -> Epoch {
         let count = |count: &AtomicU64| count.load(Ordering::Acquire);
         Epoch {
             purges: count(&self.purges),
-            invalidations: self.of_uri(uri).map_or(0, count),
+            invalidations: self.of_uri(uri, realm).map_or(0, count),
         }
     }
 
     /// What is stored of a URI is invalid.
-    pub(super) fn invalidate(&self, uri: &str) {
-        if let Some(count) = self.of_uri(uri) {
+    pub(super) fn invalidate(&self, uri: &str, realm: Realm) {
+        if let Some(count) = self.of_uri(uri, realm) {
             count.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -57,8 +59,8 @@ impl Epochs {
         self.purges.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn of_uri(&self, uri: &str) -> Option<&AtomicU64> {
-        let at = self.hasher.hash_one(uri) as usize % COUNTS;
+    fn of_uri(&self, uri: &str, realm: Realm) -> Option<&AtomicU64> {
+        let at = self.hasher.hash_one((uri, realm)) as usize % COUNTS;
         self.invalidations.get(at)
     }
 }
@@ -74,14 +76,19 @@ mod tests {
     fn an_epoch_ends_with_what_concerns_it() {
         let epochs = Epochs::new();
         let uris: Vec<String> = (0..64).map(|n| format!("http://a.test/{n}")).collect();
-        let all = || -> Vec<Epoch> { uris.iter().map(|uri| epochs.of(uri)).collect() };
+        let all = || -> Vec<Epoch> {
+            let of = |uri: &String| epochs.of(uri, Realm::Network);
+            uris.iter().map(of).collect()
+        };
         let ended = |before: &[Epoch], after: &[Epoch]| {
             let pairs = before.iter().zip(after);
             pairs.filter(|(before, after)| before != after).count()
         };
         let before = all();
-        epochs.invalidate("http://a.test/7");
+        let of_gateway = epochs.of("http://a.test/7", Realm::Gateway);
+        epochs.invalidate("http://a.test/7", Realm::Network);
         let after = all();
+        assert_eq!(epochs.of("http://a.test/7", Realm::Gateway), of_gateway);
         let some = ended(&before, &after);
         assert!(
             (1..8).contains(&some),

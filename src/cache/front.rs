@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Stored;
-use super::disk::{Ban, Disk};
+use super::disk::{Ban, Disk, DiskTier};
 use super::epochs::Epochs;
 use super::flight::Flights;
 use super::inspect::{Inspected, Tier};
@@ -30,7 +30,7 @@ pub struct Cache {
 #[derive(Debug)]
 pub(super) struct Lasting {
     pub(super) memory: Memory,
-    pub(super) disk: Option<Disk>,
+    disk: Option<Arc<DiskTier>>,
     pub(super) flights: Flights,
     pub(super) uses: Uses,
     pub(super) epochs: Epochs,
@@ -39,8 +39,13 @@ pub(super) struct Lasting {
 
 impl Cache {
     /// A cache with these settings; with what `running` has stored, where there is one whose disk tier lies in the same place.
+    /// With `follows`, this process takes the place of another one: where that one holds the disk tier still, it comes later.
     /// Blocks on the disk. Faults: the disk's directory can not be used.
-    pub fn start(settings: &Settings, running: Option<&Arc<Self>>) -> Result<Arc<Self>, Fault> {
+    pub fn start(
+        settings: &Settings,
+        running: Option<&Arc<Self>>,
+        follows: bool,
+    ) -> Result<Arc<Self>, Fault> {
         let place = |settings: &Settings| settings.disk.as_ref().map(|disk| disk.path.clone());
         let running = running.filter(|running| place(&running.settings) == place(settings));
         let lasting = match running {
@@ -48,7 +53,7 @@ impl Cache {
                 running.lasting.resize(settings);
                 running.lasting.clone()
             }
-            None => Arc::new(Lasting::open(settings)?),
+            None => Arc::new(Lasting::open(settings, follows)?),
         };
         Ok(Arc::new(Self {
             settings: settings.clone(),
@@ -71,6 +76,14 @@ impl Cache {
         &self.lasting.flights
     }
 
+    /// Lets the process that follows have the disk tier: from now on this one has memory alone, and what it reads and writes on
+    /// disk at this moment. Does not wait.
+    pub fn leave_disk(&self) {
+        if let Some(tier) = &self.lasting.disk {
+            tier.leave();
+        }
+    }
+
     /// Takes out what is named. When it returns, none of that is used any more; on disk, it is noted before, so that it
     /// stays so after a restart. Cancel-safe: it may then be done in part.
     pub async fn purge(&self, what: &Purge) -> Purged {
@@ -89,11 +102,7 @@ impl Cache {
         };
         let (disk, trouble) = match &lasting.disk {
             None => (Swept::Nothing, None),
-            Some(disk) => {
-                let banned = disk.ban(ban(what), Timestamp::now()).await;
-                let trouble = banned.err().map(|error| error.to_string());
-                (Swept::InBackground, trouble)
-            }
+            Some(tier) => (Swept::InBackground, ban_on(tier, ban(what)).await),
         };
         Purged {
             memory: memory as u64,
@@ -106,7 +115,7 @@ impl Cache {
     pub async fn inspect(&self, uri: &str) -> Vec<Inspected> {
         let now = Timestamp::now();
         let in_memory = self.lasting.memory.all(uri);
-        let on_disk: Vec<Stored> = match &self.lasting.disk {
+        let on_disk: Vec<Stored> = match self.lasting.disk() {
             Some(disk) => disk
                 .load(uri)
                 .await
@@ -142,7 +151,6 @@ impl Cache {
     /// How it is.
     pub fn stats(&self) -> Stats {
         let memory = self.lasting.memory.stats();
-        let disk = self.lasting.disk.as_ref().map(Disk::stats);
         Stats {
             memory: MemoryStats {
                 entries: memory.entries,
@@ -150,17 +158,7 @@ impl Cache {
                 bound: memory.bound,
                 evictions: memory.evictions,
             },
-            disk: disk.map(|disk| DiskStats {
-                entries: disk.entries,
-                bytes: disk.bytes,
-                bound: disk.bound,
-                evictions: disk.evictions,
-                warming: disk.warming,
-                degraded: disk.degraded,
-                torn: disk.torn,
-                dropped_writes: disk.dropped_writes,
-                errors: disk.errors,
-            }),
+            disk: self.lasting.disk.as_deref().map(disk_stats),
             largest: self.settings.largest_stored(),
             counts: self.lasting.tallies.counts(),
         }
@@ -168,9 +166,9 @@ impl Cache {
 }
 
 impl Lasting {
-    fn open(settings: &Settings) -> Result<Self, Fault> {
+    fn open(settings: &Settings, follows: bool) -> Result<Self, Fault> {
         let disk = settings.disk.as_ref();
-        let disk = disk.map(|disk| Disk::open(&disk.path, disk.size.0));
+        let disk = disk.map(|disk| DiskTier::open(&disk.path, disk.size.0, follows));
         Ok(Self {
             memory: Memory::new(settings.memory.0),
             disk: disk.transpose()?,
@@ -186,6 +184,49 @@ impl Lasting {
         if let (Some(disk), Some(of)) = (&self.disk, &settings.disk) {
             disk.set_size(of.size.0);
         }
+    }
+
+    /// The disk tier, where there is one by now.
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()?.get()
+    }
+
+    /// The same, for what makes all that lies there of a URI obsolete; see [`DiskTier::or_note`].
+    pub(super) fn disk_without(&self, uri: &str) -> Option<&Disk> {
+        self.disk.as_ref()?.or_note(uri)
+    }
+}
+
+/// Purges on disk; what trouble there was.
+async fn ban_on(tier: &DiskTier, ban: Ban) -> Option<String> {
+    let now = Timestamp::now();
+    let Some(disk) = tier.or_note_ban(&ban, now) else {
+        let trouble = "the process before this one has the disk cache still: what is purged there is written down when it is taken over";
+        return Some(trouble.to_owned());
+    };
+    let banned = disk.ban(ban, now).await;
+    banned.err().map(|error| error.to_string())
+}
+
+fn disk_stats(tier: &DiskTier) -> DiskStats {
+    let Some(disk) = tier.get() else {
+        return DiskStats {
+            bound: tier.size(),
+            warming: true,
+            ..DiskStats::default()
+        };
+    };
+    let disk = disk.stats();
+    DiskStats {
+        entries: disk.entries,
+        bytes: disk.bytes,
+        bound: disk.bound,
+        evictions: disk.evictions,
+        warming: disk.warming,
+        degraded: disk.degraded,
+        torn: disk.torn,
+        dropped_writes: disk.dropped_writes,
+        errors: disk.errors,
     }
 }
 

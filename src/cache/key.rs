@@ -13,6 +13,17 @@ pub struct Key {
     extras: Arc<str>,
 }
 
+/// Whose word a URI is taken for: what an upstream of a gateway says of it is not what its origin on the network would say. A
+/// change in one of them changes nothing in the other, or whoever may send a POST to a gateway could empty the proxy's cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Realm {
+    /// Origins on the network, which clients of a proxy name.
+    Network,
+    /// Upstreams of a gateway. It is one for all of them: a route may send the reads of a URI to one upstream and its writes to
+    /// another, and these must be seen there (RFC 9111 §4.4).
+    Gateway,
+}
+
 /// A short name of a key or of some values, the same in every process. Never made of a secret that could be guessed.
 pub type Digest = [u8; 16];
 
@@ -33,6 +44,18 @@ impl Key {
     /// What was added to it.
     pub fn extras(&self) -> &Arc<str> {
         &self.extras
+    }
+
+    /// What the extras of a key of a gateway begin with, and no other's: what a rule adds begins with a name and `=`, or with `;`.
+    pub const GATEWAY: &str = "gateway;";
+
+    /// Whose word it is.
+    pub fn realm(&self) -> Realm {
+        if self.extras.starts_with(Self::GATEWAY) {
+            Realm::Gateway
+        } else {
+            Realm::Network
+        }
     }
 
     /// The name of the URI alone: all that is stored of it stands together, so that it is purged together.

@@ -48,7 +48,7 @@ pub use epochs::Epoch;
 pub use freshness::Freshness;
 pub use front::Cache;
 pub use inspect::{Inspected, Tier};
-pub use key::{Digest, Key};
+pub use key::{Digest, Key, Realm};
 pub use purge::{Purge, Purged, Swept};
 pub use settings::{PurgeRight, Settings};
 pub use stats::Stats;

@@ -36,6 +36,11 @@ pub fn is_stood_in_for(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
+/// Whether it is about who asks, not about what was asked for (RFC 9110 §15.5.2, §15.5.4, §15.5.8).
+pub fn is_about_the_client(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401 | 403 | 407)
+}
+
 /// Whether it is never stored, whatever the response says: it is the one client's (304, 412 and 416 answer its conditions and
 /// ranges, RFC 9110 §15; 407 lacks its challenge once stored, RFC 9111 §3.1), or RFC 6585 §3 to §6 forbid it. A 206 is stored as
 /// a part of a 200.

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::contents::Limits;
 use super::disk::{Found, Writer};
 use super::front::Cache;
-use super::{Candidates, Contents, Epoch, Key, Stored};
+use super::{Candidates, Contents, Epoch, Key, Realm, Stored};
 
 impl Cache {
     /// What is stored for a key, and which of it a request with these fields selects: from memory, and where nothing there is
@@ -20,13 +20,13 @@ impl Cache {
         if found.selected().is_some() {
             return found;
         }
-        let Some(disk) = &self.lasting.disk else {
+        let Some(disk) = self.lasting.disk() else {
             return found;
         };
         if !disk.may_hold(&key.digest()) {
             return found;
         }
-        let epoch = self.epoch(key.uri());
+        let epoch = self.epoch(key);
         let loaded = disk.load(key.uri()).await;
         let loaded: Vec<Arc<Stored>> = loaded.into_iter().map(of_disk).map(Arc::new).collect();
         // What stays on disk is looked up there each time: by then it may be gone, and must not have been promised.
@@ -35,7 +35,7 @@ impl Cache {
             .rev()
             .filter(|stored| !stored.contents.is_on_disk())
         {
-            if memory.insert_if_absent(stored.clone()) && epoch != self.epoch(key.uri()) {
+            if memory.insert_if_absent(stored.clone()) && epoch != self.epoch(key) {
                 // Purged or invalidated this moment, which has perhaps not seen it.
                 memory.remove(stored);
             }
@@ -65,29 +65,25 @@ impl Cache {
 
     /// A place on disk for a content that arrives and is too large for memory, where there is one.
     pub fn spill(&self, stored: &Stored) -> Option<Writer> {
-        let disk = self
-            .lasting
-            .disk
-            .as_ref()
-            .filter(|_| stored.may_be_on_disk())?;
+        let disk = self.lasting.disk().filter(|_| stored.may_be_on_disk())?;
         let length = stored.contents.length();
         disk.begin(&stored.key, &stored.vary, &stored.headers, length)
     }
 
-    /// The moment of a URI; see [`Cache::insert`].
-    pub fn epoch(&self, uri: &str) -> Epoch {
-        self.lasting.epochs.of(uri)
+    /// The moment of a key's URI; see [`Cache::insert`].
+    pub fn epoch(&self, key: &Key) -> Epoch {
+        self.lasting.epochs.of(key.uri(), key.realm())
     }
 
     /// Stores a response whose content may still be to come, in place of the one for the same key and variant. Whether it is
     /// there now: not where it was purged or became invalid since `epoch`, or where it is too large.
     pub fn insert(&self, stored: &Arc<Stored>, epoch: Epoch) -> bool {
-        let uri = stored.key.uri();
-        if epoch != self.epoch(uri) || !self.lasting.memory.insert(stored.clone()) {
+        let key = &stored.key;
+        if epoch != self.epoch(key) || !self.lasting.memory.insert(stored.clone()) {
             return false;
         }
         // A purge that came between has not seen it.
-        let stays = epoch == self.epoch(uri);
+        let stays = epoch == self.epoch(key);
         if !stays {
             self.lasting.memory.remove(stored);
         }
@@ -97,7 +93,9 @@ impl Cache {
     /// Puts an updated response in the place of one that is stored (RFC 9111 §3.2).
     pub fn update(&self, old: &Arc<Stored>, new: &Arc<Stored>) {
         self.lasting.memory.replace(old, new.clone());
-        if let Some(disk) = self.lasting.disk.as_ref().filter(|_| new.may_be_on_disk()) {
+        if new.may_be_on_disk()
+            && let Some(disk) = self.lasting.disk_without(new.key.uri())
+        {
             disk.update(&**new);
         }
     }
@@ -124,20 +122,17 @@ impl Cache {
         if stored.contents.is_on_disk() {
             // It is found there from now on.
             memory.remove(stored);
-        } else if let Some(disk) = self
-            .lasting
-            .disk
-            .as_ref()
-            .filter(|_| stored.may_be_on_disk())
+        } else if stored.may_be_on_disk()
             && memory.holds(stored)
+            && let Some(disk) = self.lasting.disk_without(stored.key.uri())
             && let Some(pieces) = stored.contents.pieces()
         {
             disk.save(&**stored, pieces);
         }
         // A purge is known to the disk by its time; what made it invalid was perhaps there before it.
-        if self.epoch(stored.key.uri()).invalid_since(epoch) {
+        if self.epoch(&stored.key).invalid_since(epoch) {
             memory.remove(stored);
-            if let Some(disk) = &self.lasting.disk {
+            if let Some(disk) = self.lasting.disk_without(stored.key.uri()) {
                 disk.remove_stored(&stored.key, &stored.vary);
             }
         }
@@ -146,19 +141,19 @@ impl Cache {
     /// Takes a response out.
     pub fn forget(&self, stored: &Arc<Stored>) {
         let was_there = self.lasting.memory.remove(stored);
-        if let Some(disk) = self.lasting.disk.as_ref().filter(|_| was_there) {
+        if was_there && let Some(disk) = self.lasting.disk_without(stored.key.uri()) {
             disk.remove_stored(&stored.key, &stored.vary);
         }
     }
 
-    /// Takes out all that is stored of a URI, and what is on its way there (RFC 9111 §4.4).
-    pub fn invalidate(&self, uri: &str, worker: u16) {
-        self.lasting.epochs.invalidate(uri);
-        let in_memory = self.lasting.memory.remove_uri(uri);
+    /// Takes out all that is stored of a URI in a realm, and what is on its way there (RFC 9111 §4.4).
+    pub fn invalidate(&self, uri: &str, realm: Realm, worker: u16) {
+        self.lasting.epochs.invalidate(uri, realm);
+        let in_memory = self.lasting.memory.remove_of(uri, realm);
         let digest = Key::new(uri, "").digest();
-        let on_disk = self.lasting.disk.as_ref().is_some_and(|disk| {
+        let on_disk = self.lasting.disk_without(uri).is_some_and(|disk| {
             let may_hold = disk.may_hold(&digest);
-            disk.remove(&digest);
+            disk.remove(&digest, realm);
             may_hold
         });
         let count = in_memory.max(usize::from(on_disk));

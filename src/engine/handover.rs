@@ -62,6 +62,11 @@ impl Inherited {
         })
     }
 
+    /// Whether another process served before this one, and serves still.
+    pub(super) fn follows(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// The listening sockets of an address.
     pub(super) fn tcp(&mut self, address: SocketAddr) -> Vec<TcpListener> {
         let sockets = self.of(address, Type::STREAM);

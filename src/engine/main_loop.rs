@@ -133,7 +133,7 @@ impl Engine {
         let log = AccessLog::start(&config.access).map_err(one)?;
         let socket = options.socket.clone().or_else(|| config.admin.clone());
         let desk = Desk::open(socket.as_deref(), &mut inherited).map_err(one)?;
-        let mut lasting = Lasting::default();
+        let mut lasting = Lasting::new(inherited.follows());
         let snapshot = Arc::new(lasting.snapshot(&config).map_err(one)?);
         let (sender, ended) = mpsc::unbounded_channel();
         let worker = |number| {

@@ -33,11 +33,21 @@ pub(super) struct Lasting {
     admissions: HashMap<Arc<str>, Arc<Admission>>,
     interception: Option<Arc<Interception>>,
     cache: Option<Arc<Cache>>,
+    /// Whether the process takes the place of one that may hold the cache's disk tier still: until the first snapshot.
+    follows: bool,
     upstreams: Arc<Registry>,
     served: Arc<[Arc<Served>]>,
 }
 
 impl Lasting {
+    /// What a new process has; `follows`: one that takes the place of another one.
+    pub(super) fn new(follows: bool) -> Self {
+        Self {
+            follows,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn own(&self) -> &Arc<OwnListeners> {
         &self.own
     }
@@ -73,9 +83,13 @@ impl Lasting {
             None => None,
         };
         self.cache = match &config.cache {
-            Some(settings) => Some(Cache::start(settings, self.cache.as_ref())?),
+            Some(settings) => {
+                let running = self.cache.as_ref();
+                Some(Cache::start(settings, running, self.follows)?)
+            }
             None => None,
         };
+        self.follows = false;
         self.served = self.adopt(config);
         let mut services = HashMap::new();
         let mut terms = HashMap::new();

@@ -79,6 +79,9 @@ impl Engine {
                 service::follow(pid);
                 // The file of the admin socket leads to the new process by now.
                 self.desk.leave();
+                if let Some(cache) = self.lasting.cache() {
+                    cache.leave_disk();
+                }
                 self.leave_datagrams();
                 self.let_go(Command::HandOver);
             }

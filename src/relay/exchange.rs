@@ -47,7 +47,7 @@ impl Relay {
         request: Request<Body>,
         caller: &Caller,
         to: &Destination,
-        purpose: Purpose,
+        purpose: Purpose<'_>,
     ) -> Reply {
         let mut recording = Recording::begin(&self.parts, caller);
         recording.note_request(request.method(), request.headers(), Some(&to.path));
@@ -81,11 +81,14 @@ impl Relay {
     async fn attempt(
         &self,
         request: Request<Body>,
-        (caller, to, purpose): (&Caller, &Destination, Purpose),
+        (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let (head, body) = request.into_parts();
-        let principal = self.known(caller, &head.headers).await?;
+        let principal = match purpose {
+            Purpose::Refresh(Some(known)) => Some(self.recall(caller, known)?),
+            Purpose::Refresh(None) | Purpose::Client => self.known(caller, &head.headers).await?,
+        };
         let path = normal_path(&to.path);
         let intent = Intent {
             listener: caller.service.name.clone(),
@@ -128,7 +131,7 @@ impl Relay {
         &self,
         mut head: http::request::Parts,
         body: Body,
-        (caller, to, purpose): (&Caller, &Destination, Purpose),
+        (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let generation = self.parts.generation();

@@ -193,11 +193,14 @@ impl Relay {
         let Some(principal) = &within.principal else {
             return Ok(None);
         };
+        self.recall(caller, principal).map(Some)
+    }
+
+    /// Who a client is now that was known before.
+    fn recall(&self, caller: &Caller, principal: &Principal) -> Result<Principal, Refusal> {
         let tls = caller.tls.as_deref();
         let gate = &caller.service.gate;
-        let recalled = gate.recall(principal, caller.client.ip(), tls);
-        recalled
-            .map(Some)
+        gate.recall(principal, caller.client.ip(), tls)
             .ok_or_else(|| Refusal::Ended("the client is not known any more".to_owned()))
     }
 

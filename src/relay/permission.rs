@@ -73,7 +73,7 @@ impl Relay {
         &self,
         allowance: &Allowance,
         (caller, upstream_is_secure): (&Caller, Option<bool>),
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         recording: &mut Recording,
     ) -> Result<(), Refusal> {
         let intent = recording.intent().ok_or(NOTHING)?;

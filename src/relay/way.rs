@@ -129,7 +129,7 @@ impl Relay {
         &self,
         allowance: &Allowance,
         (caller, to): (&Caller, &Destination),
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         recording: &mut Recording,
     ) -> Result<(), Refusal> {
         let backend = to.backend();

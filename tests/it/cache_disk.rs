@@ -48,7 +48,7 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// What belongs to `/SIZE/NUMBER`, followed by anything that says how it is sent.
-fn content(path: &str) -> &'static [u8] {
+pub(crate) fn content(path: &str) -> &'static [u8] {
     let mut words = path.split('/').skip(1);
     let mut number = || words.next().and_then(|word| word.parse::<usize>().ok());
     let (size, number) = (number().unwrap(), number().unwrap());
@@ -83,7 +83,7 @@ fn origin() -> Origin {
 }
 
 /// A folder for the cache, which outlives the process.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::Builder::new().prefix("cache-").tempdir().unwrap()
 }
 
@@ -101,13 +101,13 @@ fn ask(egret: &Egret, origin: &Origin, path: &str) -> Response {
     response
 }
 
-fn is_hit(response: &Response) -> bool {
+pub(crate) fn is_hit(response: &Response) -> bool {
     let status = response.header("cache-status").unwrap_or_default();
     status.contains("; hit")
 }
 
 /// How many are on disk, and nothing waits to be written.
-fn wait_stored(egret: &Egret, entries: usize) {
+pub(crate) fn wait_stored(egret: &Egret, entries: usize) {
     until("what is to be written", || {
         let disk = &egret.status()["cache"]["disk"];
         disk["entries"] == entries && disk["warming"] == false

@@ -116,7 +116,7 @@ fn answered_and_closed(idle: Vec<Wire>) {
 }
 
 /// Whether every record is of what was done, and to its end.
-fn none_failed(egret: &Egret) {
+pub(crate) fn none_failed(egret: &Egret) {
     let records = egret.records();
     let failed = records.iter().filter(|record| {
         let status = record["status"].as_u64();
@@ -127,11 +127,11 @@ fn none_failed(egret: &Egret) {
 }
 
 /// The process that followed: nobody's child once the one before it has ended. Killed when dropped.
-struct Heir(Pid);
+pub(crate) struct Heir(Pid);
 
 impl Heir {
     /// As soon as the admin socket is another's than `before`'s.
-    fn of(egret: &Egret, before: Pid) -> Self {
+    pub(crate) fn of(egret: &Egret, before: Pid) -> Self {
         let mut now = before;
         until("another process at the admin socket", || {
             let pid = egret.status()["pid"].as_i64().unwrap();
@@ -141,11 +141,11 @@ impl Heir {
         Self(now)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.0, signal).unwrap();
     }
 
-    fn wait_end(&self) {
+    pub(crate) fn wait_end(&self) {
         let stat = format!("/proc/{}/stat", self.0.as_raw_nonzero());
         until("the end of the process", || {
             // Nobody may have taken note of its end.

@@ -75,6 +75,13 @@ impl Index {
         }
     }
 
+    /// Forgets all that is there, but not what is promised to files being written.
+    pub(super) fn clear(&mut self) {
+        let reserved = self.reserved;
+        *self = Self::new(1);
+        self.reserved = reserved;
+    }
+
     /// How many objects there are.
     pub(super) fn len(&self) -> usize {
         self.entry_count

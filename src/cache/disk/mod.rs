@@ -24,6 +24,7 @@ mod head;
 mod house;
 mod index;
 mod layout;
+mod leave;
 mod name;
 mod object;
 mod place;
@@ -32,12 +33,14 @@ mod read;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod tier;
 mod write;
 mod writer;
 
 pub use bans::Ban;
 pub use content::OnDisk;
 pub use head::Head;
+pub use tier::DiskTier;
 pub use writer::Writer;
 
 use std::io;
@@ -54,11 +57,12 @@ use tokio::sync::oneshot;
 
 use self::layout::Layout;
 use self::name::Name;
+use self::place::Place;
 use self::queue::lock;
 use self::read::{Loaded, Read};
 use self::shared::{Shared, WAITING};
 use self::write::Change;
-use super::{Digest, Key, Vary};
+use super::{Digest, Key, Realm, Vary};
 use crate::fault::Fault;
 
 /// A cache directory in use. Clones share it; it is given back when the last of them is dropped, and the last [`OnDisk`] and
@@ -129,8 +133,16 @@ impl Disk {
     }
 
     fn open_probing(path: &Path, size: u64, probe: Duration) -> Result<Self, Fault> {
+        Self::try_open(path, size, probe)?.ok_or_else(|| Place::held(path))
+    }
+
+    /// The same; `None` where another process holds the directory.
+    fn try_open(path: &Path, size: u64, probe: Duration) -> Result<Option<Self>, Fault> {
+        let Some(shared) = Shared::open(path, size, probe)? else {
+            return Ok(None);
+        };
         let disk = Self(Arc::new(Handle {
-            shared: Arc::new(Shared::open(path, size, probe)?),
+            shared: Arc::new(shared),
             threads: Mutex::default(),
         }));
         let jobs: [(&str, usize, Job); 3] = [
@@ -153,7 +165,7 @@ impl Disk {
                 lock(&disk.0.threads).push(thread);
             }
         }
-        Ok(disk)
+        Ok(Some(disk))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -163,7 +175,8 @@ impl Disk {
     /// Whether there may be something of a URI ([`Key::digest`]). Looks in memory alone.
     pub fn may_hold(&self, uri: &Digest) -> bool {
         let shared = self.shared();
-        !shared.is_unreadable() && shared.may_be_indexed(uri) && !shared.is_removed(uri)
+        let is_usable = !shared.is_unreadable() && !shared.is_leaving();
+        is_usable && shared.may_be_indexed(uri) && !shared.is_removed(uri)
     }
 
     /// All that is stored of a URI, the newest first: its variants, and those of other extras. Nothing if the disk fails or takes
@@ -223,6 +236,7 @@ impl Disk {
         shared.saves.fetch_add(1, Ordering::AcqRel);
         let taken = fits
             && !shared.is_degraded()
+            && !shared.is_leaving()
             && shared.changes.push(save, length + 1024, WAITING).is_ok();
         if !taken {
             shared.saves.fetch_sub(1, Ordering::AcqRel);
@@ -256,7 +270,7 @@ impl Disk {
         expected: Option<u64>,
     ) -> Option<Writer> {
         let shared = self.shared();
-        if shared.is_degraded() || shared.is_warming() {
+        if shared.is_degraded() || shared.is_warming() || shared.is_leaving() {
             return None;
         }
         let fields = headers
@@ -277,12 +291,12 @@ impl Disk {
         Writer::begin(self, layout, expected, bans)
     }
 
-    /// From now on nothing that is stored of the URI, or waits to be, is given out; the files are removed later. What a [`Writer`] is
+    /// From now on nothing that is stored of the URI in a realm, or waits to be, is given out; the files are removed later. What a [`Writer`] is
     /// about to store stays: drop that. For invalidation (RFC 9111 §4.4);
     /// a purge that must survive a crash of the machine is a [`Ban::Uri`].
-    pub fn remove(&self, uri: &Digest) {
+    pub fn remove(&self, uri: &Digest, realm: Realm) {
         if self.shared().may_have(uri) {
-            self.shared().remove(*uri);
+            self.shared().remove(*uri, Some(realm));
         }
     }
 
@@ -302,6 +316,9 @@ impl Disk {
     /// many purges wait to be swept (1024), or the disk's: the purge holds in memory, and is written down as soon as that can be.
     pub async fn ban(&self, ban: Ban, now: Timestamp) -> io::Result<()> {
         let shared = self.shared();
+        if shared.is_leaving() {
+            return Err(leave::gone());
+        }
         if !lock(&shared.bans).add(ban, now) {
             let problem =
                 "too many purges are being worked off; purge everything, or try again later";
@@ -326,6 +343,16 @@ impl Disk {
         let (reply, answer) = oneshot::channel();
         if self.shared().change_awaited(Change::Flush(reply)).is_ok() {
             let _ = answer.await;
+        }
+    }
+
+    /// Gives the directory to another process as soon as all that waits has been written: from now on nothing is found or stored
+    /// there. What is being read goes on, and what is being written comes to those who read it. Does not wait.
+    pub fn leave(&self) {
+        let shared = self.shared();
+        if !shared.leaving.swap(true, Ordering::AcqRel) {
+            // Fails where it is closed, which ends it too.
+            let _ = shared.change_awaited(Change::Leave);
         }
     }
 

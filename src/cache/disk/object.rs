@@ -35,7 +35,7 @@ pub(super) fn save(shared: &Arc<Shared>, head: &Head, length: u64, pieces: Vec<B
             let _ = trouble.told(shared);
             // What it was to replace is out of date.
             if !discard(shared, &name) {
-                shared.remove(name.uri);
+                shared.remove(name.uri, None);
             }
         }
     }

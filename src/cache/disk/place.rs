@@ -2,7 +2,7 @@
 //! Not what stands in the files (layout), nor which there are (index). Start at [`Place::open`].
 //!
 //! ```text
-//! <path>/lock           held by the running process
+//! <path>/lock           held by the running process, until it gives way to one that follows
 //! <path>/bans           what was purged and is not yet swept
 //! <path>/writing/…      files that are not complete; emptied at the start
 //! <path>/3/f1/3f1…-…    objects
@@ -21,13 +21,13 @@ use super::name::{Name, hex};
 use crate::cache::Digest;
 use crate::fault::Fault;
 
-/// The directory, held by this process as long as this lives.
+/// The directory, held by this process as long as this lives, or until it is given back.
 #[derive(Debug)]
 pub(super) struct Place {
     root: PathBuf,
     /// Folders that are known to be folders of ours: a bit for each.
     known: Box<[AtomicU64]>,
-    _lock: File,
+    lock: File,
 }
 
 /// An object that a scan saw.
@@ -45,15 +45,10 @@ pub(super) const FOLDERS: usize = 16 * 256;
 const WRITING: &str = "writing";
 
 impl Place {
-    /// Makes the directory if it is not there, and takes hold of it. Faults: it is not a directory, others may write to it, or
-    /// another process holds it.
-    pub(super) fn open(root: &Path) -> Result<Self, Fault> {
-        let fault = |problem: String, remedy: &str| {
-            Fault::new(
-                format!("cache directory {}: {problem}", root.display()),
-                remedy,
-            )
-        };
+    /// Makes the directory if it is not there, and takes hold of it; `None` where another process holds it. Faults: it is not a
+    /// directory, or others may write to it.
+    pub(super) fn open(root: &Path) -> Result<Option<Self>, Fault> {
+        let fault = |problem: String, remedy: &str| fault(root, &problem, remedy);
         let remedy = "give a directory that this user may make or owns, on a local disk";
         make_folders(root).map_err(|error| fault(error.to_string(), remedy))?;
         let metadata = fs::metadata(root).map_err(|error| fault(error.to_string(), remedy))?;
@@ -76,12 +71,7 @@ impl Place {
         .map_err(|error| fault(format!("its lock: {error}"), remedy))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(fault(
-                    "another process holds it".into(),
-                    "give each process a cache directory of its own",
-                ));
-            }
+            Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => {
                 return Err(fault(format!("its lock: {error}"), remedy));
             }
@@ -89,12 +79,23 @@ impl Place {
         let place = Self {
             root: root.to_owned(),
             known: (0..FOLDERS / 64).map(|_| AtomicU64::new(0)).collect(),
-            _lock: lock,
+            lock,
         };
         match ensure_folder(&place.root.join(WRITING)) {
-            Ok(()) => Ok(place),
+            Ok(()) => Ok(Some(place)),
             Err(error) => Err(fault(format!("its folder {WRITING:?}: {error}"), remedy)),
         }
+    }
+
+    /// That another process holds a directory.
+    pub(super) fn held(root: &Path) -> Fault {
+        let remedy = "give each process a cache directory of its own";
+        fault(root, "another process holds it", remedy)
+    }
+
+    /// Lets another process take hold of it.
+    pub(super) fn give_back(&self) -> io::Result<()> {
+        self.lock.unlock()
     }
 
     /// Whether there are no objects in it, as far as can be seen without a search.
@@ -256,6 +257,11 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+fn fault(root: &Path, problem: &str, remedy: &str) -> Fault {
+    let problem = format!("cache directory {}: {problem}", root.display());
+    Fault::new(problem, remedy)
 }
 
 fn open_new(path: &Path, options: &mut OpenOptions) -> io::Result<File> {

@@ -20,7 +20,7 @@ use super::place::{self, Place};
 use super::queue::{Queue, lock};
 use super::read::Read;
 use super::write::Change;
-use crate::cache::Digest;
+use crate::cache::{Digest, Realm};
 use crate::fault::Fault;
 
 /// Bytes of objects that may wait to be written.
@@ -59,6 +59,10 @@ pub(super) struct Shared {
     pub(super) writers: AtomicUsize,
     /// Whole objects that wait to be written: the index does not know them yet.
     pub(super) saves: AtomicUsize,
+    /// Another process is to have the directory: nothing more is looked up or begun.
+    pub(super) leaving: AtomicBool,
+    /// It may have it by now.
+    pub(super) left: AtomicBool,
     /// Counts the removals of the URIs of each folder, so that a look-up that one overtakes is told from one that came after.
     removals: Box<[AtomicU32]>,
     numbers: AtomicU64,
@@ -99,8 +103,11 @@ pub(super) struct Counters {
 }
 
 impl Shared {
-    pub(super) fn open(path: &Path, size: u64, probe: Duration) -> Result<Self, Fault> {
-        let place = Place::open(path)?;
+    /// `None` where another process holds the directory.
+    pub(super) fn open(path: &Path, size: u64, probe: Duration) -> Result<Option<Self>, Fault> {
+        let Some(place) = Place::open(path)? else {
+            return Ok(None);
+        };
         let bans = match place::read(&place.bans(), LARGEST_BANS) {
             Ok(bytes) => Bans::decode(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Bans::default()),
@@ -113,7 +120,8 @@ impl Shared {
             bans
         });
         let files = getrlimit(Resource::Nofile).current.unwrap_or(65_536) / 4;
-        Ok(Self {
+        let secret = RandomState::new();
+        Ok(Some(Self {
             warming: AtomicBool::new(!place.is_new()),
             verified: AtomicBool::new(false),
             place,
@@ -129,12 +137,15 @@ impl Shared {
             probe,
             writers: AtomicUsize::new(0),
             saves: AtomicUsize::new(0),
+            leaving: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             removals: (0..place::FOLDERS).map(|_| AtomicU32::new(0)).collect(),
-            numbers: AtomicU64::new(1),
-            secret: RandomState::new(),
+            // From anywhere: a process that gives way still writes some files beside the one that follows.
+            numbers: AtomicU64::new(secret.hash_one(path)),
+            secret,
             open_files: AtomicUsize::new(0),
             most_open_files: files.clamp(16, 8192) as usize,
-        })
+        }))
     }
 
     /// No more jobs; those that wait are done.
@@ -144,7 +155,7 @@ impl Shared {
         self.changes.close();
     }
 
-    /// A number that no other file of this process has.
+    /// A number that no other file that is being written has.
     pub(super) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
@@ -167,6 +178,14 @@ impl Shared {
         self.warming.load(Ordering::Acquire)
     }
 
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
     /// Asks for a small change; `false` if too many wait.
     pub(super) fn change(&self, change: Change) -> bool {
         self.changes.push(change, SMALL_CHANGE, WAITING_ALL).is_ok()
@@ -178,8 +197,8 @@ impl Shared {
         pushed.map_err(|_| io::Error::other("the disk cache is closed"))
     }
 
-    /// From now on nothing of the URI is given out that is there now; then its files are removed.
-    pub(super) fn remove(&self, uri: Digest) {
+    /// From now on nothing of the URI is given out that is there now; then its files are removed, those of one realm or all.
+    pub(super) fn remove(&self, uri: Digest, realm: Option<Realm>) {
         let count = self.removals.get(place::folder_number(&uri));
         let mut removed = lock(&self.removed);
         count.map(|count| count.fetch_add(1, Ordering::Release));
@@ -191,7 +210,7 @@ impl Shared {
         }
         let removal = removed.entry(uri).or_default();
         // Under the lock, so that the job does not end before it is counted.
-        if self.change(Change::Remove(uri)) {
+        if self.change(Change::Remove(uri, realm)) {
             removal.jobs += 1;
         } else {
             removal.failed = true;
@@ -213,11 +232,17 @@ impl Shared {
     /// Tries again what could not be removed.
     pub(super) fn retry_removals(&self) {
         for (uri, removal) in lock(&self.removed).iter_mut() {
-            if removal.failed && self.change(Change::Remove(*uri)) {
+            // Of which realm it was is not known any more.
+            if removal.failed && self.change(Change::Remove(*uri, None)) {
                 removal.failed = false;
                 removal.jobs += 1;
             }
         }
+    }
+
+    /// Whether something that was to go may still be there.
+    pub(super) fn has_failed_removals(&self) -> bool {
+        lock(&self.removed).values().any(|removal| removal.failed)
     }
 
     /// How many removals there were of what may be this URI.
@@ -250,7 +275,7 @@ impl Shared {
     /// Takes out one file, or, if that cannot even be asked for, all of its URI.
     pub(super) fn discard(&self, name: Name) {
         if !self.change(Change::Discard(name)) {
-            self.remove(name.uri);
+            self.remove(name.uri, None);
         }
     }
 
@@ -264,7 +289,8 @@ impl Shared {
         self.discard(name);
     }
 
-    fn ban_all(&self) {
+    /// Nothing of what is there is given out any more.
+    pub(super) fn ban_all(&self) {
         let _ = lock(&self.bans).add(Ban::All, Timestamp::now());
         self.wake_house();
     }

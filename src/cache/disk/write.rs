@@ -1,6 +1,6 @@
 //! The one thread that changes the disk: it writes, replaces, updates, evicts and removes, one after another, so that the index
 //! and the files never disagree about who was first.
-//! Not how an object is written (object), nor what is read (read). Start at [`run`].
+//! Not how an object is written (object), what is read (read), nor the end of it all (leave). Start at [`run`].
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,13 +13,15 @@ use tokio::sync::oneshot;
 
 use super::head::Head;
 use super::layout::{PAYLOAD, pages};
+use super::leave::{leave, wind_up};
 use super::name::Name;
 use super::object::{abort, complete, grow, save, update};
 use super::place;
 use super::queue::lock;
+use super::read;
 use super::shared::Shared;
 use super::writer::{Finish, Stream};
-use crate::cache::Digest;
+use crate::cache::{Digest, Realm};
 
 /// Something to be changed.
 #[derive(Debug)]
@@ -32,8 +34,8 @@ pub(super) enum Change {
     },
     /// The head of one.
     Update(Head),
-    /// All of a URI goes.
-    Remove(Digest),
+    /// All of a URI goes, or all of it in one realm.
+    Remove(Digest, Option<Realm>),
     /// One object goes.
     Discard(Name),
     /// A block of an object that is being written.
@@ -55,6 +57,8 @@ pub(super) enum Change {
     Probe,
     /// Tell when all before this is done.
     Flush(oneshot::Sender<()>),
+    /// Let another process have the directory.
+    Leave,
 }
 
 /// Why an object is not written.
@@ -80,7 +84,8 @@ fn scan(shared: &Arc<Shared>) {
         shared.degrade(&error);
     }
     let (mut number, mut order) = (0, Vec::new());
-    while shared.is_warming() && !shared.changes.is_closed() {
+    let is_over = || shared.changes.is_closed() || shared.is_leaving();
+    while shared.is_warming() && !is_over() {
         let Some(found) = shared.place.scan(number) else {
             break;
         };
@@ -95,7 +100,7 @@ fn scan(shared: &Arc<Shared>) {
             Err(error) => shared.degrade(&error),
         }
     }
-    if shared.changes.is_closed() {
+    if is_over() {
         return;
     }
     // What was written last goes last: who used what is not known any more.
@@ -110,6 +115,9 @@ fn scan(shared: &Arc<Shared>) {
 }
 
 fn apply(shared: &Arc<Shared>, change: Change) {
+    if shared.has_left() {
+        return wind_up(shared, change);
+    }
     match change {
         Change::Save {
             head,
@@ -124,10 +132,10 @@ fn apply(shared: &Arc<Shared>, change: Change) {
                 discard(shared, &head.name());
             }
         }
-        Change::Remove(uri) => remove(shared, &uri),
+        Change::Remove(uri, realm) => remove(shared, &uri, realm),
         Change::Discard(name) => {
             if !discard(shared, &name) {
-                shared.remove(name.uri);
+                shared.remove(name.uri, None);
             }
         }
         Change::Block {
@@ -155,10 +163,11 @@ fn apply(shared: &Arc<Shared>, change: Change) {
         Change::Flush(reply) => {
             let _ = reply.send(());
         }
+        Change::Leave => leave(shared),
     }
 }
 
-fn remove(shared: &Arc<Shared>, uri: &Digest) {
+fn remove(shared: &Arc<Shared>, uri: &Digest, realm: Option<Realm>) {
     let mut names = lock(&shared.index).variants(uri);
     if shared.is_warming() {
         // The scan was cut short.
@@ -169,9 +178,17 @@ fn remove(shared: &Arc<Shared>, uri: &Digest) {
     }
     let mut well = true;
     for name in names {
-        well &= discard(shared, &name);
+        if realm.is_none_or(|realm| may_be_of(shared, name, realm)) {
+            well &= discard(shared, &name);
+        }
     }
     shared.removal_ended(uri, well);
+}
+
+/// Whether an object is of a realm, as its head says; also where that can not be read.
+fn may_be_of(shared: &Shared, name: Name, realm: Realm) -> bool {
+    let object = read::open(&shared.place, name, false, 0);
+    object.map_or(true, |object| object.head.key.realm() == realm)
 }
 
 fn finish(shared: &Arc<Shared>, end: Finish) {
@@ -253,7 +270,7 @@ fn unlink(shared: &Arc<Shared>, name: &Name) -> io::Result<()> {
     }
 }
 
-fn write_bans(shared: &Arc<Shared>) -> io::Result<()> {
+pub(super) fn write_bans(shared: &Arc<Shared>) -> io::Result<()> {
     let bytes = {
         let mut bans = lock(&shared.bans);
         bans.dirty = false;

@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 
 use self::queues::{Mark, Queues};
 use self::shard::{Shard, Taken};
-use super::{Candidates, Key, Stored};
+use super::{Candidates, Key, Realm, Stored};
 
 pub use self::weight::{compact, weight};
 
@@ -180,6 +180,12 @@ impl Memory {
     /// Takes out all that is stored of a URI. How many they were.
     pub fn remove_uri(&self, uri: &str) -> usize {
         self.remove_some(self.hasher.hash_one(uri), uri, |_, _| true)
+    }
+
+    /// The same, of one realm.
+    pub fn remove_of(&self, uri: &str, realm: Realm) -> usize {
+        let of_realm = |stored: &Arc<Stored>, _: &Arc<Mark>| stored.key.realm() == realm;
+        self.remove_some(self.hasher.hash_one(uri), uri, of_realm)
     }
 
     /// Takes out what it holds for, as [`Memory::each`] goes through it. How many they were.

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use super::answer::Answer;
 use super::storing::Storing;
 use crate::cache::status::Fwd;
-use crate::cache::{Cache, CacheStatus, invalidate};
+use crate::cache::{Cache, CacheStatus, Realm, invalidate};
 use crate::lifeline::Lifeline;
 use crate::pool::Received;
 use crate::relay::Refusal;
@@ -23,7 +23,7 @@ enum Kind {
     /// The cache has nothing to do with it.
     Pass,
     /// It may change what is stored (RFC 9111 §4.4).
-    Change(Arc<Cache>, String, Method, u16),
+    Change(Arc<Cache>, (String, Realm), Method, u16),
     /// What it brings may be stored.
     Store(Box<Storing>),
 }
@@ -60,9 +60,14 @@ impl Errand {
     }
 
     /// For a method that is no use of what is stored.
-    pub(super) fn other(cache: &Arc<Cache>, uri: String, method: &Method, worker: u16) -> Self {
+    pub(super) fn other(
+        cache: &Arc<Cache>,
+        place: (String, Realm),
+        method: &Method,
+        worker: u16,
+    ) -> Self {
         let kind = if invalidate::is_unsafe(method) {
-            Kind::Change(cache.clone(), uri, method.clone(), worker)
+            Kind::Change(cache.clone(), place, method.clone(), worker)
         } else {
             Kind::Pass
         };
@@ -104,10 +109,10 @@ impl Errand {
             (Kind::Store(storing), Some(status)) if received.upgraded.is_none() => {
                 Ok(storing.settle(received, status, guarded, life))
             }
-            (Kind::Change(cache, uri, method, worker), status) => {
+            (Kind::Change(cache, (uri, realm), method, worker), status) => {
                 let (code, headers) = (response.status(), response.headers());
                 for uri in invalidate::invalidated(&method, code, &uri, headers) {
-                    cache.invalidate(&uri, worker);
+                    cache.invalidate(&uri, realm, worker);
                 }
                 Ok(Settled::Answer(Answer { received, status }))
             }

@@ -22,16 +22,18 @@ use self::question::{Found, Question};
 use super::recording::Recording;
 use super::way::{Judging, Way};
 use super::{Caller, Destination, Refusal, Relay};
+use crate::auth::Principal;
 use crate::message::Body;
 use crate::policy::{Allowance, Grant};
 
 /// For whom an exchange is carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum Purpose<'a> {
     /// For a client that waits for the answer.
     Client,
-    /// For the cache: a client had a stale response meanwhile (RFC 5861 §3).
-    Refresh,
+    /// For the cache: a client had a stale response meanwhile (RFC 5861 §3). As whom a gateway knows it: what it said to the
+    /// gateway for that is not in its fields any more.
+    Refresh(Option<&'a Principal>),
 }
 
 /// What came of both moments of the decision with the cache between them.
@@ -65,7 +67,7 @@ impl Relay {
         &self,
         head: &Parts,
         body: &Body,
-        (caller, to, purpose): (&Caller, &Destination, Purpose),
+        (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
         recording: &mut Recording,
     ) -> Result<Consulted, Refusal> {
         let grant = self.admit(caller, recording, Some(&head.headers))?;
@@ -113,7 +115,9 @@ impl Relay {
                 Found::Answer(answer, refresh) => {
                     self.take_on(&allowance, (caller, to), purpose, recording)?;
                     if refresh {
-                        self.refresh(&head.headers, head.version, caller, to);
+                        let known = recording.intent().map(|intent| &intent.principal);
+                        let known = known.cloned().flatten();
+                        self.refresh(head, (caller, known), to);
                     }
                     return Ok(Consulted::Answered(allowance, answer));
                 }
@@ -132,7 +136,7 @@ impl Relay {
         headers: &HeaderMap,
         (grant, way, errand): (Grant, Option<Way>, Errand),
         allowance: Allowance,
-        (caller, to, purpose): (&Caller, &Destination, Purpose),
+        (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
         recording: &mut Recording,
     ) -> Result<Consulted, Refusal> {
         let judging = Judging {

@@ -18,7 +18,9 @@ use crate::cache::directives::RequestDirectives;
 use crate::cache::flight::{Joined, Lead, Outcome};
 use crate::cache::reuse::{self, Use};
 use crate::cache::status::Fwd;
-use crate::cache::{Cache, CacheStatus, Candidates, Control, Key, Stored, conditional, partition};
+use crate::cache::{
+    Cache, CacheStatus, Candidates, Control, Key, Realm, Stored, conditional, partition,
+};
 use crate::filter::Variables;
 use crate::message::{Body, default_port, hop};
 use crate::policy::Allowance;
@@ -83,7 +85,7 @@ impl<'a> Question<'a> {
         self,
         cache: &Arc<Cache>,
         worker: u16,
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         now: Timestamp,
     ) -> Found {
         let uri = self.uri();
@@ -92,7 +94,8 @@ impl<'a> Question<'a> {
             cache.tally(worker).bypassed.bump();
         }
         if !is_read(self.method) {
-            return Found::Ask(Errand::other(cache, uri, self.method, worker));
+            let place = (uri, self.realm());
+            return Found::Ask(Errand::other(cache, place, self.method, worker));
         }
         if let Some(why) = why {
             return Found::Ask(Errand::bypass(why));
@@ -105,7 +108,7 @@ impl<'a> Question<'a> {
             cache,
             control,
             worker,
-            purpose,
+            refreshes: purpose != Purpose::Client,
             now,
         };
         asking.run().await
@@ -143,18 +146,26 @@ impl<'a> Question<'a> {
         uri
     }
 
+    /// Whose word the URI is taken for.
+    fn realm(&self) -> Realm {
+        match self.to.backend() {
+            Some(_) => Realm::Gateway,
+            None => Realm::Network,
+        }
+    }
+
     /// What belongs to the key beside the URI: what the rule names or sets, what may change the response although `Vary` seldom
     /// says so, and how the origin was verified.
     fn extras(&self) -> String {
         let obligations = &self.allowance.obligations;
-        let mut extras = obligations.cache.extras(&self.headers);
+        let mut extras = self.to.backend().map_or_else(String::new, |backend| {
+            let upstream = backend.served.upstream.name();
+            format!("{}upstream={upstream};", Key::GATEWAY)
+        });
+        extras.push_str(&obligations.cache.extras(&self.headers));
         partition::add_routing(&mut extras, &self.headers);
         if let Cow::Owned(sent) = &self.headers {
             partition::add_set(&mut extras, self.asked, sent);
-        }
-        if let Some(backend) = self.to.backend() {
-            // What an upstream of ours says of a URI is not what its origin on the network would say.
-            let _ = write!(extras, "upstream={};", backend.served.upstream.name());
         }
         if let Some((target, host)) = self.to.rewritten() {
             let target = obligations.cache.query_for_key(target);
@@ -180,7 +191,8 @@ struct Asking<'a> {
     cache: &'a Arc<Cache>,
     control: &'a Arc<Control>,
     worker: u16,
-    purpose: Purpose,
+    /// For the cache itself: a client has had the stale response.
+    refreshes: bool,
     now: Timestamp,
 }
 
@@ -256,7 +268,7 @@ impl Asking<'_> {
             Joined::Lead(lead) => Company::Lead(lead),
             Joined::Alone => Company::Alone,
             // Somebody refreshes it already.
-            Joined::Wait(_) if self.purpose == Purpose::Refresh => Company::Busy,
+            Joined::Wait(_) if self.refreshes => Company::Busy,
             Joined::Wait(wait) => match wait.outcome(PATIENCE).await {
                 Outcome::Lead(lead) => Company::Lead(lead),
                 Outcome::Look => Company::Look,
@@ -294,7 +306,7 @@ impl Asking<'_> {
             let others = !candidates.all().is_empty();
             return Verdict::Forward(if others { Fwd::VaryMiss } else { Fwd::UriMiss });
         };
-        if self.purpose == Purpose::Refresh {
+        if self.refreshes {
             return Verdict::Forward(Fwd::Stale);
         }
         let answer = |stale, refresh| Verdict::Use {
@@ -319,7 +331,7 @@ impl Asking<'_> {
 
     fn errand(self, candidates: Candidates, fwd: Fwd, lead: Option<Lead>) -> Errand {
         let headers = self.question.headers.into_owned();
-        let epoch = self.cache.epoch(self.key.uri());
+        let epoch = self.cache.epoch(&self.key);
         let storing = Storing {
             cache: self.cache.clone(),
             worker: self.worker,
@@ -331,6 +343,7 @@ impl Asking<'_> {
             asked: self.asked,
             candidates,
             lead,
+            refreshes: self.refreshes,
             requested: self.now,
             epoch,
         };

@@ -4,29 +4,31 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::header::{
-    CACHE_CONTROL, HeaderMap, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, PRAGMA, RANGE,
+    CACHE_CONTROL, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    PRAGMA, RANGE,
 };
-use http::{Method, Request, Version};
+use http::request::Parts;
+use http::{Method, Request};
 
 use super::Purpose;
+use crate::auth::Principal;
 use crate::message::{Body, Interim, Reply};
 use crate::relay::{Caller, Destination, Relay};
 
 impl Relay {
-    /// Asks the origin in a task of its own, as the client that had the stale response: policy is asked again, and a record of
-    /// its own says what came of it.
+    /// Asks the origin in a task of its own, as the client that had the stale response, `known` as it is: policy is asked again,
+    /// and a record of its own says what came of it. The request is that of the client sent on (RFC 9111 §4.3), with what it and
+    /// its rule or route have in it for the origin, credentials too; what may be stored of an answer to these, §3.5 says.
     pub(in crate::relay) fn refresh(
         &self,
-        headers: &HeaderMap,
-        version: Version,
-        caller: &Caller,
+        head: &Parts,
+        (caller, known): (&Caller, Option<Principal>),
         to: &Destination,
     ) {
         let mut request = Request::new(Body::Empty);
         *request.method_mut() = Method::GET;
-        *request.version_mut() = version;
-        *request.headers_mut() = headers.clone();
+        *request.version_mut() = head.version;
+        *request.headers_mut() = head.headers.clone();
         for name in OF_THE_CLIENT {
             request.headers_mut().remove(name);
         }
@@ -37,8 +39,9 @@ impl Relay {
         };
         self.parts.life.spawn(async move {
             // Boxed: an exchange spawns this, so that its type would hold itself.
-            let exchange: Pin<Box<dyn Future<Output = Reply>>> =
-                Box::pin(relay.carry(request, &caller, &to, Purpose::Refresh));
+            let purpose = Purpose::Refresh(known.as_ref());
+            let exchange: Pin<Box<dyn Future<Output = Reply> + '_>> =
+                Box::pin(relay.carry(request, &caller, &to, purpose));
             let mut reply = exchange.await;
             while let Some(Ok(_)) = reply.response.body_mut().frame().await {}
         });

@@ -38,6 +38,8 @@ pub(super) struct Storing {
     /// What the origin is asked about them.
     pub(super) conditions: Option<Conditions>,
     pub(super) lead: Option<Lead>,
+    /// It is the cache's own request, in the name of a client that has had the stale response.
+    pub(super) refreshes: bool,
     pub(super) requested: Timestamp,
     /// What is purged after this was asked must not come back with it.
     pub(super) epoch: Epoch,
@@ -73,6 +75,9 @@ impl Storing {
         if code == StatusCode::NOT_MODIFIED && self.conditions.is_some() {
             return self.unchanged(&received, status, guarded);
         }
+        if self.refreshes && status_code::is_about_the_client(code) {
+            return self.refused(received, status);
+        }
         if status_code::is_stood_in_for(code)
             && let Some(mut answer) = self.stand_in(&status, reuse::serves_error)
         {
@@ -89,6 +94,16 @@ impl Storing {
             return self.part(received, status, guarded, life);
         }
         self.whole(received, status, guarded, life)
+    }
+
+    /// The origin has something against the client in whose name the cache asked. That says nothing of what is stored for all: it
+    /// stays as it is, as stale as it is, for another one to refresh.
+    fn refused(mut self: Box<Self>, received: Received, status: CacheStatus) -> Settled {
+        if let Some(lead) = self.lead.take() {
+            lead.unused();
+        }
+        let detail = Some("the origin refuses the client");
+        passing(received, CacheStatus { detail, ..status })
     }
 
     /// What is stored, in place of an answer that did not come: as the origin permits (RFC 5861 §4), or because it can not be
@@ -211,8 +226,11 @@ impl Storing {
                 self.cache.update(old, &new);
                 new
             }
-            Err(_) => {
-                self.cache.forget(old);
+            Err(why) => {
+                // Of what a request with credentials hears nothing is stored (RFC 9111 §3.5): what is stays as it was.
+                if why != Unstorable::Authorized {
+                    self.cache.forget(old);
+                }
                 Arc::new(Stored {
                     headers,
                     ..Stored::clone(old)

@@ -8,6 +8,7 @@ mod directives;
 mod freshness;
 mod invalidation;
 mod ranges;
+mod rules;
 mod safety;
 mod stale;
 mod status;

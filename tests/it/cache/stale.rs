@@ -137,6 +137,72 @@ fn told(name: &str, more: &str, status: Option<u16>) -> Row {
 }
 
 #[test]
+fn what_the_origin_has_against_one_client_ends_nothing_that_is_for_all() {
+    let newer = || get().answer(200, FRESH).carrying("two");
+    let shared = || stored(", stale-while-revalidate=200");
+    let mut rows = Vec::new();
+    for status in [401, 403, 407] {
+        for lines in ["X-A: b", "Cache-Control: max-age=600"] {
+            rows.push(row(
+                format!("{status}, {lines}"),
+                "5861 §3",
+                [
+                    shared(),
+                    behind(get().answer(status, lines).carrying("refused")),
+                    behind(newer()),
+                    get().body("two"),
+                ],
+            ));
+        }
+        rows.push(row(
+            format!("{status} is told to a client that asks for itself"),
+            "§4.3.3",
+            [
+                shared(),
+                get()
+                    .with("Cache-Control: no-cache")
+                    .answer(status, "X-A: b")
+                    .status(status),
+            ],
+        ));
+    }
+    let credentials = "Authorization: Basic eDp5";
+    rows.push(row(
+        "the client's credentials go with what is asked in its name",
+        "§4.3",
+        [
+            shared(),
+            behind(newer()).with(credentials).sent(credentials),
+        ],
+    ));
+    rows.push(row(
+        "what they brought is not for all, and ends nothing",
+        "§3.5",
+        [
+            shared(),
+            behind(get().answer(304, format!("{FRESH}\nETag: \"a\""))).with(credentials),
+            behind(newer()),
+            get().body("two"),
+        ],
+    ));
+    rows.push(row(
+        "what they brought is for all where it says so",
+        "§3.5",
+        [
+            shared(),
+            behind(
+                get()
+                    .with(credentials)
+                    .answer(200, format!("{FRESH}, public"))
+                    .carrying("two"),
+            ),
+            get().body("two"),
+        ],
+    ));
+    run(rows);
+}
+
+#[test]
 fn where_the_origin_fails_a_stale_answer_may_do() {
     let mut rows = Vec::new();
     for status in [Some(500), Some(502), Some(503), Some(504), None] {

@@ -3,6 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::cache::Realm;
 use crate::cache::disk::{Disk, Writer};
 
 const SMALL: Limits = Limits {
@@ -79,7 +80,7 @@ async fn a_slow_reader_goes_on_when_the_object_was_evicted_after_it_came() {
     push_all(&mut filler, &content, 64 * KIB).await;
     let first = data(&mut slow).await;
     filler.finish(None, &stored(&contents)).await.unwrap();
-    disk.remove(&Key::new("http://a.example/", "").digest());
+    disk.remove(&Key::new("http://a.example/", "").digest(), Realm::Network);
     disk.flush().await;
     let rest = bytes(slow).await;
     assert!([&first[..], &rest].concat() == content);

@@ -194,7 +194,10 @@ async fn a_failing_disk_is_warned_of_once_and_used_again_when_it_is_well() {
         fetch(&disk, "https://a.example/before").await.unwrap(),
         content(1, 100_000)
     );
-    disk.remove(&Key::new("https://a.example/before", "").digest());
+    disk.remove(
+        &Key::new("https://a.example/before", "").digest(),
+        Realm::Network,
+    );
     assert_eq!(fetch(&disk, "https://a.example/before").await, None);
     fs::remove_file(&writing).unwrap();
     until(|| !disk.stats().degraded).await;

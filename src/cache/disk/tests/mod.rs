@@ -1,7 +1,8 @@
-//! What the store promises, over real files. Helpers, and what it does when all is well; `arriving`, `bound`, `safety` and `torn` have the rest.
+//! What the store promises, over real files. Helpers, and what it does when all is well; `arriving`, `bound`, `leaving`, `safety` and `torn` have the rest.
 
 mod arriving;
 mod bound;
+mod leaving;
 mod safety;
 mod torn;
 

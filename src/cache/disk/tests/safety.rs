@@ -15,12 +15,12 @@ async fn what_is_removed_is_not_given_out_from_that_moment_on() {
     let disk = open(directory.path(), 8 * MIB);
     let uri = "https://a.example/";
     store(&disk, uri, &content(1, 1000)).await;
-    disk.remove(&digest(uri));
+    disk.remove(&digest(uri), Realm::Network);
     assert!(disk.load(uri).await.is_empty());
     // What still waits to be written goes too.
     for _ in 0..50 {
         disk.save(head(uri), vec![content(2, 100_000)]);
-        disk.remove(&digest(uri));
+        disk.remove(&digest(uri), Realm::Network);
         assert!(!disk.may_hold(&digest(uri)) && disk.load(uri).await.is_empty());
     }
     disk.flush().await;
@@ -44,7 +44,7 @@ async fn a_look_up_that_a_removal_overtakes_gives_nothing() {
             found.is_empty() || !removed.get()
         };
         let remove = async {
-            disk.remove(&digest(uri));
+            disk.remove(&digest(uri), Realm::Network);
             removed.set(true);
             disk.flush().await;
         };
