@@ -24,7 +24,7 @@ impl Authority {
     /// Reads `host:port` or `host`; without a port `default_port` stands in, and without that a port is demanded
     /// (authority-form, RFC 9112 §3.2.3).
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, AddrError> {
-        if text.contains('@') {
+        if memchr::memchr(b'@', text.as_bytes()).is_some() {
             return Err(AddrError::UserInfo);
         }
         let (host, port) = split_port(text);
@@ -77,8 +77,9 @@ impl fmt::Display for AuthorityText<'_> {
 }
 
 fn split_port(text: &str) -> (&str, Option<&str>) {
-    let after_host = text.rfind(']').map_or(0, |at| at + 1);
-    match text.get(after_host..).and_then(|rest| rest.find(':')) {
+    let after_host = memchr::memrchr(b']', text.as_bytes()).map_or(0, |at| at + 1);
+    let rest = text.as_bytes().get(after_host..).unwrap_or_default();
+    match memchr::memchr(b':', rest) {
         Some(at) => (
             text.get(..after_host + at).unwrap_or(text),
             text.get(after_host + at + 1..),

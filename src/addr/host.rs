@@ -25,6 +25,9 @@ impl Host {
     ///
     /// Errors: every text that two programs might read as two hosts (RFC 3986 §3.2.2, RFC 5891 §5).
     pub fn parse(text: &str) -> Result<Self, AddrError> {
+        if is_canonical(text.as_bytes()) {
+            return Self::finish(text, text);
+        }
         if let Some(inner) = text.strip_prefix('[') {
             let inner = inner
                 .strip_suffix(']')
@@ -92,9 +95,6 @@ impl Host {
             text: shorten(text),
             why,
         };
-        if is_canonical(text.as_bytes()) {
-            return Self::finish(text, text);
-        }
         if text.contains('%') {
             return Err(invalid("percent-encoding is not allowed in a host name"));
         }
@@ -132,20 +132,28 @@ impl fmt::Display for Host {
     }
 }
 
-/// Whether the text already is a canonical ASCII name, so that the usual case costs one pass and no IDNA work.
+/// Whether the text already is a canonical ASCII name, so that the usual case costs one pass and no IDNA work. What
+/// [`check_name`] refuses is not; `xn--` labels must be validated by IDNA: an invalid one could be another spelling of
+/// something else.
 fn is_canonical(text: &[u8]) -> bool {
-    let plain = text
-        .iter()
-        .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_'));
-    plain
-        && !has_ace_label(text)
-        && std::str::from_utf8(text).is_ok_and(|name| check_name(name).is_ok())
+    let mut label = 0;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'.' if label == 0 => return false,
+            b'.' => label = 0,
+            b'x' if label == 0 && is_ace(text.get(at..)) => return false,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => label += 1,
+            _ => return false,
+        }
+        if label > LABEL {
+            return false;
+        }
+    }
+    label > 0 && text.len() <= NAME
 }
 
-/// `xn--` labels must be validated by IDNA: an invalid one could be another spelling of something else.
-fn has_ace_label(text: &[u8]) -> bool {
-    text.split(|b| *b == b'.')
-        .any(|label| label.starts_with(b"xn--"))
+fn is_ace(label: Option<&[u8]>) -> bool {
+    label.is_some_and(|label| label.starts_with(b"xn--"))
 }
 
 /// Lengths and letters of a name without trailing dot (RFC 1035 §2.3.4; underscores as DNS itself allows them).
@@ -153,14 +161,14 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("it is empty");
     }
-    if name.len() > 253 {
+    if name.len() > NAME {
         return Err("it is longer than 253 characters");
     }
     for label in name.split('.') {
         if label.is_empty() {
             return Err("it has an empty label");
         }
-        if label.len() > 63 {
+        if label.len() > LABEL {
             return Err("a label is longer than 63 characters");
         }
         if !label
@@ -174,12 +182,17 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 fn ends_in_number(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
+    let last = name.as_bytes().rsplit(|b| *b == b'.').next();
+    let last = last.unwrap_or_default();
     let hex = last
-        .strip_prefix("0x")
-        .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    hex || last.bytes().all(|b| b.is_ascii_digit())
+        .strip_prefix(b"0x")
+        .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    hex || last.iter().all(u8::is_ascii_digit)
 }
+
+/// The longest name and the longest label in it, in octets of text (RFC 1035 §2.3.4).
+const NAME: usize = 253;
+const LABEL: usize = 63;
 
 #[cfg(test)]
 mod tests {

@@ -186,7 +186,8 @@ impl<H: Handler> Server<'_, H> {
     ) -> Option<(Reply, Option<Writer>)> {
         let interim = exchange.interim.clone();
         let can_take_interim = exchange.version == Version::HTTP_11;
-        let mut handling = pin!(self.handler.handle(request, exchange));
+        // In a box, so that a connection which waits for its next request does not hold room for one under way.
+        let mut handling = Box::pin(self.handler.handle(request, exchange));
         let mut out: Option<Writer> = None;
         let (write, reader, limit) = (&mut self.write, &self.reader, self.limits.body_idle);
         std::future::poll_fn(|cx| {

@@ -3,9 +3,9 @@
 //! Start at [`strip`].
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
 };
+use smallvec::SmallVec;
 
 /// What `Connection` said before it was removed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -24,20 +24,44 @@ pub struct Hop {
 /// left to their own rules, or a client could take a Host or a length out of what is forwarded.
 pub fn strip(headers: &mut HeaderMap) -> Hop {
     let hop = remove_nominated(headers);
-    strip_connection(headers);
-    for name in [TE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
-        headers.remove(name);
-    }
-    headers.remove(PROXY_AUTHENTICATION_INFO);
+    let is_hops = |name: &HeaderName| is_of_connection(name) || is_of_proxy(name);
+    remove_all(headers, is_hops);
     hop
 }
 
 /// Removes the fields that speak of a connection of HTTP/1, which another version has no use for (RFC 9113 §8.2.2).
 pub fn strip_connection(headers: &mut HeaderMap) {
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS] {
+    remove_all(headers, is_of_connection);
+}
+
+fn is_of_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-connection"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+fn is_of_proxy(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "te" | "proxy-authenticate" | "proxy-authentication-info" | "proxy-authorization"
+    )
+}
+
+/// Removes the fields of these names. Most messages have none, and one look at each field costs less than a search for each
+/// name.
+fn remove_all(headers: &mut HeaderMap, which: impl Fn(&HeaderName) -> bool) {
+    let names: SmallVec<[HeaderName; 4]> = headers
+        .keys()
+        .filter(|&name| which(name))
+        .cloned()
+        .collect();
+    for name in names {
         headers.remove(name);
     }
 }
@@ -55,12 +79,7 @@ pub fn read(headers: &HeaderMap) -> Hop {
 /// (RFC 9110 §6.5.1).
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     strip(trailers);
-    for name in [CONTENT_LENGTH, HOST] {
-        trailers.remove(name);
-    }
-    for name in FORBIDDEN_TRAILERS {
-        trailers.remove(*name);
-    }
+    remove_all(trailers, |name| FORBIDDEN_TRAILERS.contains(&name.as_str()));
 }
 
 impl Hop {
@@ -116,19 +135,16 @@ fn says_trailers(value: &HeaderValue) -> bool {
 /// Fields that `Connection` can not take away: each has a rule of its own.
 const KEPT: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TE];
 
-const KEEP_ALIVE: &str = "keep-alive";
-const PROXY_CONNECTION: &str = "proxy-connection";
-const PROXY_AUTHENTICATION_INFO: &str = "proxy-authentication-info";
-const HTTP2_SETTINGS: &str = "http2-settings";
-
 const FORBIDDEN_TRAILERS: &[&str] = &[
     "authorization",
     "cache-control",
     "content-encoding",
+    "content-length",
     "content-range",
     "content-type",
     "cookie",
     "expect",
+    "host",
     "location",
     "max-forwards",
     "range",

@@ -49,7 +49,8 @@ impl Idle {
         let found = self.take_from(shelf, permitted, fresh, habits);
         self.count
             .set(self.count.get() - before.saturating_sub(shelf.len()));
-        if shelf.is_empty() {
+        // An empty shelf is likely to be filled again at once; sweeping takes it away.
+        if shelf.is_empty() && by_key.len() > EMPTY {
             by_key.remove(key);
         }
         found
@@ -209,3 +210,6 @@ fn bears(connection: &Http1, idle: Duration, habits: &Habits) -> bool {
             .patience(connection.peer())
             .is_none_or(|patience| idle <= patience)
 }
+
+/// How many empty shelves may stand until they are swept.
+const EMPTY: usize = 1024;

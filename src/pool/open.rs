@@ -46,17 +46,30 @@ impl Pool {
         key: &Key,
         fresh: Option<Duration>,
     ) -> Result<Lease, Failure> {
-        let limits = self.limits(key);
         if key.http1_only && key.demands_http2() {
             return Err(Failure::new(
                 ProxyError::ProtocolError,
                 "the request can only be sent over HTTP/1.1, and this upstream is spoken to in HTTP/2",
             ));
         }
-        let reuse = || self.reuse(permit, key, fresh?, limits.idle);
-        if let Some(lease) = reuse() {
+        if let Some(fresh) = fresh
+            && let Some(lease) = self.reuse(permit, key, fresh, self.limits(key).idle)
+        {
             return Ok(lease);
         }
+        // In a box: few requests need it, and each one's future would be as large as a handshake.
+        Box::pin(self.lease_anew(permit, key, fresh)).await
+    }
+
+    /// The same, where none is there yet.
+    async fn lease_anew(
+        &self,
+        permit: &Permit,
+        key: &Key,
+        fresh: Option<Duration>,
+    ) -> Result<Lease, Failure> {
+        let limits = self.limits(key);
+        let reuse = || self.reuse(permit, key, fresh?, limits.idle);
         let deadline = Instant::now() + limits.connect;
         if !key.may_share() {
             return match self.room(key, deadline, limits.connect, reuse).await? {

@@ -153,7 +153,8 @@ impl Terms {
     pub fn needs_http1(&self, target: &str, host: &str, headers: &HeaderMap) -> bool {
         match self.protocol {
             Protocol::Http1 => true,
-            Protocol::Auto => needs_http1(target, host, headers),
+            // Without TLS nothing else can be agreed on.
+            Protocol::Auto => self.tls.is_none() || needs_http1(target, host, headers),
             Protocol::Http2 | Protocol::Http2Clear if is_websocket(headers) => false,
             Protocol::Http2 | Protocol::Http2Clear => needs_http1(target, host, headers),
         }

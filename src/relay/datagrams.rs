@@ -225,7 +225,7 @@ impl Association {
     async fn run(
         &self,
         mut open: Open,
-        mut recording: Recording,
+        mut recording: Box<Recording>,
         generation: watch::Receiver<u64>,
         reply: &Reply,
     ) {

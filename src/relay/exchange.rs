@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use super::cached::{Answer, Consulted, Permitted, Purpose, Settled};
+use super::cached::{Answer, Consulted, Errand, Permitted, Purpose, Settled};
 use super::recording::Recording;
 use super::retry::Message;
 use super::tries::Tries;
@@ -21,9 +21,7 @@ use crate::cache::CacheStatus;
 use crate::gate::{Intent, Judged, Seen};
 use crate::listener::http::Trouble;
 use crate::message::compress::Plan;
-use crate::message::{
-    Answer as Page, Body, ProxyError, Reply, buffer, hop, normal_path, other_reading,
-};
+use crate::message::{Body, ProxyError, Reply, buffer, hop, normal_path, other_reading};
 use crate::policy::{Allowance, NamedBy, Scheme};
 use crate::pool::{Failure, Received};
 use crate::report::{FlowKind, text_of};
@@ -57,14 +55,13 @@ impl Relay {
             let backend = to.backend();
             record.upstream = backend.map(|backend| backend.served.upstream.name().into());
         });
-        // What a refusal needs of the request: the client's preferences for the form of the answer.
-        let asked = Page::asked(request.headers());
-        let attempt = self.attempt(request, (caller, to, purpose), &mut recording);
+        let (mut head, body) = request.into_parts();
+        let attempt = self.attempt((&mut head, body), (caller, to, purpose), &mut recording);
         match attempt.await {
             Ok(sent) => self.pass_back(sent, caller, recording),
             Err(refusal) => {
                 let close = matches!(refusal, Refusal::Trouble(_) | Refusal::Ended(_));
-                let response = recording.refuse(&refusal, Some(&to.authority), Some(&asked));
+                let response = recording.refuse(&refusal, Some(&to.authority), Some(&head.headers));
                 let response = match to.route() {
                     Some(route) => route.terms.error_pages.replace(response),
                     None => response,
@@ -80,11 +77,10 @@ impl Relay {
 
     async fn attempt(
         &self,
-        request: Request<Body>,
+        (head, body): (&mut http::request::Parts, Body),
         (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
-        let (head, body) = request.into_parts();
         let principal = match purpose {
             Purpose::Refresh(Some(known)) => Some(self.recall(caller, known)?),
             Purpose::Refresh(None) | Purpose::Client => self.known(caller, &head.headers).await?,
@@ -129,7 +125,7 @@ impl Relay {
 
     async fn decide_and_send(
         &self,
-        mut head: http::request::Parts,
+        head: &mut http::request::Parts,
         body: Body,
         (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
         recording: &mut Recording,
@@ -143,11 +139,9 @@ impl Relay {
             // The gateway was told them, in the origin's place.
             caller.service.gate.strip_credentials(&mut head.headers);
         }
-        let body = self
-            .taken_in((&mut head, body), (caller, to), recording)
-            .await?;
+        let body = self.taken_in((head, body), (caller, to), recording).await?;
         let consulted = self
-            .consult(&head, &body, (caller, to, purpose), recording)
+            .consult(head, &body, (caller, to, purpose), recording)
             .await?;
         let sent = |answer: Answer, allowance| Sent {
             received: answer.received,
@@ -178,7 +172,7 @@ impl Relay {
             asked.restore(&mut head.headers);
         }
         let (answer, way) = self
-            .send((head, body), *permitted, (caller, to), recording)
+            .send((head, body), permitted, (caller, to), recording)
             .await?;
         let cookie = way.picked.as_ref().and_then(|picked| to.cookie(picked));
         recording.hold(way.picked);
@@ -219,17 +213,15 @@ impl Relay {
     /// Sends what was prepared, and tells the cache what came of it.
     async fn send(
         &self,
-        (mut head, body): (http::request::Parts, Body),
-        permitted: Permitted,
+        (head, body): (&mut http::request::Parts, Body),
+        mut permitted: Box<Permitted>,
         (caller, to): (&Caller, &Destination),
         recording: &mut Recording,
     ) -> Result<(Answer, Way), Refusal> {
+        let mut errand = std::mem::replace(&mut permitted.errand, Errand::none());
         let Permitted {
-            mut way,
-            mut errand,
-            grant,
-            judged,
-        } = permitted;
+            way, grant, judged, ..
+        } = &mut *permitted;
         let obligations = way.allowance.obligations.clone();
         let filters = &obligations.filters;
         let deadline = to.deadline(recording.started(), &head.headers);
@@ -239,7 +231,7 @@ impl Relay {
             judging: Judging {
                 caller,
                 to,
-                grant: &grant,
+                grant,
                 headers: judged.as_ref(),
             },
             interim: &filtered::interim(filters, &caller.interim),
@@ -251,7 +243,7 @@ impl Relay {
         // What a credential of ours is in is for the upstream that it was meant for, and for no other.
         let body = match filters.wanting_hosts() {
             Some(_) => body,
-            None => self.mirrored((&head, body), &tries, recording).await?,
+            None => self.mirrored((head, body), &tries, recording).await?,
         };
         let mut body = match obligations.bandwidth {
             Some(rate) => throttle::body(recording.counted(body), rate),
@@ -262,11 +254,11 @@ impl Relay {
                 method: &head.method,
                 headers: &head.headers,
             };
-            let received = tries.send(&mut way, message, body, recording).await;
+            let received = tries.send(way, message, body, recording).await;
             // Where the operator named the address, it is not for policy to guard it.
             let guarded = to.by.is_none() && recording.is_guarded();
             match errand.settle(received, guarded, &self.parts.life)? {
-                Settled::Answer(answer) => return Ok((answer, way)),
+                Settled::Answer(answer) => return Ok((answer, permitted.way)),
                 Settled::Again(other) => errand = *other,
             }
             // Only what has no content is asked twice.
@@ -275,7 +267,7 @@ impl Relay {
         }
     }
 
-    fn pass_back(&self, mut sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
+    fn pass_back(&self, mut sent: Sent, caller: &Caller, mut recording: Box<Recording>) -> Reply {
         let started = recording.started();
         recording.edit(|record| record.first_byte = Some(started.elapsed()));
         let response = &mut sent.received.response;
@@ -331,7 +323,7 @@ impl Relay {
         Reply::new(recording.follow(response))
     }
 
-    fn switch(&self, sent: Sent, caller: &Caller, mut recording: Recording) -> Reply {
+    fn switch(&self, sent: Sent, caller: &Caller, mut recording: Box<Recording>) -> Reply {
         let Received {
             mut response,
             upgraded,

@@ -17,7 +17,7 @@ use crate::stream::LazyDeadline;
 /// A response body that ends its record, and that an operator can end.
 pub(super) struct Followed {
     pub(super) body: Body,
-    pub(super) recording: Option<Recording>,
+    pub(super) recording: Option<Box<Recording>>,
     pub(super) killed: Option<Killed>,
     /// When all of it must have passed.
     pub(super) deadline: Option<LazyDeadline>,
@@ -53,7 +53,7 @@ impl HttpBody for Followed {
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(data), Some(flow)) = (
                     frame.data_ref(),
-                    this.recording.as_ref().and_then(Recording::flow),
+                    this.recording.as_deref().and_then(Recording::flow),
                 ) {
                     let counter = &flow.traffic.from_origin;
                     counter.set(counter.get() + data.len() as u64);

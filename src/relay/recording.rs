@@ -25,7 +25,8 @@ use crate::stream::LazyDeadline;
 use crate::tls::acceptor::ClientTls;
 use crate::upstream::{Entered, Picked};
 
-/// A record in the making. Dropped unfinished, it says that the client went away.
+/// A record in the making. Dropped unfinished, it says that the client went away. It passes through many hands, so it stands in a
+/// box.
 #[derive(Debug)]
 pub(super) struct Recording {
     parts: Rc<Parts>,
@@ -44,7 +45,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn begin(parts: &Rc<Parts>, caller: &Caller) -> Self {
+    pub(super) fn begin(parts: &Rc<Parts>, caller: &Caller) -> Box<Self> {
         let now = Timestamp::now();
         let id = parts.ids.next(now);
         let record = Record::new(
@@ -64,7 +65,7 @@ impl Recording {
             },
             None => record,
         };
-        Self {
+        Box::new(Self {
             parts: parts.clone(),
             service: caller.service.clone(),
             tls: caller.tls.clone(),
@@ -75,11 +76,11 @@ impl Recording {
             entered: None,
             picked: None,
             deadline: None,
-        }
+        })
     }
 
     /// Nothing is recorded: for what is done beside an exchange that is recorded.
-    pub(super) fn silent(parts: &Rc<Parts>, caller: &Caller) -> Self {
+    pub(super) fn silent(parts: &Rc<Parts>, caller: &Caller) -> Box<Self> {
         let mut silent = Self::begin(parts, caller);
         silent.record = None;
         silent
@@ -277,7 +278,7 @@ impl Recording {
     }
 
     /// The whole answer is at hand: writes the record and gives the response back.
-    pub(super) fn respond(mut self, response: Response<Body>) -> Response<Body> {
+    pub(super) fn respond(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
         let size = response.body().size_hint().exact().unwrap_or(0);
         self.edit(|record| {
             record.status = Some(response.status().as_u16());
@@ -289,7 +290,7 @@ impl Recording {
 
     /// Answers with a refusal and writes it down.
     pub(super) fn refuse(
-        mut self,
+        mut self: Box<Self>,
         refusal: &Refusal,
         authority: Option<&Authority>,
         asked: Option<&HeaderMap>,
@@ -336,14 +337,14 @@ impl Recording {
     }
 
     /// Writes the record of a connection that ended without an answer.
-    pub(super) fn close(mut self, reason: impl Into<Cow<'static, str>>) {
+    pub(super) fn close(mut self: Box<Self>, reason: impl Into<Cow<'static, str>>) {
         let reason = reason.into();
         self.edit(|record| record.reason = Some(reason));
         self.finish();
     }
 
     /// Ends with a reason that cut it short.
-    pub(super) fn cut(mut self, reason: impl Into<Cow<'static, str>>) {
+    pub(super) fn cut(mut self: Box<Self>, reason: impl Into<Cow<'static, str>>) {
         let reason = reason.into();
         self.edit(|record| {
             record.aborted = true;
@@ -353,7 +354,7 @@ impl Recording {
     }
 
     /// A response whose body is still to come: the record is written when it has gone, or broken.
-    pub(super) fn follow(mut self, response: Response<Body>) -> Response<Body> {
+    pub(super) fn follow(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
         self.edit(|record| record.status = Some(response.status().as_u16()));
         let (head, body) = response.into_parts();
         if body.is_empty() {

@@ -42,7 +42,7 @@ pub struct Offer {
 pub struct Refused {
     /// Why.
     pub refusal: Refusal,
-    recording: Recording,
+    recording: Box<Recording>,
     authority: Authority,
     headers: Option<HeaderMap>,
 }
@@ -233,7 +233,7 @@ impl Refused {
     /// Notes why.
     pub(super) fn new(
         refusal: Refusal,
-        mut recording: Recording,
+        mut recording: Box<Recording>,
         authority: Authority,
     ) -> Box<Self> {
         recording.note_refusal(&refusal);
@@ -263,7 +263,7 @@ pub(super) struct Tunnel {
     pub(super) parts: Rc<Parts>,
     pub(super) service: Arc<Service>,
     pub(super) client: SocketAddr,
-    pub(super) recording: Recording,
+    pub(super) recording: Box<Recording>,
     pub(super) origin: Stream,
     pub(super) bandwidth: Option<ByteSize>,
     pub(super) headers: Option<HeaderMap>,

@@ -51,12 +51,13 @@ impl Writing {
             }
             let _ = write!(list, "{peer}");
             let told = seen.secure.unwrap_or(secure);
-            let asked = seen.host.as_ref();
-            let asked =
-                asked.map(|asked| asked.without_default_port(default_port(told)).to_string());
-            set(headers, X_FORWARDED_FOR, &list);
-            set(headers, X_FORWARDED_PROTO, scheme(told));
-            set(headers, X_FORWARDED_HOST, asked.as_deref().unwrap_or(host));
+            let asked = match &seen.host {
+                Some(asked) => asked.without_default_port(default_port(told)).to_string(),
+                None => host.to_owned(),
+            };
+            set(headers, FOR, list);
+            headers.insert(PROTO, HeaderValue::from_static(scheme(told)));
+            set(headers, ASKED_HOST, asked);
         }
         if matches!(self, Self::Forwarded | Self::Both) {
             let mut list = String::new();
@@ -68,7 +69,7 @@ impl Writing {
             if !host.is_empty() {
                 let _ = write!(list, ";host={}", quoted(host));
             }
-            set(headers, FORWARDED, &list);
+            set(headers, http::header::FORWARDED, list);
         }
     }
 }
@@ -112,7 +113,7 @@ fn is_provenance(name: &str) -> bool {
     name.starts_with(['x', 'f', 't', 'c']) && REMOVED.iter().any(same)
 }
 
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value)
         && !value.is_empty()
     {
@@ -162,6 +163,10 @@ fn quoted(text: &str) -> String {
 fn scheme(secure: bool) -> &'static str {
     if secure { "https" } else { "http" }
 }
+
+const FOR: HeaderName = HeaderName::from_static(X_FORWARDED_FOR);
+const PROTO: HeaderName = HeaderName::from_static(X_FORWARDED_PROTO);
+const ASKED_HOST: HeaderName = HeaderName::from_static(X_FORWARDED_HOST);
 
 pub(super) const FORWARDED: &str = "forwarded";
 pub(super) const X_FORWARDED_FOR: &str = "x-forwarded-for";

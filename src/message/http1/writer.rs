@@ -23,6 +23,8 @@ use crate::stream::{LazyDeadline, WriteHalf};
 /// Writes one message: a head that was encoded before, then a body.
 #[derive(Debug)]
 pub struct Writer {
+    /// What goes first: the head, and small pieces that came before any other.
+    front: BytesMut,
     queue: VecDeque<Bytes>,
     /// Small pieces behind the queue, as one: framing lines and a peer's tiny chunks must not cost an entry each.
     tail: BytesMut,
@@ -59,10 +61,11 @@ impl Writer {
         } else {
             0
         };
-        let mut writer = Self {
-            queue: VecDeque::with_capacity(4),
+        Self {
+            queued: head.len(),
+            front: head,
+            queue: VecDeque::new(),
             tail: BytesMut::new(),
-            queued: 0,
             length,
             left,
             ended: false,
@@ -71,10 +74,7 @@ impl Writer {
             stalled: false,
             failed: None,
             written: 0,
-        };
-        writer.queued = head.len();
-        writer.tail = head;
-        writer
+        }
     }
 
     /// Bytes that the peer's socket took, heads and framing included.
@@ -126,7 +126,6 @@ impl Writer {
         cx: &mut Context<'_>,
         half: &mut WriteHalf,
     ) -> Poll<Result<(), WriteError>> {
-        self.close_tail();
         while self.queued > 0 {
             match self.poll_write(cx, half) {
                 Poll::Ready(Ok(0)) => {
@@ -186,9 +185,8 @@ impl Writer {
                 self.push(data);
             }
             Length::Chunked => {
-                let before = self.tail.len();
-                encode::chunk_size(&mut self.tail, data.len());
-                self.queued += self.tail.len() - before;
+                let size = data.len();
+                self.write_small(|small| encode::chunk_size(small, size));
                 self.push(data);
                 self.push_small(b"\r\n");
             }
@@ -202,9 +200,7 @@ impl Writer {
         }
         self.ended = true;
         if self.length == Length::Chunked {
-            let before = self.tail.len();
-            encode::last_chunk(&mut self.tail, trailers);
-            self.queued += self.tail.len() - before;
+            self.write_small(|small| encode::last_chunk(small, trailers));
         }
         Ok(())
     }
@@ -214,49 +210,64 @@ impl Writer {
             self.push_small(&bytes);
             return;
         }
-        self.close_tail();
+        if !self.tail.is_empty() {
+            self.queue.push_back(self.tail.split().freeze());
+        }
         self.queued += bytes.len();
         self.queue.push_back(bytes);
     }
 
     fn push_small(&mut self, bytes: &[u8]) {
-        self.queued += bytes.len();
-        self.tail.extend_from_slice(bytes);
+        self.write_small(|small| small.extend_from_slice(bytes));
     }
 
-    fn close_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.queue.push_back(self.tail.split().freeze());
-        }
+    /// Adds to the small pieces: to those in front as long as nothing stands behind them.
+    fn write_small(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        let small = if self.queue.is_empty() && self.tail.is_empty() {
+            &mut self.front
+        } else {
+            &mut self.tail
+        };
+        let before = small.len();
+        write(small);
+        self.queued += small.len() - before;
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, half: &mut WriteHalf) -> Poll<io::Result<usize>> {
-        if let [only] = self.queue.as_slices().0
-            && self.queue.len() == 1
-        {
-            return Pin::new(half).poll_write(cx, only);
-        }
         let mut slices = [IoSlice::new(&[]); 16];
         let mut count = 0;
-        for (slot, bytes) in slices.iter_mut().zip(&self.queue) {
-            *slot = IoSlice::new(bytes);
+        let queue = self.queue.iter().map(|bytes| &bytes[..]);
+        let pieces = [&self.front[..]].into_iter().chain(queue);
+        let pieces = pieces.chain([&self.tail[..]]);
+        for (slot, piece) in slices
+            .iter_mut()
+            .zip(pieces.filter(|piece| !piece.is_empty()))
+        {
+            *slot = IoSlice::new(piece);
             count += 1;
         }
-        Pin::new(half).poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
+        match slices.get(..count).unwrap_or_default() {
+            [only] => Pin::new(half).poll_write(cx, only),
+            several => Pin::new(half).poll_write_vectored(cx, several),
+        }
     }
 
     fn advance(&mut self, mut count: usize) {
         self.stalled = false;
         self.queued = self.queued.saturating_sub(count);
         self.written += count as u64;
-        while let Some(front) = self.queue.front_mut() {
-            if front.len() > count {
-                front.advance(count);
+        let of_front = count.min(self.front.len());
+        self.front.advance(of_front);
+        count -= of_front;
+        while let Some(first) = self.queue.front_mut() {
+            if first.len() > count {
+                first.advance(count);
                 return;
             }
-            count -= front.len();
+            count -= first.len();
             self.queue.pop_front();
         }
+        self.tail.advance(count.min(self.tail.len()));
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {

@@ -42,7 +42,7 @@ pub(in crate::relay) enum Settled {
 
 impl Errand {
     /// Where there is no cache.
-    pub(super) fn none() -> Self {
+    pub(in crate::relay) fn none() -> Self {
         Self {
             kind: Kind::Pass,
             status: None,
