@@ -50,15 +50,9 @@ pub fn parse_request(
     };
     let mut at = 0;
     let line = fields::next_line(&head, &mut at)?.unwrap_or_default();
-    let RequestLine {
-        method,
-        target,
-        version,
-    } = split_request_line(line)?;
-    let method = Method::from_bytes(method)
-        .map_err(|_| HeadError::Malformed("the method is not a token"))?;
+    let (method, target, version) =
+        request_line(line).map_err(|error| fields::blame(line, error))?;
     let target = head.slice_ref(target);
-    let version = parse_version(version)?;
     let headers = fields::parse(&head, at, limits.count)?;
     Ok(Some(RequestHead {
         method,
@@ -79,6 +73,16 @@ pub fn parse_response(
     };
     let mut at = 0;
     let line = fields::next_line(&head, &mut at)?.unwrap_or_default();
+    let (version, status) = status_line(line).map_err(|error| fields::blame(line, error))?;
+    let headers = fields::parse(&head, at, limits.count)?;
+    Ok(Some(ResponseHead {
+        status,
+        version,
+        headers,
+    }))
+}
+
+fn status_line(line: &[u8]) -> Result<(Version, StatusCode), HeadError> {
     let malformed = HeadError::Malformed("the status line is malformed");
     let version = parse_version(line.get(..8).ok_or(malformed)?)?;
     let status = match line.get(8..) {
@@ -96,12 +100,7 @@ pub fn parse_response(
         return Err(malformed);
     }
     let status = StatusCode::from_bytes(status).map_err(|_| malformed)?;
-    let headers = fields::parse(&head, at, limits.count)?;
-    Ok(Some(ResponseHead {
-        status,
-        version,
-        headers,
-    }))
+    Ok((version, status))
 }
 
 fn take_head(
@@ -119,14 +118,8 @@ fn take_head(
     Ok(Some(buf.split_to(end).freeze()))
 }
 
-struct RequestLine<'a> {
-    method: &'a [u8],
-    target: &'a [u8],
-    version: &'a [u8],
-}
-
 /// Exactly one SP between the three parts: other blanks are where parsers disagree (RFC 9112 §3).
-fn split_request_line(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
+fn request_line(line: &[u8]) -> Result<(Method, &[u8], Version), HeadError> {
     let malformed = HeadError::Malformed("the request line is malformed");
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -139,11 +132,9 @@ fn split_request_line(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
             "the request target contains a character that is not allowed",
         ));
     }
-    Ok(RequestLine {
-        method,
-        target,
-        version,
-    })
+    let method = Method::from_bytes(method)
+        .map_err(|_| HeadError::Malformed("the method is not a token"))?;
+    Ok((method, target, parse_version(version)?))
 }
 
 fn parse_version(text: &[u8]) -> Result<Version, HeadError> {
