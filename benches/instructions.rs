@@ -47,7 +47,7 @@ const WORKS: [Work; 5] = [
 ];
 
 /// How often each is done; the first round of all warms it up and is not counted.
-const OPERATIONS: usize = 2_000;
+const OPERATIONS: usize = 1_000;
 
 #[expect(
     clippy::print_stdout,
