@@ -11,7 +11,7 @@ mod work;
 use std::alloc::System;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput};
+use criterion::Criterion;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use work::{Rules, Shape};
 
@@ -24,7 +24,6 @@ fn main() {
         .configure_from_args();
     for (what, shape) in [("hosts", Shape::Hosts), ("no hosts", Shape::Clients)] {
         let mut group = criterion.benchmark_group(format!("decide, rules with {what}"));
-        group.throughput(Throughput::Elements(1));
         for count in [10, 1_000, 10_000] {
             let rules = Rules::new(shape, count);
             let region = Region::new(ALLOCATOR);

@@ -10,7 +10,7 @@ mod work;
 use std::alloc::System;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput};
+use criterion::Criterion;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use work::Messages;
 
@@ -23,7 +23,6 @@ fn main() {
         .configure_from_args();
     let mut messages = Messages::default();
     let mut group = criterion.benchmark_group("message");
-    group.throughput(Throughput::Elements(1));
     group.bench_function("request, read", |bencher| {
         bencher.iter(|| messages.read_request());
     });
