@@ -1,5 +1,7 @@
 //! A pick among a thousand endpoints: how long each algorithm takes, alone and while four threads pick, and that it allocates nothing.
 //! `cargo bench --bench balance`
+//!
+//! Nanoseconds for a pick, with the end of an earlier request. Aimed at: 200 alone, whatever the algorithm; no allocation.
 
 use std::alloc::System;
 use std::collections::VecDeque;

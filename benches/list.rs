@@ -1,5 +1,7 @@
 //! A list of a million names: how long it takes to load, what it occupies, how long a look-up takes.
 //! The names are made from a seed. `cargo bench --bench list`
+//!
+//! Nanoseconds for a look-up. Aimed at: 500 in a list that is in no cache of the processor's; loaded within a second, in 40 MB.
 
 use std::fs::File;
 use std::hint::black_box;

@@ -1,5 +1,8 @@
 //! The mint: how many cold leaves are made in an hour, what a kept one costs, and a handshake with it.
 //! In memory; the client trusts the authority and verifies. `cargo bench --bench mint`
+//!
+//! Nanoseconds for a leaf or a handshake. Aimed at: a kept leaf costs nothing beside a handshake, less than a hundredth of it; a cold
+//! one less than the handshake itself.
 
 use std::hint::black_box;
 use std::sync::Arc;

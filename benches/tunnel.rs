@@ -1,4 +1,8 @@
-//! What one GiB through a tunnel costs: CPU seconds of the tunnel's own thread, spliced and copied.
+//! What one GiB through a tunnel costs: CPU seconds of the tunnel's own thread, as it moves bytes by itself (copied where few come at
+//! a time, spliced where many do) and always copied. Without criterion, as it is not time that counts: the peers have threads of
+//! their own. `cargo bench --bench tunnel`
+//!
+//! Aimed at: spliced in at most 0.4 of what it costs to copy where a megabyte comes at a time; nowhere more than to copy.
 
 use std::future::pending;
 use std::io::{Read, Write};

@@ -1,0 +1,79 @@
+//! The ends of the race: an origin, what asks it through a proxy, and a relay that does nothing else. One thread, closed loop.
+//! Not a proxy, and not a test of one: what is not as expected is counted as an error, with the first one's text.
+//!
+//! ```text
+//! load origin PORT..    answers GET /SIZE with so many bytes, which may be kept where the path ends in /kept, and GET /served
+//!                       with the number of requests before
+//! load relay PORT ADDRESS..    copies bytes between each client and one of these, in turn
+//! load ask KEY=VALUE..    prints what it came to: {"requests": 1, "bytes": 1024, "seconds": 1.0, "errors": 0, "first": ""}
+//!     to         where all connections go
+//!     target     what stands in the request line
+//!     host       the Host field
+//!     seconds    how long new requests are made
+//!     at-once    connections (1)
+//!     connect    an authority that a CONNECT opens a tunnel to first
+//!     anchor     a PEM file: TLS is spoken to `to`, whose certificate must be this one, for the name in `host`
+//!     once       "yes": a connection for each request
+//! ```
+
+mod ask;
+mod origin;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::exit;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::LocalSet;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    let ran = LocalSet::new().block_on(&runtime, async {
+        match command.as_str() {
+            "origin" => origin::serve(&rest).await,
+            "relay" => relay(&rest).await,
+            "ask" => ask::ask(&rest).await,
+            _ => Err(io::Error::other("origin, relay or ask; see main.rs")),
+        }
+    });
+    if let Err(error) = ran {
+        eprintln!("load: {error}");
+        exit(2);
+    }
+}
+
+/// Parses nothing: what any proxy costs at least that is written in this way.
+async fn relay(arguments: &[String]) -> io::Result<()> {
+    let (port, origins) = arguments.split_first().ok_or_else(|| wrong("PORT"))?;
+    let origins: Vec<SocketAddr> = origins.iter().filter_map(|to| to.parse().ok()).collect();
+    let listener = listen(port).await?;
+    for turn in 0.. {
+        let (mut client, _) = listener.accept().await?;
+        let to = *origins
+            .get(turn % origins.len().max(1))
+            .ok_or_else(|| wrong("ADDRESS"))?;
+        tokio::task::spawn_local(async move {
+            client.set_nodelay(true)?;
+            let mut origin = TcpStream::connect(to).await?;
+            origin.set_nodelay(true)?;
+            tokio::io::copy_bidirectional_with_sizes(&mut client, &mut origin, 16 << 10, 64 << 10)
+                .await
+        });
+    }
+    Ok(())
+}
+
+async fn listen(port: &str) -> io::Result<TcpListener> {
+    let port: u16 = port.parse().map_err(|_| wrong("PORT"))?;
+    TcpListener::bind(("127.0.0.1", port)).await
+}
+
+fn wrong(what: &str) -> io::Error {
+    io::Error::other(format!("{what} is missing, or can not be read"))
+}
