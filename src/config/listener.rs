@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::PolicyConfig;
 use super::balanced::{self, Balanced};
+use super::circles;
 use super::gateway::{self, Provenance};
 use super::upstreams::Upstreams;
 use crate::auth::Authenticator;
@@ -86,6 +87,7 @@ pub(super) fn read_all(
         }
     }
     check_addresses(&listeners, faults);
+    circles::check(&listeners, upstreams, faults);
     listeners
 }
 

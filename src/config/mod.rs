@@ -4,6 +4,7 @@
 
 mod balanced;
 mod cache;
+mod circles;
 mod explain;
 mod gateway;
 mod listener;

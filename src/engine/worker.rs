@@ -376,6 +376,7 @@ impl Door {
         Caller {
             service: self.means.relay.service(&self.means.service),
             client,
+            local: None,
             protocol: if self.last_terms.borrow().opaque {
                 Protocol::Tcp
             } else {

@@ -29,7 +29,7 @@ pub(super) async fn follow(
     tended: Rc<Tended>,
     means: Rc<Means>,
     mut wake: watch::Receiver<()>,
-    first: mpsc::Sender<()>,
+    mut first: Option<mpsc::Sender<()>>,
 ) {
     let Some(mut asked) = Asked::new(&source) else {
         return;
@@ -40,7 +40,6 @@ pub(super) async fn follow(
         last: None,
         problem: None,
     };
-    let mut first = Some(first);
     loop {
         let (found, wait) = asked.ask(&means).await;
         if teller.tell(found) {

@@ -119,6 +119,11 @@ impl Visit {
         self.walk.failed(&held.picked, failure);
     }
 
+    /// An endpoint is none that could ever be used, which is no failure of its own.
+    pub(super) fn pass_over(&mut self, held: &Held, failure: Failure) {
+        self.walk.pass_over(&held.picked, Refusal::Failed(failure));
+    }
+
     /// An endpoint was reached.
     pub(super) fn arrived(&mut self) {
         self.walk.arrived();

@@ -72,6 +72,8 @@ pub struct Caller {
     pub service: Arc<Service>,
     /// The client's address.
     pub client: SocketAddr,
+    /// The address that it connected to, where that is known.
+    pub local: Option<SocketAddr>,
     /// The protocol that it speaks.
     pub protocol: Protocol,
     /// Where interim responses go.

@@ -72,12 +72,15 @@ impl Walk {
                     self.found += 1;
                     return Ok((picked, by));
                 }
-                Err(refusal) => {
-                    self.passed.push(picked.endpoint().key().clone());
-                    self.why.get_or_insert_with(|| Box::new(refusal));
-                }
+                Err(refusal) => self.pass_over(&picked, refusal),
             }
         }
+    }
+
+    /// Passes over an endpoint that is not fit, which is no failure of its own.
+    pub(super) fn pass_over(&mut self, picked: &Picked, why: Refusal) {
+        self.passed.push(picked.endpoint().key().clone());
+        self.why.get_or_insert_with(|| Box::new(why));
     }
 
     /// How many were found.

@@ -133,7 +133,8 @@ impl Door {
             return None;
         };
         let canonical = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let (caller, balancing) = self.mode.caller(canonical, report::Protocol::Udp, None)?;
+        let ends = (canonical, Some(local));
+        let (caller, balancing) = self.mode.caller(ends, report::Protocol::Udp, None)?;
         let served = balancing.choose(None, &[])?;
         let toward = toward(served, &balancing, None, Some(local));
         let relay = self.mode.means.relay.clone();
