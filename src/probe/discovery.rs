@@ -115,12 +115,13 @@ impl Teller {
                 if !recovered && self.last.as_ref() == Some(&endpoints) {
                     return false;
                 }
+                upstream.replace_endpoints(source, endpoints.clone());
+                // What the log says is in force.
                 tracing::info!(
                     "upstream {}: {source} has {}",
                     upstream.name(),
                     counted(endpoints.len())
                 );
-                upstream.replace_endpoints(source, endpoints.clone());
                 self.last = Some(endpoints);
                 self.tended.changed.notify_one();
                 true
