@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::destination::name_of;
-use super::opening::{Opening, Way};
+use super::opening::{Opening, TunnelTo};
 use super::recording::Recording;
 use super::tunnel::{Refused, Tunnel};
 use super::walk::Walk;
@@ -168,8 +168,8 @@ impl Relay {
             generation,
             held: Some(held),
         };
-        let way = Way::Endpoint(Box::new(tunnel));
-        Ok(Opening { local, way })
+        let to = TunnelTo::Endpoint(Box::new(tunnel));
+        Ok(Opening { local, to })
     }
 
     async fn reach(

@@ -18,7 +18,7 @@ use crate::addr::{Authority, Host};
 use crate::gate::Seen;
 use crate::lifeline::{Lifeline, Tail};
 use crate::listener::http::Trouble;
-use crate::listener::{Conn, Datagrams, Terms};
+use crate::listener::{Conn, Datagrams, Intake};
 use crate::message::{Interim, ProxyError};
 use crate::relay::{Balancing, Caller, Refusal, Served, Toward, Unseen};
 use crate::report;
@@ -58,11 +58,11 @@ impl Mode for Balanced {
     fn datagrams(
         self: Rc<Self>,
         socket: Datagrams,
-        terms: Rc<dyn Fn() -> Arc<Terms>>,
+        intake: Rc<dyn Fn() -> Arc<Intake>>,
         life: Lifeline,
         stop: Rc<Notify>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(datagrams::serve(self, socket, terms, life, stop))
+        Box::pin(datagrams::serve(self, socket, intake, life, stop))
     }
 }
 
