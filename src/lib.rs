@@ -47,7 +47,7 @@
 //!
 //! ```text
 //! mode/gateway -> relay/gateway: who is the client (message/forwarded), which route (route), which upstream of it
-//!   -> relay/exchange: gate.admit -> cache -> relay/way: a place in the upstream, an endpoint (walk -> upstream), gate.vet_endpoint
+//!   -> relay/exchange: gate.admit -> cache -> relay/way: a place in the upstream, an endpoint (attempts -> upstream), gate.vet_endpoint
 //!     -> relay/tries: one try (relay/retry -> pool), and another one at another endpoint, where that is safe
 //! ```
 //!
@@ -91,7 +91,7 @@
 //! | intake | of a listener: what it takes in, and how connections begin there |
 //! | balancer | which of the usable endpoints is next |
 //! | try, retry | a request sent to one endpoint; each one after the first, at another endpoint |
-//! | walk | from one endpoint to the next, for a request, a connection or a flow |
+//! | attempts | from one endpoint to the next, for a request, a connection or a flow |
 //! | rest | an endpoint has asked to be left alone (`Retry-After`), and others are asked meanwhile |
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |

@@ -35,7 +35,7 @@ pub trait Mode {
     fn datagrams(
         self: Rc<Self>,
         _socket: Datagrams,
-        _terms: Rc<dyn Fn() -> Arc<Intake>>,
+        _intake: Rc<dyn Fn() -> Arc<Intake>>,
         _life: Lifeline,
         _stop: Rc<Notify>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {

@@ -2,6 +2,7 @@
 //! Speaks no client protocol (mode) and accepts no connection (listener).
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
+mod attempts;
 mod balancing;
 mod cached;
 mod datagrams;
@@ -27,7 +28,6 @@ mod throttle;
 mod tries;
 mod tunnel;
 mod upgrade;
-mod walk;
 mod way;
 
 pub use balancing::{Balancing, Choice, DatagramLimits};

@@ -230,7 +230,7 @@ fn an_answer_with_a_cookie_of_ours_is_for_nobody_else() {
     for (path, expected) in [
         ("/silent", "private"),
         ("/shared", "max-age=60, private"),
-        ("/never", "no-store"),
+        ("/never", "no-store, private"),
     ] {
         let answer = ask(&egret, &get("www.example", path, ""));
         assert!(answer.header("set-cookie").is_some(), "{path}");
