@@ -47,7 +47,7 @@
 //!
 //! ```text
 //! mode/gateway -> relay/gateway: who is the client (message/forwarded), which route (route), which upstream of it
-//!   -> relay/exchange: gate.admit -> cache -> relay/way: a place in the upstream, an endpoint (upstream), gate.vet_endpoint
+//!   -> relay/exchange: gate.admit -> cache -> relay/way: a place in the upstream, an endpoint (attempts -> upstream), gate.vet_endpoint
 //!     -> relay/tries: one try (relay/retry -> pool), and another one at another endpoint, where that is safe
 //! ```
 //!
@@ -88,8 +88,11 @@
 //! | obligation | what must be done if it is allowed: a rate, a bandwidth, interception |
 //! | route | which requests of a gateway's go where, and on what terms |
 //! | terms | of a route: what is done with its requests; of an upstream: how its endpoints are spoken to |
+//! | intake | of a listener: what it takes in, and how connections begin there |
 //! | balancer | which of the usable endpoints is next |
 //! | try, retry | a request sent to one endpoint; each one after the first, at another endpoint |
+//! | attempts | from one endpoint to the next, for a request, a connection or a flow |
+//! | rest | an endpoint has asked to be left alone (`Retry-After`), and others are asked meanwhile |
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |
 //! | fault, denial, failure | the operator's mistake; policy said no; the network did not do it |

@@ -4,8 +4,10 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -47,6 +49,34 @@ impl Lifeline {
     pub fn spawn_background(&self, task: impl Future<Output = ()> + 'static) {
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
         tokio::task::spawn_local(task);
+    }
+
+    /// Runs a task in the background that must not be missing: one that panics is begun anew, a second later. `what` it does is for
+    /// the log.
+    pub fn spawn_anew<F: Future<Output = ()>>(
+        &self,
+        what: String,
+        mut begin: impl FnMut() -> F + 'static,
+    ) {
+        self.spawn_background(async move {
+            loop {
+                let mut task = Box::pin(begin());
+                let polled = std::future::poll_fn(|cx| {
+                    let poll = AssertUnwindSafe(|| task.as_mut().poll(cx));
+                    match catch_unwind(poll) {
+                        Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+                        Ok(Poll::Pending) => Poll::Pending,
+                        Err(panic) => Poll::Ready(Err(panic)),
+                    }
+                });
+                let Err(_panic) = polled.await else {
+                    return;
+                };
+                tracing::error!("{what}: this broke down, and is begun anew");
+                drop(task);
+                tokio::time::sleep(ANEW).await;
+            }
+        });
     }
 
     /// Starts the drain: [`Lifeline::draining`] returns everywhere.
@@ -109,6 +139,9 @@ impl Lifeline {
 /// Long enough for a request that was on its way, and for the next one of a client that asks without a pause.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Until a task that broke down is begun anew: what breaks down at once must not keep the thread busy.
+const ANEW: Duration = Duration::from_secs(1);
+
 struct Guard(Rc<Shared>);
 
 impl Guard {
@@ -125,5 +158,38 @@ impl Drop for Guard {
         if left == 0 {
             self.0.idle.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_must_not_be_missing_is_begun_anew_until_it_ends_by_itself() {
+        let (sender, mut begun) = mpsc::unbounded_channel();
+        let run = async move {
+            let life = Lifeline::new();
+            let mut times = 0;
+            life.spawn_anew("counting".to_owned(), move || {
+                times += 1;
+                let sender = sender.clone();
+                async move {
+                    tokio::task::yield_now().await;
+                    sender.send(times).expect("it is waited for");
+                    assert!(times > 2, "this breaks down on purpose");
+                }
+            });
+            let mut all = Vec::new();
+            while let Some(time) = begun.recv().await {
+                all.push(time);
+            }
+            all
+        };
+        // The channel ends with the task, and so with what begins it.
+        assert_eq!(LocalSet::new().run_until(run).await, [1, 2, 3]);
     }
 }

@@ -21,7 +21,7 @@ pub struct Balanced {
     pub transport: Transport,
     choices: Vec<Choice>,
     /// Where they stand.
-    at: Location,
+    pub(super) at: Location,
     datagrams: DatagramLimits,
     flows: Option<(usize, usize)>,
 }
@@ -50,6 +50,12 @@ impl Balanced {
                 ..limits
             },
         }
+    }
+
+    /// Whether what comes may go to this upstream.
+    pub(super) fn leads_to(&self, upstream: &str) -> bool {
+        let mut choices = self.choices.iter();
+        choices.any(|choice| choice.upstream == upstream)
     }
 
     fn is_of_datagrams(&self) -> bool {

@@ -4,6 +4,7 @@
 
 mod balanced;
 mod cache;
+mod circles;
 mod explain;
 mod gateway;
 mod listener;
@@ -11,7 +12,7 @@ mod policies;
 mod upstreams;
 
 pub use balanced::Balanced;
-pub use gateway::Provenance;
+pub use gateway::Forwarding;
 pub use listener::ListenerConfig;
 pub use policies::PolicyConfig;
 pub use upstreams::{UpstreamConfig, Upstreams};

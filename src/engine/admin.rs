@@ -3,7 +3,7 @@
 //! Start at [`carry_out`].
 
 use std::future::ready;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -128,11 +128,10 @@ async fn kill(workers: Vec<Line>, filter: Arc<Filter>) -> Result<Value, String> 
 }
 
 fn status(engine: &Engine) -> Answer {
-    let listeners: Vec<Value> = engine
-        .listeners
-        .addresses()
-        .map(|(name, address)| json!({ "listener": name, "address": address.to_string() }))
-        .collect();
+    let of = |transport: &'static str| move |(name, address): (&str, SocketAddr)| json!({ "listener": name, "address": address.to_string(), "transport": transport });
+    let streams = engine.listeners.addresses().map(of("tcp"));
+    let datagrams = engine.datagrams.addresses().map(of("udp"));
+    let listeners: Vec<Value> = streams.chain(datagrams).collect();
     let lists: Vec<Value> = engine
         .config
         .lists()

@@ -242,6 +242,11 @@ impl<S: Socket> Listeners<S> {
         let bound = self.bound.iter();
         bound.map(|bound| (&*bound.key.listener, bound.actual))
     }
+
+    /// The addresses that came out.
+    pub(super) fn places(&self) -> Vec<SocketAddr> {
+        self.bound.iter().map(|bound| bound.actual).collect()
+    }
 }
 
 impl<S> Change<S> {

@@ -149,7 +149,7 @@ impl Engine {
         datagrams.commit(&mut of_datagrams);
         lasting
             .own()
-            .replace(listeners.addresses().map(|(_, address)| address).collect());
+            .replace(listeners.places(), datagrams.places());
         for (worker, sockets) in workers.iter().zip(change.opened) {
             worker.line().tell(Command::Open(sockets));
         }

@@ -72,12 +72,8 @@ impl Engine {
         for (listener, address) in bound.iter().filter(|bound| !before.contains(bound)) {
             tracing::info!("listening listener={listener} address={address}");
         }
-        self.lasting.own().replace(
-            self.listeners
-                .addresses()
-                .map(|(_, address)| address)
-                .collect(),
-        );
+        let own = self.lasting.own();
+        own.replace(self.listeners.places(), self.datagrams.places());
         self.upkeep.follow(self.lasting.upkeep(&config));
         let opened = change.opened.into_iter().zip(datagrams.opened);
         for (worker, (sockets, of_datagrams)) in self.workers.iter().zip(opened) {

@@ -7,7 +7,7 @@ use crate::cache::Cache;
 use crate::config::{Config, ListenerConfig};
 use crate::fault::Fault;
 use crate::gate::{Gate, OwnListeners, Rates};
-use crate::listener::{Admission, Terms};
+use crate::listener::{Admission, Intake};
 use crate::pool::Origin;
 use crate::probe;
 use crate::relay::{Interception, Routes, Served, Service};
@@ -18,7 +18,7 @@ use crate::upstream::Registry;
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) services: HashMap<Arc<str>, Arc<Service>>,
-    pub(super) terms: HashMap<Arc<str>, Arc<Terms>>,
+    pub(super) intakes: HashMap<Arc<str>, Arc<Intake>>,
     pub(super) dns: Plan,
     pub(super) origin: Origin,
     pub(super) interception: Option<Arc<Interception>>,
@@ -92,7 +92,7 @@ impl Lasting {
         self.follows = false;
         self.served = self.adopt(config);
         let mut services = HashMap::new();
-        let mut terms = HashMap::new();
+        let mut intakes = HashMap::new();
         for listener in &config.listeners {
             let service = self.service(listener, config);
             services.insert(listener.name.clone(), Arc::new(service));
@@ -101,7 +101,7 @@ impl Lasting {
                 .entry(listener.name.clone())
                 .or_default()
                 .clone();
-            let of_listener = Terms {
+            let intake = Intake {
                 listener: listener.name.clone(),
                 limits: listener.limits.clone(),
                 opaque: listener.mode.opaque,
@@ -110,13 +110,13 @@ impl Lasting {
                 admission,
                 tls: listener.tls.clone(),
             };
-            terms.insert(listener.name.clone(), Arc::new(of_listener));
+            intakes.insert(listener.name.clone(), Arc::new(intake));
         }
         self.admissions
-            .retain(|name, admission| terms.contains_key(name) || admission.total() > 0);
+            .retain(|name, admission| intakes.contains_key(name) || admission.total() > 0);
         Ok(Snapshot {
             services,
-            terms,
+            intakes,
             dns: config.dns.clone(),
             origin: config.origin.clone(),
             interception: self.interception.clone(),
@@ -150,8 +150,8 @@ impl Lasting {
             gateway: listener.mode.gateway.then(|| Routes {
                 table: config.routes.clone(),
                 upstreams: self.served.clone(),
-                trusted: listener.provenance.trusted.clone(),
-                writing: listener.provenance.writing,
+                trusted: listener.forwarding.trusted.clone(),
+                writing: listener.forwarding.writing,
             }),
         }
     }

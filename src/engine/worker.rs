@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use super::listeners::Key;
 use super::snapshot::Snapshot;
 use crate::lifeline::{Lifeline, Tail};
-use crate::listener::Terms;
+use crate::listener::Intake;
 use crate::listener::accept::{self, Dropped, Taker};
 use crate::listener::http::Trouble;
 use crate::listener::{Conn, Datagrams};
@@ -165,7 +165,7 @@ async fn run(
         None,
     );
     let floor = Rc::new(Floor {
-        terms: RefCell::new(snapshot.terms.clone()),
+        intakes: RefCell::new(snapshot.intakes.clone()),
         parts: parts.clone(),
     });
     life.spawn_background(sweep(parts.clone()));
@@ -238,13 +238,13 @@ async fn sweep(parts: Rc<Parts>) {
 
 /// Where the doors of a worker lead.
 struct Floor {
-    terms: RefCell<HashMap<Arc<str>, Arc<Terms>>>,
+    intakes: RefCell<HashMap<Arc<str>, Arc<Intake>>>,
     parts: Rc<Parts>,
 }
 
 impl Floor {
     fn replace(&self, snapshot: &Snapshot) {
-        self.terms.replace(snapshot.terms.clone());
+        self.intakes.replace(snapshot.intakes.clone());
         self.parts.pool.replace(snapshot.origin.clone());
         self.parts.replace(
             snapshot.services.clone(),
@@ -296,7 +296,7 @@ impl Floor {
         let mode = door.mode.clone();
         let serving = mode.datagrams(
             socket,
-            Rc::new(move || door.terms()),
+            Rc::new(move || door.intake()),
             life.clone(),
             stop.clone(),
         );
@@ -306,7 +306,7 @@ impl Floor {
 
     fn door(self: &Rc<Self>, key: &Key, mode: &'static Entry) -> Option<Rc<Door>> {
         let service = self.parts.service(&key.listener)?;
-        let terms = self.terms.borrow().get(&key.listener).cloned()?;
+        let intake = self.intakes.borrow().get(&key.listener).cloned()?;
         let means = Means {
             relay: Relay::new(self.parts.clone()),
             service,
@@ -314,7 +314,7 @@ impl Floor {
         Some(Rc::new(Door {
             floor: self.clone(),
             listener: key.listener.clone(),
-            last_terms: RefCell::new(terms),
+            last_intake: RefCell::new(intake),
             mode: (mode.build)(means.clone()),
             means,
         }))
@@ -325,18 +325,18 @@ impl Floor {
 struct Door {
     floor: Rc<Floor>,
     listener: Arc<str>,
-    last_terms: RefCell<Arc<Terms>>,
+    last_intake: RefCell<Arc<Intake>>,
     mode: Rc<dyn Mode>,
     means: Means,
 }
 
 impl Taker for Door {
-    fn terms(&self) -> Arc<Terms> {
-        if let Some(terms) = self.floor.terms.borrow().get(&self.listener) {
-            self.last_terms.replace(terms.clone());
+    fn intake(&self) -> Arc<Intake> {
+        if let Some(intake) = self.floor.intakes.borrow().get(&self.listener) {
+            self.last_intake.replace(intake.clone());
         }
         // A listener that a reload took away still finishes what it has accepted, by what it last accepted.
-        self.last_terms.borrow().clone()
+        self.last_intake.borrow().clone()
     }
 
     async fn serve(&self, conn: Conn) -> Option<Tail> {
@@ -376,7 +376,8 @@ impl Door {
         Caller {
             service: self.means.relay.service(&self.means.service),
             client,
-            protocol: if self.last_terms.borrow().opaque {
+            local: None,
+            protocol: if self.last_intake.borrow().opaque {
                 Protocol::Tcp
             } else {
                 Protocol::Http11

@@ -7,9 +7,10 @@ use http::{HeaderMap, Method};
 use jiff::Timestamp;
 
 use super::Judged;
-use crate::addr::Authority;
+use crate::addr::{Authority, Host};
 use crate::auth::Principal;
 use crate::policy::{Facts, Hello, Look, NamedBy, Scheme};
+use crate::tls::acceptor::ClientTls;
 
 /// One request or tunnel that a client asks for.
 #[derive(Debug, Clone)]
@@ -53,6 +54,22 @@ pub enum Seen {
 }
 
 impl Seen {
+    /// What was agreed on in TLS that has ended here, which is all that is known of the hello: its highest version is the one that was
+    /// chosen, and nothing was encrypted in it that would matter. What the client's library is like is not known.
+    pub fn agreed(tls: &ClientTls) -> Self {
+        let name = tls.sni.as_deref();
+        Self::Hello(Arc::new(Hello {
+            server_name: name.and_then(|name| Host::parse(name).ok()),
+            alpn: tls.alpn.iter().map(|alpn| alpn.id().into()).collect(),
+            version: match tls.version {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+                Some(_) | None => "1.2",
+            },
+            ech: false,
+            fingerprint: Box::default(),
+        }))
+    }
+
     /// The same, for a decision.
     pub fn look(&self) -> Look<'_> {
         match self {

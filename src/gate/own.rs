@@ -6,17 +6,37 @@ use arc_swap::ArcSwap;
 
 /// The addresses that this process listens on. Read for every address that is dialled, by all workers, without a lock.
 #[derive(Debug, Default)]
-pub struct OwnListeners(ArcSwap<Vec<SocketAddr>>);
+pub struct OwnListeners {
+    streams: ArcSwap<Vec<SocketAddr>>,
+    datagrams: ArcSwap<Vec<SocketAddr>>,
+}
 
 impl OwnListeners {
-    /// The addresses that were given.
+    /// The addresses that were given, for connections.
     pub fn new(addresses: Vec<SocketAddr>) -> Self {
-        Self(ArcSwap::from_pointee(addresses))
+        Self {
+            streams: ArcSwap::from_pointee(addresses),
+            datagrams: ArcSwap::default(),
+        }
     }
 
-    /// Takes the list that is in force from now on.
-    pub fn replace(&self, addresses: Vec<SocketAddr>) {
-        self.0.store(addresses.into());
+    /// Takes the lists that are in force from now on: for connections, and for datagrams.
+    pub fn replace(&self, streams: Vec<SocketAddr>, datagrams: Vec<SocketAddr>) {
+        self.streams.store(streams.into());
+        self.datagrams.store(datagrams.into());
+    }
+
+    /// Whether datagrams to `address` would come back to this process. `local` is our end of a socket that is connected there: where
+    /// that is the same address, it is this machine's.
+    pub fn receives(&self, address: SocketAddr, local: SocketAddr) -> bool {
+        let (ip, own_ip) = (address.ip().to_canonical(), local.ip().to_canonical());
+        let here = ip.is_loopback() || ip == own_ip;
+        let own = self.datagrams.load();
+        let mut same_port = own.iter().filter(|own| own.port() == address.port());
+        same_port.any(|own| {
+            let own = own.ip().to_canonical();
+            ip.is_unspecified() || own == ip || own.is_unspecified() && here
+        })
     }
 
     /// Whether a connection to `address` would come back to this process.
@@ -25,7 +45,7 @@ impl OwnListeners {
     /// with its interfaces, and the kernel is the one to ask.
     pub fn contains(&self, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
-        let own = self.0.load();
+        let own = self.streams.load();
         let same_port = || own.iter().filter(|own| own.port() == address.port());
         // A connection to the unspecified address goes to this machine, to whatever of it listens.
         if same_port().any(|own| ip.is_unspecified() || own.ip().to_canonical() == ip) {
@@ -59,7 +79,33 @@ mod tests {
         ] {
             assert_eq!(own.contains(at(address)), is_own, "{address}");
         }
-        own.replace(Vec::new());
+        own.replace(Vec::new(), Vec::new());
         assert!(!own.contains(at("127.0.0.1:3128")));
+    }
+
+    #[test]
+    fn datagrams_come_back_from_where_they_are_received() {
+        let at = |text: &str| -> SocketAddr { text.parse().expect("an address") };
+        let own = OwnListeners::default();
+        own.replace(
+            vec![at("192.0.2.1:80")],
+            vec![at("0.0.0.0:53"), at("192.0.2.7:54")],
+        );
+        for (address, local, comes_back) in [
+            ("127.0.0.1:53", "127.0.0.1:1", true),
+            ("127.9.9.9:53", "127.0.0.1:1", true),
+            ("192.0.2.9:53", "192.0.2.9:1", true),
+            ("192.0.2.9:53", "192.0.2.1:1", false),
+            ("192.0.2.7:54", "192.0.2.1:1", true),
+            ("[::ffff:192.0.2.7]:54", "[::ffff:192.0.2.1]:1", true),
+            ("127.0.0.1:54", "127.0.0.1:1", false),
+            ("192.0.2.1:80", "192.0.2.1:1", false),
+        ] {
+            assert_eq!(
+                own.receives(at(address), at(local)),
+                comes_back,
+                "{address}"
+            );
+        }
     }
 }

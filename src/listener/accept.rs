@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::begin::{Turned, begin};
 use super::http::Trouble;
-use super::terms::Terms;
+use super::intake::Intake;
 use super::{Admitted, Conn, PrefaceError};
 use crate::lifeline::{Lifeline, Tail};
 use crate::message::Body;
@@ -29,8 +29,8 @@ use crate::tls::acceptor::HandshakeError;
 
 /// Who takes the connections.
 pub trait Taker {
-    /// The terms in force.
-    fn terms(&self) -> Arc<Terms>;
+    /// The intake in force.
+    fn intake(&self) -> Arc<Intake>;
 
     /// Serves a connection to its end, or up to its tail.
     fn serve(&self, conn: Conn) -> impl Future<Output = Option<Tail>>;
@@ -113,13 +113,13 @@ async fn connection<T: Taker>(
     taker: &T,
     life: &Lifeline,
 ) -> Option<(Admitted, Tail)> {
-    let terms = taker.terms();
+    let intake = taker.intake();
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let _ = stream.set_nodelay(true);
     let stream = Stream::from_tcp(stream);
     let begun = tokio::select! {
         biased;
-        begun = begin(stream, peer, &terms) => begun,
+        begun = begin(stream, peer, &intake) => begun,
         // Who has said nothing is owed nothing.
         () = life.parting() => return None,
     };

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::http::Trouble;
+use super::intake::Intake;
 use super::preface::{self, Ends, Opening, PrefaceError};
-use super::terms::Terms;
 use super::{Admitted, Conn, Protocol};
 use crate::stream::Stream;
 use crate::tls::acceptor::{Alpn, ClientTls, HandshakeError, Server};
@@ -34,15 +34,15 @@ impl Turned {
 pub(super) async fn begin(
     mut stream: Stream,
     peer: SocketAddr,
-    terms: &Terms,
+    intake: &Intake,
 ) -> Result<(Admitted, Conn), Turned> {
-    let limits = &terms.limits;
+    let limits = &intake.limits;
     // Who expects TLS reads no plain answer.
-    let plain = terms.tls.is_none() && !terms.opaque;
+    let plain = intake.tls.is_none() && !intake.opaque;
     let full = Trouble::Connections;
-    let admitted = terms.admission.admit(limits).and_then(|admitted| {
+    let admitted = intake.admission.admit(limits).and_then(|admitted| {
         // Behind a balancer all connections come from one address: there the client is known from the PROXY header only.
-        if terms.proxy_headers.trusts(peer.ip()) {
+        if intake.proxy_headers.trusts(peer.ip()) {
             Some(admitted)
         } else {
             admitted.of_client(peer.ip(), limits)
@@ -53,23 +53,23 @@ pub(super) async fn begin(
     };
     let mut until = Instant::now() + limits.first_byte;
     let own = stream.as_tcp().and_then(|tcp| tcp.local_addr().ok());
-    let reading = preface::client(&mut stream, peer, &terms.proxy_headers);
+    let reading = preface::client(&mut stream, peer, &intake.proxy_headers);
     let Ends { client, local } = match timeout_at(until, reading).await {
         Ok(Ok(ends)) => ends,
         Ok(Err(error)) => return Err(Turned::Broken(peer, error)),
         Err(_) => return Err(Turned::away(stream, peer, Trouble::Silent, plain)),
     };
     let mut tls = None;
-    if let Some(server) = &terms.tls {
+    if let Some(server) = &intake.tls {
         // A handshake is work: nobody gets more of it than connections.
         admitted = admitted
             .of_client(client.ip(), limits)
             .ok_or(Turned::Away(client, full, None))?;
-        let (inside, found) = enter(server, stream, client, (until, terms)).await?;
+        let (inside, found) = enter(server, stream, client, (until, intake)).await?;
         (stream, tls) = (inside, Some(found));
         until = Instant::now() + limits.first_byte;
     }
-    let (stream, protocol) = spoken(stream, client, terms, until).await?;
+    let (stream, protocol) = spoken(stream, client, intake, until).await?;
     let http1 = protocol == Protocol::Http1;
     let Some(admitted) = admitted.of_client(client.ip(), limits) else {
         return Err(Turned::away(stream, client, full, http1));
@@ -78,15 +78,15 @@ pub(super) async fn begin(
     if let Some(alpn) = agreed.filter(|alpn| !is_of(*alpn, protocol)) {
         return Err(Turned::Broken(client, PrefaceError::Alpn(alpn.id())));
     }
-    if !terms.accepted.takes(protocol) {
-        let trouble = Trouble::Protocol(terms.accepted);
+    if !intake.accepted.takes(protocol) {
+        let trouble = Trouble::Protocol(intake.accepted);
         return Err(Turned::away(stream, client, trouble, http1));
     }
     let conn = Conn {
         stream,
         client,
         local: local.or(own),
-        listener: terms.listener.clone(),
+        listener: intake.listener.clone(),
         protocol,
         tls: tls.map(Rc::new),
     };
@@ -97,10 +97,10 @@ pub(super) async fn begin(
 async fn spoken(
     mut stream: Stream,
     client: SocketAddr,
-    terms: &Terms,
+    intake: &Intake,
     until: Instant,
 ) -> Result<(Stream, Protocol), Turned> {
-    if terms.opaque {
+    if intake.opaque {
         return Ok((stream, Protocol::Opaque));
     }
     match timeout_at(until, preface::protocol(&mut stream)).await {
@@ -115,7 +115,7 @@ async fn enter(
     server: &Server,
     mut stream: Stream,
     client: SocketAddr,
-    (until, terms): (Instant, &Terms),
+    (until, intake): (Instant, &Intake),
 ) -> Result<(Stream, ClientTls), Turned> {
     match timeout_at(until, preface::opening(&mut stream)).await {
         Ok(Ok(Opening::Tls)) => {}
@@ -124,14 +124,14 @@ async fn enter(
                 stream,
                 client,
                 Trouble::PlainText,
-                !terms.opaque,
+                !intake.opaque,
             ));
         }
         Ok(Err(error)) => return Err(Turned::Broken(client, error)),
         Err(_) => return Err(Turned::Away(client, Trouble::Silent, None)),
     }
     // Boxed: a connection without TLS does not make room for it.
-    match timeout(terms.limits.header_time, Box::pin(server.accept(stream))).await {
+    match timeout(intake.limits.header_time, Box::pin(server.accept(stream))).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(Turned::Tls(client, error)),
         Err(_) => Err(Turned::Tls(client, HandshakeError::Slow)),

@@ -10,19 +10,19 @@ mod datagrams;
 pub mod http;
 mod http1;
 mod http2;
+mod intake;
 mod preface;
 mod settings;
 mod socket;
-mod terms;
 
 pub use admission::{Admission, Admitted};
 pub use datagrams::{Datagram, Datagrams, Room, bind_datagrams, is_usable_for_datagrams};
 pub use http1::serve as serve_http1;
 pub use http2::serve as serve_http2;
+pub use intake::Intake;
 pub use preface::{Accepted, PrefaceError, Protocol, ProxyHeaders};
 pub use settings::Limits;
 pub use socket::{bind, is_usable};
-pub use terms::Terms;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -22,6 +22,8 @@ use crate::tls::acceptor::ClientTls;
 pub(super) struct Client {
     pub(super) means: Means,
     pub(super) address: SocketAddr,
+    /// The address that it connected to.
+    pub(super) local: Option<SocketAddr>,
     pub(super) tls: Option<Rc<ClientTls>>,
 }
 
@@ -36,6 +38,7 @@ pub(super) async fn serve<H: Handler + 'static>(
     let requests = requests(Client {
         means,
         address: conn.client,
+        local: conn.local,
         tls: conn.tls,
     });
     if conn.protocol == Protocol::Http1 {
@@ -66,6 +69,7 @@ impl Client {
         Caller {
             service: self.means.relay.service(&self.means.service),
             client: self.address,
+            local: self.local,
             protocol,
             interim,
             within: None,

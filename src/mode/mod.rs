@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::lifeline::{Lifeline, Tail};
-use crate::listener::{Conn, Datagrams, Terms};
+use crate::listener::{Conn, Datagrams, Intake};
 use crate::relay::{Relay, Service};
 
 /// Serves the connections of one listener on one worker.
@@ -30,12 +30,12 @@ pub trait Mode {
         life: Lifeline,
     ) -> Pin<Box<dyn Future<Output = Option<Tail>>>>;
 
-    /// Serves the datagrams of a socket, on the terms in force, until `stop` is notified or the drain is over. A mode that takes
+    /// Serves the datagrams of a socket, by the intake in force, until `stop` is notified or the drain is over. A mode that takes
     /// none has no socket of the kind.
     fn datagrams(
         self: Rc<Self>,
         _socket: Datagrams,
-        _terms: Rc<dyn Fn() -> Arc<Terms>>,
+        _intake: Rc<dyn Fn() -> Arc<Intake>>,
         _life: Lifeline,
         _stop: Rc<Notify>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {

@@ -31,6 +31,7 @@ pub(super) async fn serve(means: &Means, conn: Conn) -> Option<Tail> {
         caller: Caller {
             service,
             client: conn.client,
+            local: conn.local,
             protocol,
             interim: Interim::default(),
             within: None,

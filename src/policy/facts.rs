@@ -93,7 +93,7 @@ pub struct Hello {
     pub version: &'static str,
     /// Whether the true hello may be an encrypted one inside. Browsers send the extension also where there is none.
     pub ech: bool,
-    /// The JA4 fingerprint of the client's TLS library and its settings.
+    /// The JA4 fingerprint of the client's TLS library and its settings; empty where it is not known.
     pub fingerprint: Box<str>,
 }
 

@@ -32,7 +32,7 @@ pub struct Dialled {
 
 /// What a connection begins with whose bytes are not ours.
 #[derive(Debug, Clone, Copy)]
-pub struct Inside<'a> {
+pub struct Preamble<'a> {
     /// What goes first, before TLS where there is any: a PROXY header.
     pub header: &'a [u8],
     /// What is offered inside of TLS.
@@ -76,18 +76,18 @@ impl Pool {
     /// takes no place among those that an endpoint may have. Waits at most the connect limit of the terms for each of the three.
     ///
     /// Errors: as [`Pool::dial`], TLS failures. Dropping the future abandons every attempt.
-    pub async fn dial_inside(
+    pub async fn dial_for(
         &self,
         permit: &Permit,
         key: &Key,
-        inside: Inside<'_>,
+        preamble: Preamble<'_>,
     ) -> Result<Dialled, Failure> {
         let limit = self.limits(key).connect;
         let start = Instant::now();
         let (tcp, peer) = dial::dial(&self.in_turn(permit), limit).await?;
         let (mut stream, connect) = (Stream::from_tcp(tcp), start.elapsed());
-        if !inside.header.is_empty() {
-            send_header(&mut stream, peer, inside.header, limit).await?;
+        if !preamble.header.is_empty() {
+            send_header(&mut stream, peer, preamble.header, limit).await?;
         }
         let trust = key.terms.as_ref().and_then(|terms| terms.trust());
         let Some((trust, pins)) = trust else {
@@ -100,10 +100,10 @@ impl Pool {
             });
         };
         let host = key.host();
-        let secured = trust.secure(stream, host, peer, inside.alpn, pins, limit);
+        let secured = trust.secure(stream, host, peer, preamble.alpn, pins, limit);
         let secured = secured.await?;
         // What comes is HTTP/2 from its first byte on.
-        if inside.alpn == Offered::Http2 && secured.alpn.as_deref() != Some(b"h2") {
+        if preamble.alpn == Offered::Http2 && secured.alpn.as_deref() != Some(b"h2") {
             return Err(Failure::new(
                 ProxyError::TlsProtocol,
                 format!("{host} does not choose HTTP/2, which is what is spoken to it"),

@@ -84,26 +84,6 @@ impl Idle {
         None
     }
 
-    /// Whether [`Idle::take`] would find one.
-    pub(super) fn has(
-        &self,
-        key: &Key,
-        permitted: &[SocketAddr],
-        fresh: Duration,
-        habits: &Habits,
-    ) -> bool {
-        let now = Instant::now();
-        let mut by_key = self.by_key.borrow_mut();
-        let mut shelf = by_key.get_mut(key).into_iter().flatten();
-        shelf.any(|connection| {
-            let idle = now.saturating_duration_since(connection.idle_since());
-            idle <= fresh
-                && permitted.contains(&connection.peer())
-                && bears(connection, idle, habits)
-                && self.is_quiet(connection, habits)
-        })
-    }
-
     /// Keeps a connection, unless the shelves are full: of so many in all, and of so many with this key.
     pub(super) fn put(
         &self,

@@ -159,14 +159,6 @@ impl Pool {
         }
     }
 
-    /// Whether a lease with this key would find a connection.
-    pub fn has_idle(&self, key: &Key, permitted: &[SocketAddr]) -> bool {
-        let limit = self.limits(key).idle;
-        let habits = self.habits();
-        self.0.shared.has(key, permitted, limit, habits)
-            || self.0.idle.has(key, permitted, limit, habits)
-    }
-
     /// Does the handshake with an origin over a connection that was dialled before, and keeps what comes of it for the next
     /// lease with this key. Its certificate must be valid for `host`. Waits at most the connect limit.
     ///

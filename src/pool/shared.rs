@@ -64,19 +64,6 @@ impl Shared {
         fitting.find_map(Line::slot)
     }
 
-    /// Whether [`Shared::take`] would find one, full or not.
-    pub(super) fn has(
-        &self,
-        key: &Key,
-        permitted: &[SocketAddr],
-        limit: Duration,
-        habits: &Habits,
-    ) -> bool {
-        let groups = self.0.borrow();
-        let mut lines = groups.get(key).into_iter().flat_map(|lines| &lines.open);
-        lines.any(|line| line.is_usable() && fits(line, permitted, limit, habits))
-    }
-
     /// What is known of an origin.
     pub(super) fn group(&self, key: &Key) -> Rc<Group> {
         let groups = &mut *self.0.borrow_mut();

@@ -29,7 +29,7 @@ pub(super) async fn follow(
     tended: Rc<Tended>,
     means: Rc<Means>,
     mut wake: watch::Receiver<()>,
-    first: mpsc::Sender<()>,
+    mut first: Option<mpsc::Sender<()>>,
 ) {
     let Some(mut asked) = Asked::new(&source) else {
         return;
@@ -40,7 +40,6 @@ pub(super) async fn follow(
         last: None,
         problem: None,
     };
-    let mut first = Some(first);
     loop {
         let (found, wait) = asked.ask(&means).await;
         if teller.tell(found) {
@@ -116,12 +115,13 @@ impl Teller {
                 if !recovered && self.last.as_ref() == Some(&endpoints) {
                     return false;
                 }
+                upstream.replace_endpoints(source, endpoints.clone());
+                // What the log says is in force.
                 tracing::info!(
                     "upstream {}: {source} has {}",
                     upstream.name(),
                     counted(endpoints.len())
                 );
-                upstream.replace_endpoints(source, endpoints.clone());
                 self.last = Some(endpoints);
                 self.tended.changed.notify_one();
                 true

@@ -94,8 +94,11 @@ impl Keeper {
         let (upstream, terms) = (watched.upstream.clone(), watched.terms.clone());
         let tended = Rc::new(Tended::new(upstream, terms));
         let (health, wake) = watch::channel(());
-        let task = health::look_after(tended.clone(), self.means.clone(), self.life.clone(), wake);
-        self.life.spawn_background(task);
+        let what = format!("having upstream {} probed", watched.upstream.name());
+        let (means, life, of) = (self.means.clone(), self.life.clone(), tended.clone());
+        self.life.spawn_anew(what, move || {
+            health::look_after(of.clone(), means.clone(), life.clone(), wake.clone())
+        });
         Kept {
             tended,
             health,
@@ -114,9 +117,13 @@ impl Keeper {
                 None => {
                     let (held, wake) = watch::channel(());
                     let (tended, means) = (kept.tended.clone(), self.means.clone());
-                    let first = first.clone();
-                    let task = discovery::follow(source.clone(), tended, means, wake, first);
-                    self.life.spawn_background(task);
+                    let (asked, mut first) = (source.clone(), Some(first.clone()));
+                    let name = tended.upstream.name();
+                    let what = format!("looking up {source} for upstream {name}");
+                    self.life.spawn_anew(what, move || {
+                        let (tended, means) = (tended.clone(), means.clone());
+                        discovery::follow(asked.clone(), tended, means, wake.clone(), first.take())
+                    });
                     held
                 }
             };

@@ -206,6 +206,11 @@ impl Association {
                 self.police.get_or_init(|| Police::new(rate));
             }
             match parts.pool.associate(&permit) {
+                Ok((socket, peer)) if self.comes_back(&socket, peer) => {
+                    let detail = format!("{peer} is where this proxy itself receives datagrams");
+                    let failure = Failure::new(ProxyError::AddressProhibited, detail);
+                    visit.pass_over(&held, failure);
+                }
                 Ok((socket, peer)) => {
                     let socket = Rc::new(socket);
                     recording.origin(peer);
@@ -220,6 +225,14 @@ impl Association {
                 Err(failure) => visit.failed(&held, failure),
             }
         }
+    }
+
+    /// Whether what is sent there would be received here, and sent there again, for ever.
+    fn comes_back(&self, socket: &UdpSocket, peer: SocketAddr) -> bool {
+        let own = &self.caller.service.gate.own;
+        socket
+            .local_addr()
+            .is_ok_and(|local| own.receives(peer, local))
     }
 
     async fn run(

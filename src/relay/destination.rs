@@ -2,7 +2,7 @@
 //! Not the way there (way), nor the search for a route (gateway).
 //! Start at [`Destination`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -109,6 +109,16 @@ impl Destination {
             allowance.obligations = both(&allowance.obligations, &route.terms.obligations);
         }
         allowance
+    }
+
+    /// The authority that policy judges. Of a gateway, its port is the one that the client connected to: what Host says of it any
+    /// client can write as it likes, to pass by a rule. Where it is not known, it is none that a rule can name.
+    pub(super) fn judged(&self, local: Option<SocketAddr>) -> Authority {
+        let mut authority = self.authority.clone();
+        if self.by.is_some() {
+            authority.port = local.map_or(0, |local| local.port());
+        }
+        authority
     }
 
     /// The target as the origin gets it.

@@ -5,17 +5,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::attempts::Attempts;
 use super::destination::name_of;
-use super::opening::{Opening, Way};
+use super::opening::{Opening, TunnelTo};
 use super::recording::Recording;
 use super::tunnel::{Refused, Tunnel};
-use super::walk::Walk;
 use super::way::{is_full, unavailable};
 use super::{Caller, Refusal, Relay, Served};
 use crate::addr::Authority;
 use crate::gate::{Intent, Judged, Seen};
 use crate::policy::{Grant, NamedBy, Permit, Scheme};
-use crate::pool::{self, Dialled, Failure, Inside, Protocol};
+use crate::pool::{self, Dialled, Failure, Preamble, Protocol};
 use crate::proxy_protocol::{Outgoing, Transport, Version};
 use crate::report::FlowKind;
 use crate::stream::Stream;
@@ -50,7 +50,7 @@ pub(super) struct Held {
 }
 
 /// A connection to an endpoint, and what it took to get it.
-struct Reached {
+struct Arrived {
     origin: Stream,
     peer: SocketAddr,
     permit: Permit,
@@ -61,7 +61,7 @@ struct Reached {
 #[derive(Debug)]
 pub(super) struct Visit {
     upstream: Arc<Upstream>,
-    walk: Walk,
+    attempts: Attempts,
     entered: Arc<Entered>,
 }
 
@@ -77,7 +77,7 @@ impl Visit {
         let key = key.map(|_| Key::of_client(client.ip()));
         Ok(Self {
             upstream: upstream.clone(),
-            walk: Walk::new(key, None),
+            attempts: Attempts::new(key, None),
             entered: Arc::new(entered),
         })
     }
@@ -90,9 +90,9 @@ impl Visit {
         recording: &Recording,
     ) -> Result<(Held, Permit), Refusal> {
         let upstream = &self.upstream;
-        if self.walk.found() >= upstream.settings().retry.tries.max(1) {
+        if self.attempts.found() >= upstream.settings().retry.tries.max(1) {
             let why = || unavailable(upstream, "every endpoint that was tried failed");
-            return Err(self.walk.why_not(why));
+            return Err(self.attempts.why_not(why));
         }
         let intent = recording.intent().ok_or(super::permission::NOTHING)?;
         let gate = &caller.service.gate;
@@ -103,7 +103,7 @@ impl Visit {
             let connected = connected.map_err(|full| is_full(upstream, full))?;
             Ok((permit, connected))
         };
-        let (picked, (permit, connected)) = self.walk.next(upstream, dice, fit)?;
+        let (picked, (permit, connected)) = self.attempts.next(upstream, dice, fit)?;
         let judged = gate.judge_hello(permit, intent, None, picked.address());
         let permit = judged.map_err(Refusal::Denied)?;
         let held = Held {
@@ -116,18 +116,24 @@ impl Visit {
 
     /// An endpoint failed.
     pub(super) fn failed(&mut self, held: &Held, failure: Failure) {
-        self.walk.failed(&held.picked, failure);
+        self.attempts.failed(&held.picked, failure);
+    }
+
+    /// An endpoint is none that could ever be used, which is no failure of its own.
+    pub(super) fn pass_over(&mut self, held: &Held, failure: Failure) {
+        self.attempts
+            .pass_over(&held.picked, Refusal::Failed(failure));
     }
 
     /// An endpoint was reached.
     pub(super) fn arrived(&mut self) {
-        self.walk.arrived();
+        self.attempts.arrived();
     }
 
     /// The endpoint has answered: should it fail later, that is another story than the beginning's.
     pub(super) fn renew(&mut self) {
         let tries = self.upstream.settings().retry.tries;
-        self.walk.renew(tries);
+        self.attempts.renew(tries);
     }
 }
 
@@ -140,16 +146,16 @@ impl Relay {
         let mut recording = Recording::begin(&self.parts, caller);
         let generation = self.parts.generation();
         let authority = toward.authority.clone();
-        let reached = match self.reach(caller, toward, &mut recording).await {
-            Ok(reached) => reached,
+        let arrived = match self.reach(caller, toward, &mut recording).await {
+            Ok(arrived) => arrived,
             Err(refusal) => return Err(Refused::new(refusal, recording, authority)),
         };
-        let Reached {
+        let Arrived {
             origin,
             peer,
             permit,
             held,
-        } = reached;
+        } = arrived;
         recording.origin(peer);
         let local = origin.as_tcp().and_then(|tcp| tcp.local_addr().ok());
         let tunnel = Tunnel {
@@ -163,8 +169,8 @@ impl Relay {
             generation,
             held: Some(held),
         };
-        let way = Way::Endpoint(Box::new(tunnel));
-        Ok(Opening { local, way })
+        let to = TunnelTo::Endpoint(Box::new(tunnel));
+        Ok(Opening { local, to })
     }
 
     async fn reach(
@@ -172,7 +178,7 @@ impl Relay {
         caller: &Caller,
         toward: Toward,
         recording: &mut Recording,
-    ) -> Result<Reached, Refusal> {
+    ) -> Result<Arrived, Refusal> {
         let grant = self.admit_to(caller, &toward, recording).await?;
         let mut visit = Visit::begin(&toward.served.upstream, caller.client).await?;
         let header = toward.header(caller.client, Transport::Stream);
@@ -192,7 +198,7 @@ impl Relay {
                     });
                     held.picked.succeeded(dialled.connect, None);
                     visit.arrived();
-                    return Ok(Reached {
+                    return Ok(Arrived {
                         origin: dialled.stream,
                         peer: dialled.peer,
                         permit,
@@ -257,11 +263,11 @@ impl Relay {
         let terms = &toward.served.terms;
         // What is inside is not ours: which HTTP it may be makes no difference to the connection.
         let key = pool::Key::to_endpoint(terms.clone(), name_of(picked), false);
-        let inside = Inside {
+        let preamble = Preamble {
             header,
             alpn: toward.offered(),
         };
-        self.parts.pool.dial_inside(permit, &key, inside).await
+        self.parts.pool.dial_for(permit, &key, preamble).await
     }
 }
 

@@ -90,7 +90,7 @@ impl Relay {
             listener: caller.service.name.clone(),
             client: caller.client,
             principal,
-            authority: to.authority.clone(),
+            authority: to.judged(caller.local),
             scheme: if to.secure {
                 Scheme::Https
             } else {

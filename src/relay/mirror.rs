@@ -9,11 +9,11 @@ use http::request::Parts;
 use http_body::Body as _;
 use tokio::time::timeout;
 
+use super::attempts::Attempts;
 use super::destination::{Backend, Destination, Gateway, Step};
 use super::recording::Recording;
 use super::retry::{Message, Sending};
 use super::tries::Tries;
-use super::walk::Walk;
 use super::way::Judging;
 use super::{Caller, Refusal, Relay};
 use crate::message::{Body, Interim, buffer};
@@ -53,7 +53,7 @@ impl Relay {
             return Ok(body);
         };
         // What policy does not permit, or has no endpoint, has no copy.
-        let Ok(way) = self.begin(judging, backend, Walk::default(), recording) else {
+        let Ok(way) = self.begin(judging, backend, Attempts::default(), recording) else {
             return Ok(body);
         };
         let caller = Caller {

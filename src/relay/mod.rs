@@ -2,6 +2,7 @@
 //! Speaks no client protocol (mode) and accepts no connection (listener).
 //! Start at [`Relay::exchange`] and [`Relay::open`].
 
+mod attempts;
 mod balancing;
 mod cached;
 mod datagrams;
@@ -27,7 +28,6 @@ mod throttle;
 mod tries;
 mod tunnel;
 mod upgrade;
-mod walk;
 mod way;
 
 pub use balancing::{Balancing, Choice, DatagramLimits};
@@ -72,6 +72,8 @@ pub struct Caller {
     pub service: Arc<Service>,
     /// The client's address.
     pub client: SocketAddr,
+    /// The address that it connected to, where that is known.
+    pub local: Option<SocketAddr>,
     /// The protocol that it speaks.
     pub protocol: Protocol,
     /// Where interim responses go.

@@ -23,12 +23,12 @@ use crate::stream::Stream;
 pub struct Opening {
     /// Our own address on the origin's side, for protocols that tell it.
     pub local: Option<SocketAddr>,
-    pub(super) way: Way,
+    pub(super) to: TunnelTo,
 }
 
 /// Where a tunnel leads.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum TunnelTo {
     /// To an origin, as far as the permit goes.
     Origin(Box<Reached>),
     /// To an endpoint, after all was looked at and judged.
@@ -51,13 +51,13 @@ impl Opening {
     /// Carries the tunnel until it ends. `status` is what the client was told, for the record.
     pub async fn carry(self, client: Stream, status: Option<StatusCode>) {
         let status = status.map(|status| status.as_u16());
-        let mut reached = match self.way {
-            Way::Origin(way) => *way,
-            Way::Endpoint(mut tunnel) => {
+        let mut reached = match self.to {
+            TunnelTo::Origin(way) => *way,
+            TunnelTo::Endpoint(mut tunnel) => {
                 tunnel.recording.edit(|record| record.status = status);
                 return tunnel.carry(client).await;
             }
-            Way::Own(way) => {
+            TunnelTo::Own(way) => {
                 let (mut tunnel, means) = *way;
                 tunnel.recording.edit(|record| record.status = status);
                 return Box::pin(intercept::serve_own(tunnel, means, client)).await;

@@ -21,9 +21,6 @@ pub(super) fn add_cookie(headers: &mut HeaderMap, cookie: HeaderValue) {
     let mut kept = Vec::new();
     for line in headers.get_all(CACHE_CONTROL) {
         for directive in directives(line.as_bytes()) {
-            if directive_is(directive, b"no-store") {
-                return;
-            }
             if !SHARING.iter().any(|name| directive_is(directive, name)) {
                 kept.push(directive);
             }
@@ -82,7 +79,7 @@ mod tests {
                 &["ext=\"a, \\\"public\", max-age=1"],
                 "ext=\"a, \\\"public\", max-age=1, private",
             ),
-            (&["no-store, public"], "no-store, public"),
+            (&["no-store, public"], "no-store, private"),
             (&["private"], "private"),
         ] {
             let mut headers = HeaderMap::new();

@@ -132,7 +132,10 @@ impl Recording {
         if let Some(record) = &mut self.record {
             record.scheme = intent.scheme.word();
             record.method = intent.method.clone();
-            record.authority = Some(intent.authority.clone());
+            // What a client asks of a gateway is not all of it what is judged.
+            let authority = record
+                .authority
+                .get_or_insert_with(|| intent.authority.clone());
             record.principal = intent
                 .principal
                 .as_ref()
@@ -149,7 +152,7 @@ impl Recording {
                         .principal
                         .as_ref()
                         .map(|principal| principal.groups.clone()),
-                    authority: intent.authority.clone(),
+                    authority: authority.clone(),
                     rule: None,
                 }),
             );
@@ -165,7 +168,8 @@ impl Recording {
                     .server_name
                     .as_ref()
                     .map(|name| name.to_string().into());
-                record.fingerprint = Some(hello.fingerprint.clone());
+                let fingerprint = Some(&hello.fingerprint).filter(|known| !known.is_empty());
+                record.fingerprint = fingerprint.cloned();
             });
         }
         if let Some(intent) = &mut self.intent {

@@ -172,12 +172,7 @@ impl Refusal {
                 answer("The request was refused")
             }
             Self::NoRoute => answer("There is nothing here"),
-            Self::NoTrace => {
-                let answer = answer("TRACE is not allowed here");
-                let mut answer = answer.status(StatusCode::METHOD_NOT_ALLOWED);
-                answer.headers.insert(ALLOW, METHODS);
-                answer
-            }
+            Self::NoTrace => with_methods(answer("TRACE is not allowed here")),
             Self::OtherOrigin { .. } => answer("The request came to the wrong place")
                 .status(StatusCode::MISDIRECTED_REQUEST),
         }
@@ -254,6 +249,13 @@ impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         Self::Trouble(Trouble::from(&error))
     }
+}
+
+/// A resource that does not take the method says which it does (RFC 9110 §15.5.6).
+fn with_methods(answer: Answer) -> Answer {
+    let mut answer = answer.status(StatusCode::METHOD_NOT_ALLOWED);
+    answer.headers.insert(ALLOW, METHODS);
+    answer
 }
 
 fn deny(denial: &Denial, place: &str, refusal: &Refusal) -> Answer {

@@ -29,11 +29,14 @@ fn read(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     if !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
         let seconds = str::from_utf8(text).ok()?.parse();
         // More than fits is as long as anybody may believe.
-        return Some(Duration::from_secs(seconds.unwrap_or(u64::from(u32::MAX))));
+        return Some(Duration::from_secs(seconds.unwrap_or(EVER)));
     }
     let at = date::parse(text, now)?;
     Duration::try_from(at.duration_since(now)).ok()
 }
+
+/// Seconds that are more than anybody believes.
+const EVER: u64 = u32::MAX as u64;
 
 #[cfg(test)]
 mod tests {
@@ -45,7 +48,7 @@ mod tests {
         for (text, expected) in [
             ("0", Some(0)),
             (" 120 ", Some(120)),
-            ("99999999999999999999", Some(u64::from(u32::MAX))),
+            ("99999999999999999999", Some(EVER)),
             ("Sat, 28 Nov 2026 04:00:30 GMT", Some(30)),
             ("Sat, 28 Nov 2026 03:59:59 GMT", None),
             ("-1", None),

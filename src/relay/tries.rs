@@ -65,7 +65,7 @@ impl Tries<'_> {
                 }
                 Err(missed) => (Err(missed.refusal), missed.again.or(copy)),
             };
-            let left = way.walk.found() < limits.tries && !self.is_over();
+            let left = way.attempts.found() < limits.tries && !self.is_over();
             let Some(again) = again.filter(|_| left) else {
                 return outcome;
             };

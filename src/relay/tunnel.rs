@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use tokio::sync::watch;
 
 use super::endpoint::Held;
-use super::opening::{Opening, Reached, Way};
+use super::opening::{Opening, Reached, TunnelTo};
 use super::parts::{Parts, Service};
 use super::recording::Recording;
 use super::{Caller, Interception, Refusal, Relay, throttle};
@@ -64,7 +64,7 @@ impl Opened {
             Self::Own(means) => {
                 return Opening {
                     local: None,
-                    way: Way::Own(Box::new((tunnel, means))),
+                    to: TunnelTo::Own(Box::new((tunnel, means))),
                 };
             }
             Self::Origin(origin, peer, permit) => {
@@ -84,7 +84,7 @@ impl Opened {
         let tcp = tunnel.origin.as_tcp();
         Opening {
             local: tcp.and_then(|tcp| tcp.local_addr().ok()),
-            way: Way::Origin(Box::new(Reached {
+            to: TunnelTo::Origin(Box::new(Reached {
                 tunnel,
                 permit,
                 peer,

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 
 use http::HeaderMap;
 
+use super::attempts::Attempts;
 use super::cached::Purpose;
 use super::destination::{Backend, Destination, name_of};
 use super::recording::Recording;
-use super::walk::Walk;
 use super::{Caller, Refusal, Relay};
 use crate::message::ProxyError;
 use crate::policy::{Allowance, Grant, Permit, RuleRef};
@@ -26,7 +26,7 @@ pub(super) struct Way {
     /// The endpoint of an upstream; `None` where the way leads to an origin by its name.
     pub(super) picked: Option<Picked>,
     /// How it was found among the others.
-    pub(super) walk: Walk,
+    pub(super) attempts: Attempts,
 }
 
 /// What is judged about an endpoint, beside its address.
@@ -60,7 +60,7 @@ impl Relay {
                 allowance: permit.allowance().clone(),
                 permit,
                 picked: None,
-                walk: Walk::default(),
+                attempts: Attempts::default(),
             });
         };
         recording.state("queueing");
@@ -68,24 +68,24 @@ impl Relay {
         let priority = to.route().map_or(0, |route| route.terms.priority);
         let entered = upstream.enter(priority).await;
         recording.enter(entered.map_err(|full| is_full(upstream, full))?);
-        let walk = Walk::new(backend.key, backend.sticky);
-        self.begin(judging, backend, walk, recording)
+        let attempts = Attempts::new(backend.key, backend.sticky);
+        self.begin(judging, backend, attempts, recording)
     }
 
-    /// Takes the first endpoint of a walk.
+    /// Begins with the first endpoint.
     pub(super) fn begin(
         &self,
         judging: Judging<'_>,
         backend: &Backend,
-        mut walk: Walk,
+        mut attempts: Attempts,
         recording: &Recording,
     ) -> Result<Way, Refusal> {
-        let (picked, permit) = self.pick(judging, backend, &mut walk, recording)?;
+        let (picked, permit) = self.pick(judging, backend, &mut attempts, recording)?;
         Ok(Way {
             allowance: judging.to.terms(permit.allowance()),
             permit,
             picked: Some(picked),
-            walk,
+            attempts,
         })
     }
 
@@ -94,11 +94,11 @@ impl Relay {
         &self,
         judging: Judging<'_>,
         backend: &Backend,
-        walk: &mut Walk,
+        attempts: &mut Attempts,
         recording: &Recording,
     ) -> Result<(Picked, Permit), Refusal> {
         let upstream = &backend.served.upstream;
-        walk.next(upstream, &self.parts.dice, |picked| {
+        attempts.next(upstream, &self.parts.dice, |picked| {
             permit(judging, picked.address(), recording)
         })
     }
@@ -113,9 +113,9 @@ impl Relay {
         recording: &Recording,
     ) -> Result<(), Refusal> {
         if let Some(picked) = &way.picked {
-            way.walk.leave(picked);
+            way.attempts.leave(picked);
         }
-        let (picked, permit) = self.pick(judging, backend, &mut way.walk, recording)?;
+        let (picked, permit) = self.pick(judging, backend, &mut way.attempts, recording)?;
         way.allowance = judging.to.terms(permit.allowance());
         way.permit = permit;
         way.picked = Some(picked);

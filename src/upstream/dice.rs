@@ -36,11 +36,6 @@ impl Dice {
     pub fn below(&self, limit: u64) -> u64 {
         scale(self.roll(), limit)
     }
-
-    /// Whether something that happens with this share, 0 to 1, happens now.
-    pub fn chance(&self, share: f64) -> bool {
-        is_below(self.roll(), share)
-    }
 }
 
 /// The fraction `bits / 2^64` of a limit.

@@ -476,6 +476,34 @@ fn tls_may_end_at_the_listener() {
     });
 }
 
+#[test]
+fn policy_sees_what_was_agreed_on_where_tls_ends_at_the_listener() {
+    let origin = Origin::http(|_| ok(b"in the clear"));
+    let authority = Authority::new();
+    authority.server("proxy", &["a.test", "b.test"]);
+    let tls = authority.tls(&["proxy"], "");
+    let lines = format!("{tls}\npolicy = \"l4\"\nto = \"app\"");
+    let rules = policy(&[
+        "name = \"by library\"\ndeny = {}\nfingerprint = \"*\"",
+        "name = \"hidden\"\ndeny = {}\nech = true",
+        "name = \"a\"\nallow = { tls = { required = true, sni = \"required\" } }\nsni = \"a.test\"\ntls-version = \"1.3\"",
+    ]);
+    let egret = Egret::start(&balanced(&lines, &[("app", &[origin.address])]).more(&rules));
+    let client = Client::new(&authority, None, &[]);
+    let mut wire = client.connect(egret.address("lb"), "a.test");
+    wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(wire.response("GET").body, b"in the clear");
+    drop(wire);
+    let record = egret.wait_record("the tunnel", |record| record["rule"] == "a");
+    assert_eq!(record["sni"], "a.test");
+    assert_eq!(record["fingerprint"], Value::Null, "it is not known");
+    // Nothing that only TLS would understand is written into what was decrypted.
+    let mut other = client.connect(egret.address("lb"), "b.test");
+    assert!(other.read_to_any_end().is_empty());
+    let denied = egret.wait_record("the other name", |record| record["sni"] == "b.test");
+    assert_eq!(denied["verdict"], "deny");
+}
+
 /// A policy `l4` with these rules.
 fn policy(rules: &[&str]) -> String {
     let rules: String = rules

@@ -475,3 +475,121 @@ fn a_process_that_has_handed_over_takes_no_datagram_of_a_new_client() {
         assert_eq!(Client::of(address).ask(&text), text);
     }
 }
+
+#[test]
+fn datagrams_do_not_go_round_in_circles() {
+    let tables = "[upstream.app]\nendpoints = [{ file = \"app.endpoints\" }]";
+    let config = balanced("to = \"app\"\ntransport = \"udp\"", &[]).more(tables);
+    let egret = Egret::start(&config);
+    let own = egret.address("lb");
+    egret.write("app.endpoints", &format!("{own}\n"));
+    egret.wait_line("the endpoint", |line| line.contains("has 1 endpoint"));
+    let client = Client::of(own);
+    client.0.send(b"round and round").unwrap();
+    let record = egret.wait_record("the flow", |record| {
+        record["error"] == "destination_ip_prohibited"
+    });
+    let client = client.0.local_addr().unwrap().to_string();
+    assert_eq!(record["client"], client);
+    assert!(
+        record["reason"]
+            .as_str()
+            .unwrap()
+            .contains("itself receives")
+    );
+    let flows = egret
+        .records()
+        .into_iter()
+        .filter(|record| record["listener"] == "lb");
+    assert_eq!(flows.count(), 1, "nothing came back");
+}
+
+#[test]
+fn a_listener_that_is_its_own_endpoint_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    let listener = |name: &str, bind: &str, lines: &str| {
+        format!(
+            "[[listener]]\nname = \"{name}\"\nbind = \"{bind}\"\nmode = \"balanced\"\nto = \"app\"\n{lines}\n"
+        )
+    };
+    let udp = "transport = \"udp\"";
+    let upstream = |endpoint: &str| format!("[upstream.app]\nendpoints = [\"{endpoint}\"]\n");
+    for (listeners, endpoint, what) in [
+        (
+            listener("a", "127.0.0.1:5399", udp),
+            "127.0.0.1:5399",
+            Some("datagrams"),
+        ),
+        (
+            listener("a", "0.0.0.0:5399", udp),
+            "127.0.0.9:5399",
+            Some("datagrams"),
+        ),
+        (
+            listener("a", "127.0.0.1:5398", udp) + &listener("b", "127.0.0.1:5399", udp),
+            "127.0.0.1:5399",
+            Some("datagrams"),
+        ),
+        (
+            listener("a", "127.0.0.1:5399", ""),
+            "127.0.0.1:5399",
+            Some("connections"),
+        ),
+        (listener("a", "0.0.0.0:5399", udp), "192.0.2.1:5399", None),
+        (listener("a", "127.0.0.1:5399", udp), "127.0.0.1:5398", None),
+        // What comes by one transport does not go round by the other.
+        (
+            listener("a", "127.0.0.1:5399", udp).replace("to = \"app\"", "to = \"other\"")
+                + &listener("b", "127.0.0.1:5398", "")
+                + "[upstream.other]\nendpoints = [\"192.0.2.1:1\"]\n",
+            "127.0.0.1:5399",
+            None,
+        ),
+    ] {
+        let config = Config::closed().more(&(listeners + &upstream(endpoint)));
+        std::fs::write(&file, config.text()).unwrap();
+        let output = crate::support::program()
+            .args(["check", "-c"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let told = said(&output);
+        match what {
+            Some(what) => {
+                assert_eq!(output.status.code(), Some(2), "{endpoint}: {told}");
+                assert!(
+                    told.contains(&format!("{what} would go round in circles")),
+                    "{told}"
+                );
+            }
+            None => assert_eq!(output.status.code(), Some(0), "{endpoint}: {told}"),
+        }
+    }
+}
+
+#[test]
+fn listeners_of_datagrams_are_listed_with_the_others() {
+    let server = Server::named("app ");
+    let config = balanced(
+        "to = \"app\"\ntransport = \"udp\"",
+        &[("app", &[server.address])],
+    );
+    let egret = Egret::start(&config);
+    let status = egret.status();
+    let listeners = status["listeners"].as_array().unwrap();
+    let of = |name: &str| {
+        listeners
+            .iter()
+            .find(|one| one["listener"] == name)
+            .unwrap()
+    };
+    assert_eq!(of("lb")["address"], egret.address("lb").to_string());
+    assert_eq!(of("lb")["transport"], "udp");
+    assert!(
+        listeners
+            .iter()
+            .filter(|one| one["listener"] != "lb")
+            .all(|one| one["transport"] == "tcp")
+    );
+}

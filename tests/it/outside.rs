@@ -230,7 +230,7 @@ fn an_answer_with_a_cookie_of_ours_is_for_nobody_else() {
     for (path, expected) in [
         ("/silent", "private"),
         ("/shared", "max-age=60, private"),
-        ("/never", "no-store"),
+        ("/never", "no-store, private"),
     ] {
         let answer = ask(&egret, &get("www.example", path, ""));
         assert!(answer.header("set-cookie").is_some(), "{path}");
@@ -257,4 +257,27 @@ fn an_answer_with_a_cookie_of_ours_is_for_nobody_else() {
         .unwrap();
     let bound = get("www.example", "/silent", &format!("Cookie: {cookie}\r\n"));
     assert_eq!(ask(&egret, &bound).header("cache-control"), None);
+}
+
+#[test]
+fn a_rule_about_the_port_goes_by_where_the_client_came_to() {
+    let app = Origin::http(|_| ok(b"app"));
+    let policy = "[policy.edge]\n[[policy.edge.rule]]\nname = \"public\"\nallow = {}\nport = 443";
+    let tables = format!(
+        "[[route]]\nto = \"app\"\n{policy}\n{}",
+        upstream("app", &[app.address], "")
+    );
+    let egret = Egret::start(&reverse("policy = \"edge\"", &tables));
+    // Host says what its client likes.
+    let denied = ask(&egret, &get("www.example:443", "/", ""));
+    assert_eq!(denied.status, 403);
+    assert_eq!(record(&egret, &denied)["authority"], "www.example:443");
+    drop(egret);
+    let lines = "policy = \"edge\"\nproxy-protocol = { accept-from = \"127.0.0.1\" }";
+    let egret = Egret::start(&reverse(lines, &tables));
+    for (port, status) in [(443, 200), (8443, 403)] {
+        let header = format!("PROXY TCP4 192.0.2.7 198.51.100.2 1000 {port}\r\n");
+        let answer = ask(&egret, &(header + &get("www.example:443", "/", "")));
+        assert_eq!(answer.status, status, "{port}");
+    }
 }

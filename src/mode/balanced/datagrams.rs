@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::{Balanced, toward};
 use crate::lifeline::Lifeline;
-use crate::listener::{Datagram, Datagrams, Room, Terms};
+use crate::listener::{Datagram, Datagrams, Intake, Room};
 use crate::relay::Association;
 use crate::report;
 
@@ -61,14 +61,14 @@ impl Flows {
 pub(super) async fn serve(
     mode: Rc<Balanced>,
     socket: Datagrams,
-    terms: Rc<dyn Fn() -> Arc<Terms>>,
+    intake: Rc<dyn Fn() -> Arc<Intake>>,
     life: Lifeline,
     stop: Rc<Notify>,
 ) {
     let door = Door {
         mode,
         socket: Rc::new(socket),
-        terms,
+        intake,
         flows: Rc::default(),
         life: life.clone(),
     };
@@ -95,7 +95,7 @@ pub(super) async fn serve(
 struct Door {
     mode: Rc<Balanced>,
     socket: Rc<Datagrams>,
-    terms: Rc<dyn Fn() -> Arc<Terms>>,
+    intake: Rc<dyn Fn() -> Arc<Intake>>,
     flows: Rc<Flows>,
     life: Lifeline,
 }
@@ -125,15 +125,16 @@ impl Door {
         if self.life.is_draining() {
             return None;
         }
-        let terms = (self.terms)();
-        let admitted = terms.admission.admit(&terms.limits);
-        let admitted = admitted.and_then(|one| one.of_client(client.ip(), &terms.limits));
+        let intake = (self.intake)();
+        let admitted = intake.admission.admit(&intake.limits);
+        let admitted = admitted.and_then(|one| one.of_client(client.ip(), &intake.limits));
         let Some(admitted) = admitted else {
             counters.connections_refused.bump();
             return None;
         };
         let canonical = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let (caller, balancing) = self.mode.caller(canonical, report::Protocol::Udp, None)?;
+        let ends = (canonical, Some(local));
+        let (caller, balancing) = self.mode.caller(ends, report::Protocol::Udp, None)?;
         let served = balancing.choose(None, &[])?;
         let toward = toward(served, &balancing, None, Some(local));
         let relay = self.mode.means.relay.clone();

@@ -18,7 +18,7 @@ use crate::addr::{Authority, Host};
 use crate::gate::Seen;
 use crate::lifeline::{Lifeline, Tail};
 use crate::listener::http::Trouble;
-use crate::listener::{Conn, Datagrams, Terms};
+use crate::listener::{Conn, Datagrams, Intake};
 use crate::message::{Interim, ProxyError};
 use crate::relay::{Balancing, Caller, Refusal, Served, Toward, Unseen};
 use crate::report;
@@ -42,6 +42,8 @@ struct Known {
     name: Option<Host>,
     alpn: Vec<Box<str>>,
     seen: Seen,
+    /// The client's TLS is none of ours: it reads alerts where it waits for a server's hello.
+    is_sealed: bool,
 }
 
 impl Mode for Balanced {
@@ -56,11 +58,11 @@ impl Mode for Balanced {
     fn datagrams(
         self: Rc<Self>,
         socket: Datagrams,
-        terms: Rc<dyn Fn() -> Arc<Terms>>,
+        intake: Rc<dyn Fn() -> Arc<Intake>>,
         life: Lifeline,
         stop: Rc<Notify>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(datagrams::serve(self, socket, terms, life, stop))
+        Box::pin(datagrams::serve(self, socket, intake, life, stop))
     }
 }
 
@@ -68,7 +70,7 @@ impl Balanced {
     /// Who comes, and where to; `None` where the listener is not one that balances any more.
     fn caller(
         &self,
-        client: SocketAddr,
+        (client, local): (SocketAddr, Option<SocketAddr>),
         protocol: report::Protocol,
         tls: Option<Rc<ClientTls>>,
     ) -> Option<(Caller, Arc<Balancing>)> {
@@ -78,6 +80,7 @@ impl Balanced {
         let caller = Caller {
             service,
             client,
+            local,
             protocol,
             interim: Interim::default(),
             within: None,
@@ -88,7 +91,8 @@ impl Balanced {
 
     async fn connection(&self, conn: Conn, life: &Lifeline) -> Option<Tail> {
         let relay = &self.means.relay;
-        let (caller, balancing) = self.caller(conn.client, report::Protocol::Tcp, conn.tls)?;
+        let ends = (conn.client, conn.local);
+        let (caller, balancing) = self.caller(ends, report::Protocol::Tcp, conn.tls)?;
         if relay.is_gone(&self.means.service) {
             relay.broken_off(&caller, "its listener is gone");
             return None;
@@ -138,6 +142,7 @@ impl Balanced {
             name: None,
             alpn: Vec::new(),
             seen: Seen::Nothing,
+            is_sealed: false,
         };
         if !balancing.looks() && !caller.service.gate.looks() {
             return Some(nothing);
@@ -148,6 +153,7 @@ impl Balanced {
                 name: hello.server_name.clone(),
                 alpn: hello.alpn.clone(),
                 seen: Seen::Hello(hello),
+                is_sealed: true,
             }),
             Ok(Seen::Nothing | Seen::Later) => Some(nothing),
             // Whoever connects to see whether the port is open says nothing and is no news.
@@ -165,13 +171,14 @@ impl Balanced {
 }
 
 impl Known {
-    /// Of a connection whose TLS has ended here.
+    /// Of a connection whose TLS has ended here: policy, too, goes by what was agreed on.
     fn agreed(tls: &ClientTls) -> Self {
         let name = tls.sni.as_deref().and_then(|name| Host::parse(name).ok());
         Self {
             name,
             alpn: tls.alpn.iter().map(|alpn| alpn.id().into()).collect(),
-            seen: Seen::Nothing,
+            seen: Seen::agreed(tls),
+            is_sealed: false,
         }
     }
 
@@ -181,7 +188,7 @@ impl Known {
 
     /// Why there is no upstream, and what a client of TLS is told.
     fn unknown(&self) -> (String, Option<Alert>) {
-        let alert = |alert| self.is_hello().then_some(alert);
+        let alert = |alert| self.is_sealed.then_some(alert);
         match &self.name {
             Some(name) => {
                 let reason =
@@ -210,7 +217,7 @@ impl Known {
         } else {
             INTERNAL_ERROR
         };
-        self.is_hello().then_some(alert)
+        self.is_sealed.then_some(alert)
     }
 }
 

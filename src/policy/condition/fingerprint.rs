@@ -29,26 +29,26 @@ fn build(value: Value, ground: Ground<'_>) -> Option<Arc<dyn Condition>> {
 
 impl Condition for Fingerprints {
     fn holds(&self, facts: &Facts<'_>) -> Truth {
-        facts.hello.hello().map_or(Truth::Unknown, |hello| {
-            self.0
-                .iter()
-                .any(|glob| glob.is_match(&*hello.fingerprint))
-                .into()
+        known(facts).map_or(Truth::Unknown, |fingerprint| {
+            let mut globs = self.0.iter();
+            globs.any(|glob| glob.is_match(fingerprint)).into()
         })
     }
 
     fn saw(&self, facts: &Facts<'_>) -> Option<String> {
-        facts
-            .hello
-            .hello()
-            .map(|hello| hello.fingerprint.to_string())
+        known(facts).map(str::to_owned)
     }
 
     fn widened(&self, facts: &Facts<'_>) -> Option<String> {
-        facts.hello.hello().map(|hello| quoted(&hello.fingerprint))
+        known(facts).map(quoted)
     }
 
     fn waits(&self) -> Waits {
         Waits::HELLO
     }
+}
+
+fn known<'a>(facts: &Facts<'a>) -> Option<&'a str> {
+    let hello = facts.hello.hello()?;
+    Some(&*hello.fingerprint).filter(|fingerprint| !fingerprint.is_empty())
 }

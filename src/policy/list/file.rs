@@ -1,58 +1,40 @@
 //! Reads a list's file, and knows whether it is still the one that was read.
-//! Not a watcher of the system's: an identity is compared, which works on every file system, and through renames.
+//! Not a watcher of the system's: a stamp is compared, which works on every file system, and through renames.
 //! Start at [`read`].
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::parse::{Loaded, parse};
 use super::report::Form;
+use crate::settings::Stamp;
 
-/// What tells one state of a file from another. The time of change (ctime) catches a writer that restores the time of modification.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+/// The stamp and the size of what stands at a path now. Errors: a text for the operator.
+fn look(path: &Path) -> Result<(Stamp, u64), String> {
+    let metadata = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
+    if !metadata.is_file() {
+        return Err(format!("{} is not a regular file", path.display()));
+    }
+    Ok((Stamp::from(&metadata), metadata.len()))
 }
 
-impl Identity {
-    /// The identity of what stands at a path now. Errors: a text for the operator.
-    pub(super) fn of(path: &Path) -> Result<Self, String> {
-        let metadata = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
-        Self::of_metadata(&metadata, path)
-    }
-
-    fn of_metadata(metadata: &Metadata, path: &Path) -> Result<Self, String> {
-        if !metadata.is_file() {
-            return Err(format!("{} is not a regular file", path.display()));
-        }
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
+/// The stamp of a list's file. Errors: a text for the operator.
+pub(super) fn stamp(path: &Path) -> Result<Stamp, String> {
+    look(path).map(|(stamp, _)| stamp)
 }
 
 /// Reads a list's file. One that is written or replaced meanwhile is read again.
 /// Errors: a text for the operator.
-pub(super) fn read(path: &Path, form: Option<Form>) -> Result<(Loaded, Identity), String> {
+pub(super) fn read(path: &Path, form: Option<Form>) -> Result<(Loaded, Stamp), String> {
     for _ in 0..ATTEMPTS {
         // Asked before opening, as opening a pipe would wait for its writer.
-        let before = Identity::of(path)?;
-        if before.size > MAX_SIZE {
+        let (before, size) = look(path)?;
+        if size > MAX_SIZE {
             return Err(format!("{} is larger than 1 GiB", path.display()));
         }
-        let loaded =
-            read_once(path, before.size, form).map_err(|error| cannot_read(path, &error))?;
-        if loaded.report.bytes == before.size && Identity::of(path)? == before {
+        let loaded = read_once(path, size, form).map_err(|error| cannot_read(path, &error))?;
+        if loaded.report.bytes == size && stamp(path)? == before {
             return Ok((loaded, before));
         }
     }

@@ -23,10 +23,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use self::file::Identity;
 use self::parse::Loaded;
 use crate::addr::Host;
 use crate::fault::{Fault, Location};
+use crate::settings::Stamp;
 
 /// A list in force. Shared by all workers; asking it takes no lock, and replacing it holds up nobody.
 #[derive(Debug)]
@@ -67,9 +67,9 @@ struct Watched {
 
 #[derive(Debug)]
 struct State {
-    loaded: Identity,
+    loaded: Stamp,
     /// A state of the file that held no entry: it need not be read again.
-    empty: Option<Identity>,
+    empty: Option<Stamp>,
     standing: Option<Fault>,
     next: Instant,
 }
@@ -178,7 +178,7 @@ impl Watched {
 
     /// The list in the file, if the file is another than the one in force. Errors: a text for the operator.
     fn newer(&self, state: &mut State) -> Result<Option<Loaded>, String> {
-        let now = Identity::of(&self.path)?;
+        let now = file::stamp(&self.path)?;
         if now == state.loaded {
             state.standing = None;
             return Ok(None);
@@ -186,13 +186,13 @@ impl Watched {
         if state.empty.as_ref() == Some(&now) && state.standing.is_some() {
             return Ok(None);
         }
-        let (loaded, identity) = file::read(&self.path, self.form)?;
+        let (loaded, stamp) = file::read(&self.path, self.form)?;
         if loaded.report.entries() == 0 {
-            state.empty = Some(identity);
+            state.empty = Some(stamp);
             return Err(no_entry(&self.path, &loaded.report));
         }
         *state = State {
-            loaded: identity,
+            loaded: stamp,
             empty: None,
             standing: None,
             next: state.next,

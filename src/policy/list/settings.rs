@@ -143,7 +143,7 @@ fn read_file(
             remedy,
         ));
     };
-    let (loaded, identity) = match file::read(&path.value, form) {
+    let (loaded, stamp) = match file::read(&path.value, form) {
         Ok(read) => read,
         Err(problem) => {
             fault(
@@ -161,7 +161,7 @@ fn read_file(
         return None;
     }
     let state = State {
-        loaded: identity,
+        loaded: stamp,
         empty: None,
         standing: None,
         next: Instant::now() + every,

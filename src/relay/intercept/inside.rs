@@ -112,6 +112,7 @@ impl Inside {
         Caller {
             service: self.relay.service(&self.service),
             client: self.client,
+            local: None,
             protocol: Protocol::of_version(version),
             interim,
             within: Some(self.within.clone()),

@@ -210,11 +210,6 @@ impl Flow {
         self.switch.kill(reason)
     }
 
-    /// Why it was told to stop, if it was.
-    pub fn kill_reason(&self) -> Option<Arc<str>> {
-        self.switch.reason()
-    }
-
     /// Waits until it is told to stop; gives the reason. For a `select!` beside the relaying. Cancel-safe.
     pub fn killed(self: &Rc<Self>) -> Killed {
         Killed::new(self.clone())

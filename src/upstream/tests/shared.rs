@@ -15,7 +15,7 @@ fn workers_that_share_it_lose_no_count_while_it_changes() {
                 let mut held = Vec::new();
                 for _ in 0..20_000 {
                     match upstream.pick(&Ask::new(&dice, Instant::now())) {
-                        Ok(picked) if dice.chance(0.1) => picked.failed(),
+                        Ok(picked) if dice.below(10) == 0 => picked.failed(),
                         Ok(picked) => held.push(picked),
                         Err(why) => {
                             assert_ne!(why, Unavailable::AllTried);
@@ -38,7 +38,7 @@ fn workers_that_share_it_lose_no_count_while_it_changes() {
                 let number = dice.below(8) as usize;
                 let one = address(number).to_string();
                 match dice.below(4) {
-                    0 => upstream.probed(&key(number), dice.chance(0.5)),
+                    0 => upstream.probed(&key(number), dice.below(2) == 0),
                     1 => drop(upstream.set_weight(&one, Some(dice.below(5) as u32))),
                     2 => drop(upstream.set_admin(&one, Admin::Drained)),
                     _ => drop(upstream.set_admin(&one, Admin::Enabled)),

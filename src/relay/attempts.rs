@@ -1,6 +1,6 @@
 //! The endpoints of an upstream for one request, connection or flow: one after the other, none twice.
 //! Not which one is next (upstream), nor what is done with it (tries, endpoint, datagrams).
-//! Start at [`Walk::next`].
+//! Start at [`Attempts::next`].
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::upstream::{Ask, Dice, EndpointKey, Picked, Retrying, Upstream};
 
 /// How far one request has gone among the endpoints of an upstream.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct Attempts {
     /// By what a balancer with keys knows the request.
     key: Option<u64>,
     /// The endpoint that its cookie names.
@@ -30,7 +30,7 @@ pub(super) struct Walk {
     why: Option<Box<Refusal>>,
 }
 
-impl Walk {
+impl Attempts {
     /// From the beginning, for a request that is known by these.
     pub(super) fn new(key: Option<u64>, sticky: Option<u64>) -> Self {
         Self {
@@ -72,12 +72,15 @@ impl Walk {
                     self.found += 1;
                     return Ok((picked, by));
                 }
-                Err(refusal) => {
-                    self.passed.push(picked.endpoint().key().clone());
-                    self.why.get_or_insert_with(|| Box::new(refusal));
-                }
+                Err(refusal) => self.pass_over(&picked, refusal),
             }
         }
+    }
+
+    /// Passes over an endpoint that is not fit, which is no failure of its own.
+    pub(super) fn pass_over(&mut self, picked: &Picked, why: Refusal) {
+        self.passed.push(picked.endpoint().key().clone());
+        self.why.get_or_insert_with(|| Box::new(why));
     }
 
     /// How many were found.

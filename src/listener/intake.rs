@@ -1,6 +1,6 @@
 //! What a listener's connections are begun by.
 //! Not what is served on them, which is the mode's.
-//! Start at [`Terms`].
+//! Start at [`Intake`].
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::tls::acceptor::Server;
 
 /// What a listener does with its connections. Asked anew for each one, so that a reload takes effect.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct Intake {
     /// Its name.
     pub listener: Arc<str>,
     /// Its limits.
