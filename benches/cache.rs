@@ -23,8 +23,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() {
     // `cargo test` runs it too, to see that it runs.
-    let is_test = std::env::args().any(|argument| argument == "--test");
-    let bound = if is_test { 4 << 20 } else { 256 << 20 };
+    let is_bench = std::env::args().any(|argument| argument == "--bench");
+    let bound = if is_bench { 256 << 20 } else { 4 << 20 };
     churned(bound / 4);
     account(bound);
     let mut criterion = Criterion::default()
