@@ -100,6 +100,7 @@
 //! | shared cache | one whose responses are for more than one client (RFC 9111 §1) |
 //! | stored response, fresh, stale | kept to be used again; as old as it may be, or older (RFC 9111 §4.2) |
 //! | key, variant | the URI and what a rule adds to it; what of one key was selected by the fields that `Vary` names |
+//! | realm (of keys) | whose word a URI is taken for: that of origins on the network, or that of a gateway's upstreams |
 //! | tier | one of the two stores of the cache: memory, and disk |
 //! | flight | one request at the origin that others wait for |
 //! | splice, intercept | relay a tunnel's TLS untouched; end it here, and begin it anew towards the origin |

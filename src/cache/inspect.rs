@@ -66,7 +66,7 @@ impl Inspected {
     ) -> Self {
         Self {
             uri: key.uri().to_string(),
-            key_extras: key.extras().to_string(),
+            key_extras: key.extras().to_owned(),
             status: status.as_u16(),
             stored_at: freshness.received,
             age: freshness.age(now).as_secs(),

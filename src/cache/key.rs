@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     uri: Arc<str>,
-    extras: Arc<str>,
+    /// Nothing is kept of what most keys do not have.
+    extras: Option<Arc<str>>,
 }
 
 /// Whose word a URI is taken for: what an upstream of a gateway says of it is not what its origin on the network would say. A
@@ -29,10 +30,11 @@ pub type Digest = [u8; 16];
 
 impl Key {
     /// A key of an absolute URI; `extras` is what a rule or a partition adds, empty for most.
-    pub fn new(uri: impl Into<Arc<str>>, extras: impl Into<Arc<str>>) -> Self {
+    pub fn new(uri: impl Into<Arc<str>>, extras: impl AsRef<str>) -> Self {
+        let extras = Some(extras.as_ref()).filter(|extras| !extras.is_empty());
         Self {
             uri: uri.into(),
-            extras: extras.into(),
+            extras: extras.map(Arc::from),
         }
     }
 
@@ -42,8 +44,8 @@ impl Key {
     }
 
     /// What was added to it.
-    pub fn extras(&self) -> &Arc<str> {
-        &self.extras
+    pub fn extras(&self) -> &str {
+        self.extras.as_deref().unwrap_or_default()
     }
 
     /// What the extras of a key of a gateway begin with, and no other's: what a rule adds begins with a name and `=`, or with `;`.
@@ -51,7 +53,7 @@ impl Key {
 
     /// Whose word it is.
     pub fn realm(&self) -> Realm {
-        if self.extras.starts_with(Self::GATEWAY) {
+        if self.extras().starts_with(Self::GATEWAY) {
             Realm::Gateway
         } else {
             Realm::Network

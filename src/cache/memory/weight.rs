@@ -14,7 +14,7 @@ pub fn weight(stored: &Stored) -> u64 {
     let own = [
         shared(size_of::<Stored>()),
         shared(stored.key.uri().len()),
-        shared(stored.key.extras().len()),
+        extras(stored.key.extras()),
         vary(&stored.vary),
         fields(&stored.headers),
         shared(size_of::<Mark>()),
@@ -57,6 +57,14 @@ pub(super) const fn allocation(bytes: usize) -> u64 {
     }
     let taken = (bytes + size_of::<usize>()).next_multiple_of(16);
     if taken < 32 { 32 } else { taken as u64 }
+}
+
+/// What is added to a key, where anything is.
+fn extras(text: &str) -> u64 {
+    if text.is_empty() {
+        return 0;
+    }
+    shared(text.len())
 }
 
 /// An allocation behind an `Arc`.

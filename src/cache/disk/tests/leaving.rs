@@ -6,6 +6,12 @@ fn follow(directory: &Path) -> Arc<DiskTier> {
     DiskTier::open(directory, 8 * MIB, true).unwrap()
 }
 
+fn begin(disk: &Disk, uri: &str) -> (Head, Writer) {
+    let head = head(uri);
+    let writer = disk.begin(&head.key, &head.vary, &head.headers, None);
+    (head, writer.unwrap())
+}
+
 async fn taken_over(tier: &DiskTier) -> &Disk {
     until(|| tier.get().is_some()).await;
     let disk = tier.get().unwrap();
@@ -84,14 +90,9 @@ async fn what_is_under_way_as_the_directory_is_left_comes_to_its_end_and_harms_n
     store(&old, "https://a.example/large", &large).await;
     let found = old.load("https://a.example/large").await.remove(0);
     let arriving = content(2, 500_000);
-    let begin = |uri: &str| {
-        let head = head(uri);
-        let writer = old.begin(&head.key, &head.vary, &head.headers, None);
-        (head, writer.unwrap())
-    };
-    let (head_of_one, mut one) = begin("https://a.example/one");
-    let (_, mut other) = begin("https://a.example/other");
-    let (head_of_late, mut late) = begin("https://a.example/late");
+    let (head_of_one, mut one) = begin(&old, "https://a.example/one");
+    let (_, mut other) = begin(&old, "https://a.example/other");
+    let (head_of_late, mut late) = begin(&old, "https://a.example/late");
     one.write(arriving.slice(..200_000)).await.unwrap();
     other.write(arriving.slice(..200_000)).await.unwrap();
     let reader = one.reader();
@@ -107,10 +108,7 @@ async fn what_is_under_way_as_the_directory_is_left_comes_to_its_end_and_harms_n
     new.flush().await;
     let mut own = Vec::new();
     for number in 0..4 {
-        let head = head(&format!("https://a.example/own/{number}"));
-        let mut writer = new
-            .begin(&head.key, &head.vary, &head.headers, None)
-            .unwrap();
+        let (head, mut writer) = begin(new, &format!("https://a.example/own/{number}"));
         writer.write(content(number, 100_000)).await.unwrap();
         own.push((head, writer));
     }
