@@ -1,12 +1,9 @@
 //! The door: everything is in the library.
 //!
-//! The allocator is mimalloc: an exchange makes some forty small allocations, and the system's allocator takes more than a tenth
-//! of the proxy's own instructions for them.
+//! The allocator is the system's: measured beside mimalloc on forward GETs of 1 KiB and 64 KiB, tunnel set-up and idle
+//! tunnels, neither was cheaper in CPU beyond the noise, and the system's took less memory.
 
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     egret::cli::run()

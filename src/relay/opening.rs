@@ -74,7 +74,8 @@ impl Opening {
     }
 }
 
-/// Looks and judges; what is left is a tunnel to relay as it is.
+/// Looks and judges; what is left is a tunnel to relay as it is. What comes after the look stands in boxes: a client may wait for long
+/// before it says anything, and there are many.
 async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)> {
     let Reached {
         mut tunnel,
@@ -86,7 +87,7 @@ async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)>
         Ok(First::Seen(seen)) => seen,
         Ok(First::Unreadable(why)) => {
             let denial = tunnel.service.gate.refuse_hello(&permit, &why);
-            deny(tunnel, client, &Refusal::Denied(denial), true).await;
+            Box::pin(deny(tunnel, client, &Refusal::Denied(denial), true)).await;
             return None;
         }
         Err(reason) => {
@@ -105,7 +106,8 @@ async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)>
     let permit = match gate.judge_hello(permit, intent, tunnel.headers.as_ref(), peer) {
         Ok(permit) => permit,
         Err(denial) => {
-            deny(tunnel, client, &Refusal::Denied(denial), hello.is_some()).await;
+            let refusal = Refusal::Denied(denial);
+            Box::pin(deny(tunnel, client, &refusal, hello.is_some())).await;
             return None;
         }
     };
@@ -113,13 +115,13 @@ async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)>
     let intercepts = tunnel.parts.intercepts();
     let unmet = check_obligations(permit.allowance(), None, intercepts);
     if let Err(refusal) = unmet {
-        deny(tunnel, client, &refusal, hello.is_some()).await;
+        Box::pin(deny(tunnel, client, &refusal, hello.is_some())).await;
         return None;
     }
     tunnel.bandwidth = permit.obligations().bandwidth;
     tunnel.recording.allowed(permit.allowance());
     let Some(intercept) = permit.obligations().intercept.clone() else {
-        return unless_absent(absent, (tunnel, client), hello.is_some()).await;
+        return Box::pin(unless_absent(absent, (tunnel, client), hello.is_some())).await;
     };
     // There: the obligations were just checked. What a rule intercepts is never relayed unseen for want of it.
     let means = tunnel.parts.interception()?;
@@ -133,7 +135,7 @@ async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)>
         authority,
         absent,
     };
-    session.carry(client).await
+    Box::pin(session.carry(client)).await
 }
 
 /// What is not looked into needs an origin: a tunnel without one ends.
