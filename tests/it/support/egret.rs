@@ -215,6 +215,8 @@ impl Egret {
         let began = Instant::now();
         while began.elapsed() < PATIENCE * 2 {
             if let Some(status) = self.child.try_wait().unwrap() {
+                self.stderr.wait_for_end();
+                self.stdout.wait_for_end();
                 return status;
             }
             thread::park_timeout(std::time::Duration::from_millis(5));
@@ -304,6 +306,16 @@ impl Lines {
             all.grown.notify_all();
         });
         lines
+    }
+
+    /// Waits until all that an ended process wrote is read. A process that it has begun holds the pipe open, so not for long.
+    fn wait_for_end(&self) {
+        let lines = self.lines.lock().unwrap();
+        let limit = std::time::Duration::from_secs(1);
+        let waited = self
+            .grown
+            .wait_timeout_while(lines, limit, |lines| !lines.1);
+        drop(waited.unwrap());
     }
 
     fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
