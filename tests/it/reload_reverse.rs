@@ -142,10 +142,11 @@ fn reloads_under_load_fail_no_request_and_close_no_connection_whose_route_stays(
     assert!(asked > 12 * 400, "{asked}");
     assert_eq!(world.sockets.connections(), OPEN / 2);
     assert_eq!(world.echo.connections(), OPEN / 2);
-    // As many as were in use at one time, and not those again after each reload.
+    // As many as were in use at one time in two workers, and some more where a slow machine lets one grow cold; not those again
+    // after each reload, which would be twelve times as many.
     let steady = world.steady.connections();
     assert!(
-        steady <= CLIENTS * 2,
+        steady <= CLIENTS * 4,
         "{steady} connections to what is steady"
     );
     for origin in &world.moving {
