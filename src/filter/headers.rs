@@ -61,6 +61,7 @@ impl Filter for Headers {
     }
 
     fn on_request_trailers(&self, trailers: &mut HeaderMap) {
+        self.request.take_out_alike(trailers);
         self.request.take_out(trailers);
     }
 

@@ -7,6 +7,8 @@ use http::header::{
 };
 use smallvec::SmallVec;
 
+use super::forwarded;
+
 /// What `Connection` said before it was removed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Hop {
@@ -79,7 +81,10 @@ pub fn read(headers: &HeaderMap) -> Hop {
 /// (RFC 9110 §6.5.1).
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     strip(trailers);
-    remove_all(trailers, |name| FORBIDDEN_TRAILERS.contains(&name.as_str()));
+    remove_all(trailers, |name| {
+        let name = name.as_str();
+        FORBIDDEN_TRAILERS.contains(&name) || forwarded::is_provenance(name)
+    });
 }
 
 impl Hop {

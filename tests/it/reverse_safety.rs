@@ -204,3 +204,22 @@ fn a_conversation_does_not_wait_for_its_end_where_requests_are_mirrored() {
     wire.send(b"POST /talk HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
     assert_eq!(wire.response("POST").text(), "first");
 }
+
+#[test]
+fn trailers_do_not_say_what_a_field_was_not_let_say() {
+    // RFC 9110 §6.5.1: some servers merge them into the header section, and believe what stands there.
+    let app = cacheable();
+    let routes = format!(
+        "[[route]]\nto = \"app\"\n\
+         headers = {{ request = {{ set = {{ x-user = \"nobody\" }} }} }}\n{}",
+        upstream("app", &[app.address], "")
+    );
+    let egret = Egret::start(&reverse("", &routes));
+    let request = "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\
+         X-Forwarded-For: 10.0.0.1\r\nForwarded: for=10.0.0.1\r\nX_Forwarded_For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n\
+         X-User: root\r\nX_User: root\r\nX-Sum: 42\r\n\r\n";
+    assert_eq!(ask(&egret, request).status, 200);
+    let trailers = app.wait_request(0).trailers;
+    let names: Vec<&str> = trailers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["x-sum"]);
+}

@@ -28,6 +28,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use self::element::Element;
+pub(in crate::message) use self::write::is_provenance;
 pub use self::write::Writing;
 use crate::addr::Authority;
 use crate::fault::{Fault, Faults};

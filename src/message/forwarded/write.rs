@@ -101,7 +101,8 @@ fn remove(headers: &mut HeaderMap) {
     }
 }
 
-fn is_provenance(name: &str) -> bool {
+/// Whether it is a field that says where a request comes from, or that some origin believes to.
+pub(in crate::message) fn is_provenance(name: &str) -> bool {
     let same = |known: &&str| {
         name.len() == known.len()
             && name
