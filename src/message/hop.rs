@@ -113,15 +113,11 @@ fn remove_nominated(headers: &mut HeaderMap) -> Hop {
     hop
 }
 
+/// The members of `Connection`. One that is no token takes nothing from the others.
 fn tokens(headers: &HeaderMap) -> impl Iterator<Item = String> {
     let values = headers.get_all(CONNECTION).iter();
-    values.flat_map(|value| {
-        value
-            .to_str()
-            .unwrap_or_default()
-            .split(',')
-            .map(|token| token.trim().to_ascii_lowercase())
-    })
+    let members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    members.map(|member| String::from_utf8_lossy(member.trim_ascii()).to_ascii_lowercase())
 }
 
 /// Whether `TE` says that trailers are taken (RFC 9110 §10.1.4).

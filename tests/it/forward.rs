@@ -49,6 +49,25 @@ fn fields_of_one_hop_stop_here() {
 }
 
 #[test]
+fn what_is_no_token_in_connection_does_not_save_what_it_names() {
+    let (egret, origin) = both(|_| {
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: X-Back, \xff\r\nX-Back: secret\r\n\r\n"
+            .to_vec()
+    });
+    let head = get(&origin, "/", "Connection: X-One, close, ");
+    let lines = head.strip_suffix("\r\n").unwrap();
+    let sent = [lines.as_bytes(), b"\xe9\r\nX-One: 1\r\n\r\n"].concat();
+    let mut wire = egret.connect();
+    wire.send(&sent);
+    let answer = wire.response("GET");
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert_eq!(origin.wait_request(0).header("x-one"), None);
+    assert_eq!(answer.header("x-back"), None, "{}", answer.head);
+    // It has said close, too.
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+#[test]
 fn connection_can_not_remove_what_a_message_needs() {
     let (egret, origin) = both(|_| ok(b""));
     let request = format!(
