@@ -13,9 +13,12 @@ pub fn add_routing(extras: &mut String, headers: &HeaderMap) {
     }
 }
 
-/// Adds the fields that a rule has set: what an origin says to those whom it names so is theirs, whether `Vary` says it or not.
-pub fn add_set(extras: &mut String, asked: &HeaderMap, sent: &HeaderMap) {
-    let is_set = |name: &&HeaderName| asked.get_all(*name) != sent.get_all(*name);
+/// Adds the fields that a rule has set, of which `written` has the names: what an origin says to those whom it names so is theirs,
+/// whether `Vary` says it or not, and whether the client had `asked` with the same value or not.
+pub fn add_set(extras: &mut String, asked: &HeaderMap, sent: &HeaderMap, written: &HeaderMap) {
+    let is_set = |name: &&HeaderName| {
+        written.contains_key(*name) || asked.get_all(*name) != sent.get_all(*name)
+    };
     for name in sent.keys().filter(is_set) {
         add(extras, "set ", name, sent);
     }
@@ -119,12 +122,16 @@ mod tests {
         let asked = headers(&[("a", "b"), ("c", "d")]);
         let sent = headers(&[("a", "b"), ("c", "e"), ("x-team", "f")]);
         let mut set = String::new();
-        add_set(&mut set, &asked, &sent);
+        let written = headers(&[("c", "e"), ("x-team", "f")]);
+        add_set(&mut set, &asked, &sent, &written);
         assert!(
             set.contains("set c=") && set.contains("set x-team="),
             "{set}"
         );
         assert!(!set.contains("set a="), "{set}");
+        let mut guessed = String::new();
+        add_set(&mut guessed, &sent, &sent, &written);
+        assert_eq!(guessed, set, "the client has written it too");
         let split = extras(&[("x-host", "a"), ("x-host", "b")]);
         assert_ne!(split, extras(&[("x-host", "a, b")]));
     }

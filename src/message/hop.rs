@@ -2,8 +2,11 @@
 //! Not the framing fields, which have writers of their own.
 //! Start at [`strip`].
 
+use std::borrow::Cow;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use smallvec::SmallVec;
 
@@ -75,6 +78,24 @@ pub fn read(headers: &HeaderMap) -> Hop {
         hop.note(&token, headers);
     }
     hop
+}
+
+/// The fields as they are without those that `Connection` names: what the next hop will not see must not be taken for
+/// something that it has seen. `Connection` and `Upgrade` stay, which say what the connection is for.
+pub fn without_nominated(headers: &HeaderMap) -> Cow<'_, HeaderMap> {
+    let stays = |name: &HeaderName| KEPT.contains(name) || [CONNECTION, UPGRADE].contains(name);
+    let names: SmallVec<[HeaderName; 4]> = tokens(headers)
+        .filter_map(|token| HeaderName::try_from(token).ok())
+        .filter(|name| !stays(name) && headers.contains_key(name))
+        .collect();
+    if names.is_empty() {
+        return Cow::Borrowed(headers);
+    }
+    let mut left = headers.clone();
+    for name in names {
+        left.remove(name);
+    }
+    Cow::Owned(left)
 }
 
 /// Removes fields of a trailer section that would change framing, routing or access if a recipient merged them

@@ -97,6 +97,33 @@ fn the_credentials_that_a_route_adds_are_on_the_refresh_too() {
     }
 }
 
+#[test]
+fn what_an_origin_says_to_whom_a_rule_names_is_theirs_also_where_the_client_has_named_itself() {
+    let app = Origin::http(|request| {
+        let user = request.header("x-user").unwrap_or_default();
+        answer(LASTING, &format!("for {user}"))
+    });
+    let tables = format!(
+        "[cache]\n[[route]]\nto = \"app\"\n{}",
+        upstream("app", &[app.address], "")
+    );
+    let lines = "auth = [{ basic = { file = \"users\" } }]\npolicy = \"test\"";
+    let rule = "name = \"known\"\nprincipal = \"*\"\nallow = { headers = { request = { set = { x-user = \"{principal}\" } } } }";
+    let config = reverse(lines, &tables).rule(rule);
+    let users = format!("{}{}", user("alice"), user("bob"));
+    let egret = Egret::start_with(&[("users", &users)], &config);
+    for (name, claimed) in [
+        ("alice", "alice"),
+        ("bob", "bob"),
+        ("bob", "alice"),
+        ("alice", "bob"),
+    ] {
+        let lines = format!("{}X-User: {claimed}\r\n", credentials(name));
+        let told = ask(&egret, &get("www.example", "/a", &lines)).text();
+        assert_eq!(told, format!("for {name}"), "who says it is {claimed}");
+    }
+}
+
 /// A listener of each mode over one cache, and the same URI at both: an upstream of the gateway's, and an origin of that name.
 struct Both {
     egret: Egret,

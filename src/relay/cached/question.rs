@@ -41,10 +41,12 @@ pub(super) enum Found {
 /// One request, as the cache sees it.
 pub(super) struct Question<'a> {
     method: &'a Method,
-    /// As the client sent them.
-    asked: &'a HeaderMap,
+    /// As the client sent them, without what `Connection` takes away.
+    asked: Cow<'a, HeaderMap>,
     /// As the origin would get them: after the rule's filters.
     headers: Cow<'a, HeaderMap>,
+    /// What these write of themselves.
+    written: HeaderMap,
     has_content: bool,
     to: &'a Destination,
     allowance: &'a Allowance,
@@ -60,17 +62,18 @@ impl<'a> Question<'a> {
         vetted: bool,
     ) -> Self {
         let filters = &allowance.obligations.filters;
-        let headers = if filters.is_empty() {
-            Cow::Borrowed(&head.headers)
-        } else {
-            let mut headers = head.headers.clone();
-            filters.on_request(&mut headers, variables);
-            Cow::Owned(headers)
-        };
+        // A client must not have a response stored, or found, by a field that it hides from the origin.
+        let asked = hop::without_nominated(&head.headers);
+        let (mut headers, mut written) = (asked.clone(), HeaderMap::new());
+        if !filters.is_empty() {
+            filters.on_request(headers.to_mut(), variables);
+            filters.on_request(&mut written, variables);
+        }
         Self {
             method: &head.method,
-            asked: &head.headers,
+            asked,
             headers,
+            written,
             has_content: !body.is_end_stream(),
             to,
             allowance,
@@ -164,8 +167,8 @@ impl<'a> Question<'a> {
         });
         extras.push_str(&obligations.cache.extras(&self.headers));
         partition::add_routing(&mut extras, &self.headers);
-        if let Cow::Owned(sent) = &self.headers {
-            partition::add_set(&mut extras, self.asked, sent);
+        if !obligations.filters.is_empty() {
+            partition::add_set(&mut extras, &self.asked, &self.headers, &self.written);
         }
         if let Some((target, host)) = self.to.rewritten() {
             let target = obligations.cache.query_for_key(target);

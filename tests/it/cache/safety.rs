@@ -1,7 +1,7 @@
 //! Who may have what is stored, and who can spoil it: policy before the cache, and a key that says all that counts.
 //! Not the credentials of origins, which are `storing`.
 
-use super::table::{Row, Step, caching, get, method, row, run};
+use super::table::{Row, Step, caching, get, method, row, run, run_with};
 use crate::support::{Config, Egret, Origin, Wire, ok};
 
 const FRESH: &str = "Cache-Control: max-age=600";
@@ -65,6 +65,41 @@ fn a_rule_by_address_is_asked_before_what_is_stored_is_given() {
     let answer = egret.ask(&request);
     assert_eq!(answer.status, 403);
     assert!(!answer.text().contains("secret"));
+}
+
+#[test]
+fn what_connection_takes_away_stores_and_finds_nothing() {
+    // RFC 9110 §7.6.1: the origin does not see the field, and answers as if it had not been sent.
+    let rows = |field: &'static str, value: &str, lines: &str| {
+        let with = |step: Step| step.with(format!("{field}: {value}"));
+        let hidden = |step: Step| with(step).with(format!("Connection: {field}"));
+        let none = get().answer(200, lines).carrying("none");
+        let own = get().answer(200, lines).carrying("own");
+        vec![
+            row(
+                format!("{field}, stored by who hides it"),
+                "§4.1",
+                [
+                    hidden(none.clone()).unsent(&format!("{field}: {value}")),
+                    with(own.clone()).body("own"),
+                    get().body("none"),
+                ],
+            ),
+            row(
+                format!("{field}, asked for by who hides it"),
+                "§4.1",
+                [with(own), hidden(none).body("none"), get().body("none")],
+            ),
+        ]
+    };
+    run(rows(
+        "Accept-Language",
+        "de",
+        "Cache-Control: max-age=600\nVary: Accept-Language",
+    ));
+    let rule = "name = \"keyed\"\naddress = \"127.0.0.0/8\"\nallow = { cache = { key = { headers = [\"X-Tenant\"] } } }";
+    let keyed = Config::closed().rule(rule).cache();
+    run_with(&keyed, rows("X-Tenant", "a", FRESH));
 }
 
 #[test]
