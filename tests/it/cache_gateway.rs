@@ -1,11 +1,12 @@
 //! The cache behind a gateway: whose word a URI is taken for, and as whom a stale response is refreshed.
 //! Not what is the same for every cache, which is `cache`.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cache_disk::{folder, is_hit};
 use crate::reverse::{ask, get, reverse, upstream};
-use crate::support::{Config, Egret, Origin, base64, pipe, program, said, until};
+use crate::support::{Config, Egret, Origin, Wire, base64, pipe, program, said, until};
 
 /// The line of a user whose password is "secret".
 fn user(name: &str) -> String {
@@ -121,6 +122,36 @@ fn what_an_origin_says_to_whom_a_rule_names_is_theirs_also_where_the_client_has_
         let lines = format!("{}X-User: {claimed}\r\n", credentials(name));
         let told = ask(&egret, &get("www.example", "/a", &lines)).text();
         assert_eq!(told, format!("for {name}"), "who says it is {claimed}");
+    }
+}
+
+#[test]
+fn what_varies_by_a_field_that_the_gateway_writes_for_each_client_is_not_shared() {
+    for (written, field) in [
+        ("x-forwarded", "X-Forwarded-For"),
+        ("forwarded", "Forwarded"),
+    ] {
+        let app = Origin::http(move |request| {
+            let client = request.header(field).unwrap_or_default();
+            answer(&format!("{LASTING}\r\nVary: {field}"), client)
+        });
+        let tables = format!(
+            "[cache]\n[[route]]\nto = \"app\"\n{}",
+            upstream("app", &[app.address], "")
+        );
+        let lines = format!("forwarded = \"{written}\"");
+        let egret = Egret::start(&reverse(&lines, &tables));
+        for client in ["127.0.0.2", "127.0.0.3"] {
+            let kind = socket2::Type::STREAM;
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap();
+            let from: SocketAddr = format!("{client}:0").parse().unwrap();
+            socket.bind(&from.into()).unwrap();
+            socket.connect(&egret.address("web").into()).unwrap();
+            let mut wire = Wire::from_tcp(socket.into());
+            wire.send(get("www.example", "/a", "").as_bytes());
+            let told = wire.response("GET").text();
+            assert!(told.contains(client), "{field} for {client}: {told}");
+        }
     }
 }
 

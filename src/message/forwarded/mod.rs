@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 
 use self::element::Element;
 pub(in crate::message) use self::write::is_provenance;
-pub use self::write::Writing;
+pub use self::write::{Writing, names_client};
 use crate::addr::Authority;
 use crate::fault::{Fault, Faults};
 use crate::settings::{FromValue, Kind, Located, Table, Value, one_of};

@@ -114,6 +114,11 @@ pub(in crate::message) fn is_provenance(name: &str) -> bool {
     name.starts_with(['x', 'f', 't', 'c']) && REMOVED.iter().any(same)
 }
 
+/// Whether a field tells one client from another where we write it: its value is not the one that came.
+pub fn names_client(name: &HeaderName) -> bool {
+    *name == FOR || *name == http::header::FORWARDED
+}
+
 fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value)
         && !value.is_empty()

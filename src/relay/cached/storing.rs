@@ -17,11 +17,11 @@ use crate::cache::status::Fwd;
 use crate::cache::storable::{self, Storable, Unstorable, storable};
 use crate::cache::validate::{self, Conditions, HeadUpdate};
 use crate::cache::{
-    Cache, CacheStatus, Candidates, Contents, Control, Epoch, Freshness, Key, Stored, memory,
-    reuse, status_code,
+    Cache, CacheStatus, Candidates, Contents, Control, Epoch, Freshness, Key, Realm, Stored,
+    memory, reuse, status_code,
 };
 use crate::lifeline::Lifeline;
-use crate::message::Body;
+use crate::message::{Body, forwarded};
 use crate::pool::Received;
 
 /// What is needed to store a response, or to use a stored one after all.
@@ -158,7 +158,13 @@ impl Storing {
     /// Whether a response with these fields may be stored, and what of it.
     pub(super) fn storable(&self, came: Came<'_>) -> Result<Storable, Unstorable> {
         let targets = &self.cache.settings().targeted;
-        storable(&Method::GET, came, (&self.control, targets))
+        let storable = storable(&Method::GET, came, (&self.control, targets))?;
+        // A gateway writes these itself, of each client its own, so that what came of them tells nothing (RFC 9111 §4.1).
+        let by_client = self.key.realm() == Realm::Gateway
+            && storable.vary.names.iter().any(forwarded::names_client);
+        (!by_client)
+            .then_some(storable)
+            .ok_or(Unstorable::VariesByAll)
     }
 
     /// The origin says that what is stored still holds (RFC 9111 §4.3.4).
