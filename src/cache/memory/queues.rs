@@ -27,6 +27,13 @@ impl Mark {
             self.hits.store(hits + 1, Ordering::Relaxed);
         }
     }
+
+    /// Takes back a use. Whether there was one.
+    pub(super) fn forgive(&self) -> bool {
+        let hits = self.hits.load(Ordering::Relaxed);
+        self.hits.store(hits.saturating_sub(1), Ordering::Relaxed);
+        hits > 0
+    }
 }
 
 /// Both queues, and the account of all bytes. One lock holds it, which a hit never takes.

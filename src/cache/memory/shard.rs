@@ -47,7 +47,8 @@ impl Shard {
         group.variants.get(group.at_mark(mark)?)
     }
 
-    /// Puts an entry first. Taken out: the oldest if there are too many, and another URI that happens to have the same hash.
+    /// Puts an entry first. Taken out: one that is not in use if there are too many, and another URI that happens to have the same
+    /// hash.
     pub(super) fn put(&mut self, stored: Arc<Stored>, mark: Arc<Mark>) -> Taken {
         let mut taken = Taken::new();
         let group = self.uris.entry(mark.uri).or_default();
@@ -55,7 +56,7 @@ impl Shard {
             taken = std::mem::take(group).into_taken();
         }
         while group.variants.len() >= VARIANTS {
-            taken.extend(group.take(group.variants.len() - 1));
+            taken.extend(group.take_unused());
         }
         group.variants.insert(0, stored);
         group.marks.insert(0, mark);
@@ -149,6 +150,16 @@ impl Group {
 
     fn get(&self, at: usize) -> Option<(&Arc<Stored>, &Arc<Mark>)> {
         self.variants.get(at).zip(self.marks.get(at))
+    }
+
+    /// Takes out the oldest one that nobody has used since it was last looked at; those that were used become the newest. A client
+    /// makes as many variants as it likes, and must not drive out with them what others use.
+    fn take_unused(&mut self) -> Option<(Arc<Stored>, Arc<Mark>)> {
+        while self.marks.last()?.forgive() {
+            self.variants.rotate_right(1);
+            self.marks.rotate_right(1);
+        }
+        self.take(self.variants.len() - 1)
     }
 
     fn take(&mut self, at: usize) -> Option<(Arc<Stored>, Arc<Mark>)> {

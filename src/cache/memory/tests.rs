@@ -81,6 +81,31 @@ fn a_uri_has_at_most_64_variants() {
 }
 
 #[test]
+fn a_variant_in_use_is_not_driven_out_by_others_that_are_not() {
+    let memory = Memory::new(1 << 20);
+    let variant = |n: usize| stored("/", &n.to_string(), 0, 0);
+    let used = variant(0);
+    assert!(memory.insert(used.clone()));
+    let is_there = || {
+        let found = memory.candidates(&used.key, &request(0));
+        let selected = found.selected();
+        selected.is_some_and(|selected| Arc::ptr_eq(selected, &used))
+    };
+    for n in 1..1000 {
+        // Nobody asks for these again.
+        assert!(memory.insert(variant(n)));
+        assert!(n % 50 != 0 || is_there(), "after {n}");
+    }
+    // It is not in use any more.
+    for n in 1000..2000 {
+        assert!(memory.insert(variant(n)));
+    }
+    assert!(!memory.holds(&used));
+    assert_eq!(memory.stats().entries, 64);
+    check(&memory);
+}
+
+#[test]
 fn a_response_is_updated_only_while_it_is_there() {
     let memory = Memory::new(1 << 20);
     let (old, new, other) = (

@@ -243,3 +243,17 @@ fn several_answers_stand_side_by_side() {
         ),
     ]);
 }
+
+#[test]
+fn what_is_in_use_stays_however_many_variants_a_client_makes() {
+    let hot = || get().body("hot");
+    let mut steps = vec![get().answer(200, FRESH).carrying("hot"), hot()];
+    for n in 0..200 {
+        let lines = format!("X-Forwarded-Host: {n}.example");
+        steps.push(get().with(lines).answer(200, FRESH));
+        if n % 40 == 39 {
+            steps.push(hot());
+        }
+    }
+    run(vec![row("variants without end", "§4.1", steps)]);
+}
