@@ -281,6 +281,29 @@ fn early_hints_pass_before_the_answer() {
 }
 
 #[test]
+fn options_for_a_whole_server_is_what_it_is_in_http_1_1() {
+    // RFC 9113 §8.3.1: an asterisk stands in the place of the path.
+    let origin = Origin::http(|_| ok(b"all of it"));
+    let egret = Egret::start(&Config::loopback());
+    run(async {
+        let mut peer = Peer::connect(egret.address("egress")).await;
+        let whole = http::Uri::builder()
+            .scheme("http")
+            .authority(origin.address.to_string())
+            .path_and_query("*");
+        let request = Request::builder()
+            .method(Method::OPTIONS)
+            .uri(whole.build().unwrap())
+            .body(())
+            .unwrap();
+        let (answer, _) = peer.ask(request, true).await;
+        let answer = Answer::read(answer.await.unwrap()).await;
+        assert_eq!((answer.status, &*answer.body), (200, &b"all of it"[..]));
+        assert_eq!(origin.wait_request(0).target, "*");
+    });
+}
+
+#[test]
 fn trailers_pass_both_ways() {
     let origin = Origin::http(|request| {
         let trailer = &request.trailers[0].1;

@@ -52,6 +52,12 @@ fn target(head: &Parts, websocket: bool) -> Result<Bytes, HeadError> {
         head.uri.scheme(),
     ) {
         (true, Some(authority), _) => authority.to_string(),
+        // `*` stands for a URI without a path (RFC 9113 §8.3.1), which HTTP/1 has in absolute-form (RFC 9112 §3.2.4).
+        (false, Some(authority), Some(scheme))
+            if head.method == Method::OPTIONS && head.uri.path() == "*" =>
+        {
+            format!("{scheme}://{authority}")
+        }
         (false, Some(_), Some(_)) => head.uri.to_string(),
         (_, _, _) => return Err(Malformed("the :authority is missing")),
     };
