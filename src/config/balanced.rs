@@ -58,7 +58,7 @@ impl Balanced {
         choices.any(|choice| choice.upstream == upstream)
     }
 
-    fn is_of_datagrams(&self) -> bool {
+    pub(super) fn is_of_datagrams(&self) -> bool {
         self.transport == Transport::Datagram
     }
 }

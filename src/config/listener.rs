@@ -193,13 +193,7 @@ fn read(
     } else {
         None
     };
-    let limits = table
-        .take::<Table>("limits", faults)
-        .map_or_else(Limits::default, |table| Limits::read(table, faults));
-    let limits = match &balanced {
-        Some(balanced) => balanced.limit(limits),
-        None => limits,
-    };
+    let limits = read_limits(&table, balanced.as_ref(), faults);
     let proxy_headers = table.take::<Located<ProxyHeaders>>("proxy-protocol", faults);
     let headers = proxy_headers
         .as_ref()
@@ -225,6 +219,22 @@ fn read(
         forwarding,
         via,
     })
+}
+
+/// The limits of connections; of datagrams, those that stand in `udp`.
+fn read_limits(table: &Table, balanced: Option<&Balanced>, faults: &Faults) -> Limits {
+    let given = table.take::<Table>("limits", faults);
+    let datagrams = balanced.is_some_and(Balanced::is_of_datagrams);
+    if let Some(given) = given.as_ref().filter(|_| datagrams) {
+        let problem = "these limits are of connections, and this listener takes datagrams";
+        let remedy = "write udp = { flows = …, flows-per-client = …, idle = … } in the listener";
+        faults.push(Fault::at(&given.at, problem, remedy));
+    }
+    let limits = given.map_or_else(Limits::default, |table| Limits::read(table, faults));
+    match balanced {
+        Some(balanced) => balanced.limit(limits),
+        None => limits,
+    }
 }
 
 /// The policy; of a mode whose upstreams the operator names, that is allowed to be none.

@@ -660,6 +660,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "to = \"app\"\nproxy-protocol = { send = \"v3\" }",
         "\"v3\" is not known here",
     ),
+    (
+        "to = \"app\"\ntransport = \"udp\"\n[listener.limits]\nconnections = 5",
+        "these limits are of connections",
+    ),
 ];
 
 #[test]
