@@ -173,6 +173,14 @@ pub fn wrapped_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// What of an address is one client's: all of an IPv4 address, and of an IPv6 one the /64, of which a customer has every address.
+pub fn client_network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+    }
+}
+
 const METADATA_V6: [Ipv6Addr; 4] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),

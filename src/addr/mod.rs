@@ -8,7 +8,7 @@ mod host;
 mod pattern;
 
 pub use authority::Authority;
-pub use class::{AddrClass, wrapped_v4};
+pub use class::{AddrClass, client_network, wrapped_v4};
 pub use host::Host;
 pub use pattern::HostPattern;
 

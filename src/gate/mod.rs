@@ -27,7 +27,7 @@ use crate::policy::{
     Allowance, Denial, DenyAction, Explanation, Facts, Grant, NamedBy, Permit, Policy, Reason,
     Verdict,
 };
-use crate::resolve::{CachedResolver, ResolveError, Resolver};
+use crate::resolve::{CachedResolver, ResolveError};
 use crate::tls::acceptor::{ClientTls, Server};
 
 /// What one listener enforces, shared by the workers.
@@ -255,7 +255,8 @@ impl Gate {
             Some(answer) => (answer, None),
             None => {
                 let start = Instant::now();
-                let answer = resolver.resolve(name).await.map_err(Barred::Unresolved)?;
+                let answer = resolver.resolve_for(name, intent.client.ip()).await;
+                let answer = answer.map_err(Barred::Unresolved)?;
                 (answer, Some(start.elapsed()))
             }
         };

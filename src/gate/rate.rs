@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Intent;
+use crate::addr::client_network;
 use crate::policy::{Rate, RuleRef};
 
 /// Rates of all rules, shared by the workers in shards so that they seldom meet.
@@ -68,7 +69,7 @@ impl Rates {
     ) -> Result<(), Duration> {
         let who = match &intent.principal {
             Some(principal) => Who::Principal(principal.name.clone()),
-            None => Who::Client(of_client(intent.client.ip())),
+            None => Who::Client(client_network(intent.client.ip())),
         };
         let key = Key {
             policy: policy.clone(),
@@ -120,14 +121,6 @@ impl Shard {
         let until = first.max(now + SWEEP_EVERY);
         self.full_until = Some(until);
         Err(until.duration_since(now))
-    }
-}
-
-/// What of an address is one client's: all of an IPv4 address, the network of an IPv6 one.
-fn of_client(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
     }
 }
 
@@ -190,7 +183,7 @@ mod tests {
 
     #[test]
     fn all_addresses_of_an_ipv6_network_are_one_client() {
-        let of = |ip: &str| of_client(ip.parse().expect("an address"));
+        let of = |ip: &str| client_network(ip.parse().expect("an address"));
         assert_eq!(of("2001:db8::1"), of("2001:db8::2:3:4:5"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));

@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::settings::Limits;
+use crate::addr::client_network;
 
 /// The count of a listener. Shared by the workers; touched once when a connection comes and once when it goes.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Admitted {
         if self.client.is_some() {
             return Some(self);
         }
-        let client = group(client);
+        let client = client_network(client);
         let count = self.admission.with_shard(client, |shard| {
             let count = shard.entry(client).or_insert(0);
             *count += 1;
@@ -100,14 +101,6 @@ impl Drop for Admitted {
                 }
             }
         });
-    }
-}
-
-/// One customer holds a whole /64, so that is one client.
-fn group(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::{Answer, Hosts, ResolveError, Resolver, Services, Settings};
+use crate::addr::client_network;
 
 /// A cache in front of a [`Resolver`]; clones share it.
 ///
@@ -28,6 +30,8 @@ struct Inner {
     settings: Settings,
     entries: RefCell<Option<LruCache<Box<str>, Entry>>>,
     flights: RefCell<HashMap<Box<str>, WeakShared<Flight>>>,
+    /// How many of them each client has begun.
+    begun: RefCell<HashMap<IpAddr, usize>>,
 }
 
 type Outcome = Result<Answer, ResolveError>;
@@ -47,6 +51,7 @@ impl CachedResolver {
             hosts,
             entries: RefCell::new(NonZeroUsize::new(settings.cache).map(LruCache::new)),
             flights: RefCell::default(),
+            begun: RefCell::default(),
             settings: settings.clone(),
         }))
     }
@@ -54,6 +59,12 @@ impl CachedResolver {
     /// The answer for a canonical name if it is at hand; costs no allocation. `None` says nothing about the name.
     pub fn cached(&self, name: &str) -> Option<Answer> {
         self.0.lookup(name)?.ok()
+    }
+
+    /// As [`Resolver::resolve`], for a client, of whom not all that is looked up at once may be: whoever asks for names that nobody
+    /// answers for would else have nobody's names looked up. Errors: also that it has begun too many.
+    pub async fn resolve_for(&self, name: &str, client: IpAddr) -> Outcome {
+        self.resolve_canonical(name, Some(client)).await
     }
 
     /// How long an answer of this TTL is kept, within the bounds of the settings.
@@ -72,7 +83,7 @@ impl CachedResolver {
         self.0.source.services(&name).await
     }
 
-    async fn resolve_canonical(&self, name: &str) -> Outcome {
+    async fn resolve_canonical(&self, name: &str, client: Option<IpAddr>) -> Outcome {
         let name = canonical(name);
         if let Some(outcome) = self.0.lookup(&name) {
             return outcome;
@@ -81,13 +92,13 @@ impl CachedResolver {
             self.0.store(&name, &outcome, None);
             return outcome;
         }
-        self.0.join(&name)?.await
+        self.0.join(&name, client)?.await
     }
 }
 
 impl Resolver for CachedResolver {
     fn resolve<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = Outcome> + 'a>> {
-        Box::pin(self.resolve_canonical(name))
+        Box::pin(self.resolve_canonical(name, None))
     }
 
     fn services<'a>(
@@ -119,7 +130,11 @@ impl Inner {
 
     /// The look-up that is under way for a name, or a new one. No task drives it: whoever waits does, and when the last waiter is
     /// gone, so is the look-up.
-    fn join(self: &Rc<Self>, name: &str) -> Result<Shared<Flight>, ResolveError> {
+    fn join(
+        self: &Rc<Self>,
+        name: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Shared<Flight>, ResolveError> {
         let under_way = self
             .flights
             .borrow()
@@ -131,9 +146,11 @@ impl Inner {
         if self.flights.borrow().len() >= MOST_FLIGHTS {
             return Err(ResolveError::Busy);
         }
+        let begun = client.map(|client| Begun::by(client, self)).transpose()?;
         let landing = Landing {
             inner: self.clone(),
             name: name.into(),
+            _begun: begun,
         };
         let flight = async move { landing.fly().await }.boxed_local().shared();
         if let Some(flight) = flight.downgrade() {
@@ -166,6 +183,7 @@ impl Inner {
 struct Landing {
     inner: Rc<Inner>,
     name: Box<str>,
+    _begun: Option<Begun>,
 }
 
 impl Landing {
@@ -188,6 +206,40 @@ impl Drop for Landing {
     }
 }
 
+/// A look-up that counts for the client who began it.
+struct Begun {
+    inner: Rc<Inner>,
+    client: IpAddr,
+}
+
+impl Begun {
+    fn by(client: IpAddr, inner: &Rc<Inner>) -> Result<Self, ResolveError> {
+        let client = client_network(client);
+        let mut begun = inner.begun.borrow_mut();
+        let count = begun.get(&client).copied().unwrap_or(0);
+        if count >= MOST_OF_CLIENT {
+            return Err(ResolveError::Busy);
+        }
+        begun.insert(client, count + 1);
+        Ok(Self {
+            inner: inner.clone(),
+            client,
+        })
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let mut begun = self.inner.begun.borrow_mut();
+        if let Some(count) = begun.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                begun.remove(&self.client);
+            }
+        }
+    }
+}
+
 /// Lower case, no trailing dot: names come so, and a caller who forgot gets the same answer.
 fn canonical(name: &str) -> Cow<'_, str> {
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -199,6 +251,9 @@ fn canonical(name: &str) -> Cow<'_, str> {
 
 /// Different names that are being looked up at once.
 const MOST_FLIGHTS: usize = 256;
+
+/// Those that one client may have begun.
+const MOST_OF_CLIENT: usize = MOST_FLIGHTS / 2;
 
 /// How long a failure to get an answer is remembered.
 const FAILURE_TTL: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::{Config, Dns, Egret, Origin, get, ok, tunnel, until};
+use crate::support::{Config, Dns, Egret, Origin, Wire, get, ok, tunnel, until};
 
 /// Allows loopback of both families.
 fn both() -> Config {
@@ -291,4 +291,32 @@ fn a_family_that_gets_no_answer_does_not_hold_the_other_up() {
 
 fn loopback_socket() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").unwrap()
+}
+
+#[test]
+fn names_that_nobody_answers_for_do_not_keep_others_from_being_looked_up() {
+    let origin = Origin::http(|_| ok(b"found"));
+    let dns = Dns::start(&[("known.test", "127.0.0.1")]);
+    let egret = Egret::start(&both().dns(&dns));
+    let request = |name: &str| get(&format!("http://{name}:{}/", origin.port()), "");
+    let flood = |number: usize| {
+        let kind = socket2::Type::STREAM;
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap();
+        let from: SocketAddr = "127.0.0.2:0".parse().unwrap();
+        socket.bind(&from.into()).unwrap();
+        socket.connect(&egret.address("egress").into()).unwrap();
+        let mut wire = Wire::from_tcp(socket.into());
+        wire.send(request(&format!("silent-{number}.test")).as_bytes());
+        wire
+    };
+    let _waiting: Vec<Wire> = (0..300).map(flood).collect();
+    // One too many: all those before it wait, or were told the same.
+    let refused = flood(300).response("GET");
+    assert!(
+        refused.text().contains("too many names"),
+        "{}",
+        refused.head
+    );
+    let answer = egret.ask(&request("known.test"));
+    assert_eq!((answer.status, answer.text()), (200, "found".to_owned()));
 }

@@ -191,6 +191,32 @@ async fn a_thousand_look_ups_under_way_are_enough() {
 }
 
 #[tokio::test]
+async fn half_of_the_look_ups_under_way_are_enough_for_one_client() {
+    let (source, cache) = cached(&Settings::default(), "");
+    let client = |text: &str| text.parse::<IpAddr>().expect("an address");
+    let (one, other) = (client("2001:db8::1"), client("2001:db8:0:1::1"));
+    let names: Vec<String> = (0..128).map(|n| format!("n{n}.example")).collect();
+    let begin = |name| Box::pin(cache.resolve_for(name, one));
+    let mut waiting: Vec<_> = names.iter().map(|name| begin(name)).collect();
+    for wait in &mut waiting {
+        assert!(futures_util::poll!(wait).is_pending());
+    }
+    for same in ["2001:db8::1", "2001:db8::2"] {
+        let more = cache.resolve_for("more.example", client(same)).await;
+        assert_eq!(more, Err(ResolveError::Busy), "{same}");
+    }
+    let mut joined = begin("n0.example");
+    assert!(futures_util::poll!(&mut joined).is_pending());
+    source.set("more.example", answer("192.0.2.1", 60));
+    let found = cache.resolve_for("more.example", other).await;
+    assert_eq!(found, answer("192.0.2.1", 60));
+    waiting.pop();
+    source.set("last.example", answer("192.0.2.1", 60));
+    let found = cache.resolve_for("last.example", one).await;
+    assert_eq!(found, answer("192.0.2.1", 60), "a place is free again");
+}
+
+#[tokio::test]
 async fn some_names_never_reach_a_name_server() {
     let hosts = "# static names\n\
                  192.0.2.7 Static.Example alias.example # both\n\
