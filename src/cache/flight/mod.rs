@@ -137,6 +137,22 @@ impl Flights {
         })
     }
 
+    /// Goes to refresh what others are given meanwhile, for which one is enough, whatever came of the last one. `None` where one is on
+    /// its way.
+    pub fn refresh(&self, key: &Key) -> Option<Lead> {
+        let (_, mut shard) = self.shard(key);
+        if shard.flights.contains_key(key) {
+            return None;
+        }
+        shard.flights.insert(key.clone(), Flight::default());
+        Some(self.lead(key, true))
+    }
+
+    /// Whether one is on its way.
+    pub fn is_under_way(&self, key: &Key) -> bool {
+        self.shard(key).1.flights.contains_key(key)
+    }
+
     /// A request that went by itself has brought what others may use: from now on they wait for one another again.
     pub fn shared(&self, key: &Key) {
         let (hash, mut shard) = self.shard(key);

@@ -213,7 +213,7 @@ enum Verdict {
 
 impl Asking<'_> {
     async fn run(self) -> Found {
-        let mut alone = !self.may_wait();
+        let mut alone = !self.refreshes && !self.may_wait();
         let mut collapsed = false;
         loop {
             let candidates = self.cache.find(&self.key, &self.question.headers).await;
@@ -227,6 +227,8 @@ impl Asking<'_> {
                     refresh,
                 } => {
                     if let Some(answer) = self.answer(&stored, stale, collapsed) {
+                        // Who finds one on its way does not even begin.
+                        let refresh = refresh && !self.cache.flights().is_under_way(&self.key);
                         return Found::Answer(answer, refresh);
                     }
                     match stored.contents.as_parts() {
@@ -267,11 +269,15 @@ impl Asking<'_> {
     }
 
     async fn company(&self) -> Company {
-        match self.cache.flights().join(&self.key) {
+        let flights = self.cache.flights();
+        if self.refreshes {
+            // Clients do not wait for it, so that nothing else would bound how many there are.
+            let lead = flights.refresh(&self.key);
+            return lead.map_or(Company::Busy, Company::Lead);
+        }
+        match flights.join(&self.key) {
             Joined::Lead(lead) => Company::Lead(lead),
             Joined::Alone => Company::Alone,
-            // Somebody refreshes it already.
-            Joined::Wait(_) if self.refreshes => Company::Busy,
             Joined::Wait(wait) => match wait.outcome(PATIENCE).await {
                 Outcome::Lead(lead) => Company::Lead(lead),
                 Outcome::Look => Company::Look,

@@ -1,7 +1,12 @@
 //! When a stale answer may still be given: while the origin is asked, and where it fails. RFC 5861; RFC 9111 §4.2.4.
 //! Not what a client asks for, which is `directives`.
 
-use super::table::{Row, Step, get, method, row, run};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::table::{Row, Step, caching, get, method, row, run};
+use crate::support::{Egret, Origin, until};
 
 const FRESH: &str = "Cache-Control: max-age=600";
 
@@ -264,4 +269,35 @@ fn a_stale_answer_is_not_given_where_nothing_permits_it() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn one_request_at_a_time_refreshes_however_many_are_answered_meanwhile() {
+    // What is never fresh is each one's own to ask for, but whoever is answered by it stale waits for nothing.
+    let (go, goes) = mpsc::channel::<()>();
+    let (goes, asked) = (Mutex::new(goes), AtomicUsize::new(0));
+    let origin = Origin::http(move |_| {
+        let (said, body) = match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => ("max-age=0, stale-while-revalidate=600", "first"),
+            _ => {
+                let _ = goes.lock().unwrap().recv();
+                ("max-age=600", "second")
+            }
+        };
+        let length = body.len();
+        format!(
+            "HTTP/1.1 200 OK\r\nCache-Control: {said}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
+    });
+    let egret = Egret::start(&caching());
+    let request = crate::support::get(&origin.url("/a"), "");
+    let ask = || egret.ask(&request).text();
+    for _ in 0..20 {
+        assert_eq!(ask(), "first");
+    }
+    // Whoever asks now is let go.
+    drop(go);
+    until("what was fetched behind them", || ask() == "second");
+    assert_eq!(origin.requests().len(), 2);
 }
