@@ -62,14 +62,15 @@
 //! | --: | --- |
 //! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
-//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`cache`] what is stored of responses, and when it is used again; [`filter`] changes to messages |
-//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] groups of endpoints of one service: which is next, which are fit |
-//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`route`] which route a gateway's request takes; [`question`] a request that nobody has made, for `egret explain` |
-//! | 5 | [`relay`] one exchange or one tunnel, from end to end; [`probe`] what happens to upstreams beside requests: health, names, files |
-//! | 6 | [`mode`] what a client speaks, turned into an intent |
-//! | 7 | [`config`] from files to checked values |
-//! | 8 | [`engine`] workers, reload, drain, admin socket |
-//! | 9 | [`cli`], and `main` |
+//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
+//! | 3 | [`cache`] what is stored of responses, and when it is used again |
+//! | 4 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] groups of endpoints of one service: which is next, which are fit |
+//! | 5 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`route`] which route a gateway's request takes; [`question`] a request that nobody has made, for `egret explain` |
+//! | 6 | [`relay`] one exchange or one tunnel, from end to end; [`probe`] what happens to upstreams beside requests: health, names, files |
+//! | 7 | [`mode`] what a client speaks, turned into an intent |
+//! | 8 | [`config`] from files to checked values |
+//! | 9 | [`engine`] workers, reload, drain, admin socket |
+//! | 10 | [`cli`], and `main` |
 //!
 //! # Words
 //!

@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod hop;
 pub mod http1;
 pub mod http2;
+pub mod list;
 mod proxy_status;
 mod reply;
 mod target;
