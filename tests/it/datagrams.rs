@@ -505,6 +505,18 @@ fn datagrams_do_not_go_round_in_circles() {
 }
 
 #[test]
+fn an_endpoint_that_is_passed_over_was_not_tried() {
+    let server = Server::named("a:");
+    let tables = "[upstream.app]\nbalance = \"first\"\nretry = { tries = 1 }\nendpoints = [{ file = \"app.endpoints\" }]";
+    let config = balanced("to = \"app\"\ntransport = \"udp\"", &[]).more(tables);
+    let egret = Egret::start(&config);
+    let own = egret.address("lb");
+    egret.write("app.endpoints", &format!("{own}\n{}\n", server.address));
+    egret.wait_line("the endpoints", |line| line.contains("has 2 endpoints"));
+    assert_eq!(Client::new(&egret).ask("x"), "a:x");
+}
+
+#[test]
 fn a_listener_that_is_its_own_endpoint_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("egret.toml");
