@@ -6,6 +6,7 @@ pub mod body;
 pub mod buffer;
 pub mod compress;
 mod cookies;
+pub mod date;
 pub mod forwarded;
 pub mod grpc;
 pub mod hop;
