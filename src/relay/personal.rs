@@ -5,21 +5,14 @@
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::message::list;
+use crate::message::{hop, list};
 
 /// Adds a cookie, and has shared caches leave the response alone: a response that says nothing may be stored by them as well as one
 /// that says `public` (RFC 9111 §3). `private` is what all of them know; of a field's name behind `no-cache` many make nothing.
 pub(super) fn add_cookie(headers: &mut HeaderMap, cookie: HeaderValue) {
     headers.append(SET_COOKIE, cookie);
     // These stand in place of Cache-Control for some of the caches on the way (RFC 9213 §2.2), and would say otherwise.
-    let targeted: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_targeted(name))
-        .cloned()
-        .collect();
-    for name in targeted {
-        headers.remove(name);
-    }
+    hop::remove_all(headers, is_targeted);
     let mut kept = Vec::new();
     for line in headers.get_all(CACHE_CONTROL) {
         let directives = list::members(line.as_bytes()).filter_map(closed);
