@@ -11,13 +11,13 @@ use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::followed::bounded;
-use super::gateway::Served;
 use crate::addr::{Authority, Host};
 use crate::message::forwarded::{Provenance, Writing};
 use crate::message::{Body, BodyError, buffer, default_port, grpc};
 use crate::policy::{Allowance, Obligations};
+use crate::pool::Terms;
 use crate::route::{HostRewrite, Page, Route, Timeouts};
-use crate::upstream::Picked;
+use crate::upstream::{Picked, Upstream};
 
 /// An origin that a request is for, and what to ask there: the effective request URI (RFC 9110 §7.1).
 #[derive(Debug, Clone)]
@@ -67,6 +67,15 @@ pub(super) struct Backend {
     pub(super) key: Option<u64>,
     /// The endpoint that its cookie names.
     pub(super) sticky: Option<u64>,
+}
+
+/// An upstream, and how its endpoints are spoken to.
+#[derive(Debug)]
+pub struct Served {
+    /// The endpoints.
+    pub upstream: Arc<Upstream>,
+    /// How they are spoken to.
+    pub terms: Arc<Terms>,
 }
 
 /// When an exchange must have ended.
