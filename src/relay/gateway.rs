@@ -91,7 +91,7 @@ impl Relay {
             path: &request.path,
         };
         let step = self.step(routes, &route, &asking)?;
-        let mirror = route.terms.mirror.as_ref();
+        let mirror = route.treatment.mirror.as_ref();
         let mirror = mirror.filter(|mirror| mirror.takes(self.parts.dice.roll()));
         let mirror = mirror
             .and_then(|mirror| routes.upstreams.get(mirror.to.at))
