@@ -11,8 +11,10 @@
 //! One process has one worker thread for each core, each with a runtime of its own, its own listening sockets (`SO_REUSEPORT`)
 //! and its own pool of connections. Workers share a snapshot of what was configured, swapped whole by a reload, and nothing else
 //! that a request would wait for; but what is counted or stored for all stands in atomics ([`upstream`]) and shards ([`cache`]).
-//! Leaves for intercepted tunnels are signed on a thread of the mint's, and upstreams are probed and looked up on one of their own.
-//! The main thread does all slow work: it reads configurations and lists, and answers the admin socket.
+//! Leaves for intercepted tunnels are signed on a thread of the mint's, passwords are hashed on threads of the verifier's, records are
+//! written by one of the access log's, and upstreams are probed and looked up on one of their own. The disk tier of the cache has one
+//! thread that writes, some that read, and one that keeps the house; one more waits where another process has the directory still.
+//! The main thread does all other slow work: it reads configurations and lists, and answers the admin socket.
 //!
 //! ```text
 //! client -> listener -> mode -> relay -> pool -> origin
@@ -62,14 +64,15 @@
 //! | --: | --- |
 //! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
-//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`cache`] what is stored of responses, and when it is used again; [`filter`] changes to messages |
-//! | 3 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] groups of endpoints of one service: which is next, which are fit |
-//! | 4 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`route`] which route a gateway's request takes; [`question`] a request that nobody has made, for `egret explain` |
-//! | 5 | [`relay`] one exchange or one tunnel, from end to end; [`probe`] what happens to upstreams beside requests: health, names, files |
-//! | 6 | [`mode`] what a client speaks, turned into an intent |
-//! | 7 | [`config`] from files to checked values |
-//! | 8 | [`engine`] workers, reload, drain, admin socket |
-//! | 9 | [`cli`], and `main` |
+//! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
+//! | 3 | [`cache`] what is stored of responses, and when it is used again |
+//! | 4 | [`policy`] rules over facts, pure; with its conditions and lists; [`upstream`] groups of endpoints of one service: which is next, which are fit |
+//! | 5 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`route`] which route a gateway's request takes; [`question`] a request that nobody has made, for `egret explain` |
+//! | 6 | [`relay`] one exchange or one tunnel, from end to end; [`probe`] what happens to upstreams beside requests: health, names, files |
+//! | 7 | [`mode`] what a client speaks, turned into an intent |
+//! | 8 | [`config`] from files to checked values |
+//! | 9 | [`engine`] workers, reload, drain, admin socket |
+//! | 10 | [`cli`], and `main` |
 //!
 //! # Words
 //!
@@ -87,11 +90,12 @@
 //! | verdict | allow or deny, with the rule and the reason |
 //! | obligation | what must be done if it is allowed: a rate, a bandwidth, interception |
 //! | route | which requests of a gateway's go where, and on what terms |
-//! | terms | of a route: what is done with its requests; of an upstream: how its endpoints are spoken to |
+//! | treatment | of a route: what is done with its requests on the way |
+//! | terms, served | how the endpoints of an upstream are spoken to; the upstream with them |
 //! | intake | of a listener: what it takes in, and how connections begin there |
 //! | balancer | which of the usable endpoints is next |
 //! | try, retry | a request sent to one endpoint; each one after the first, at another endpoint |
-//! | attempts | from one endpoint to the next, for a request, a connection or a flow |
+//! | attempts, visit | from one endpoint to the next, for a request, a connection or a flow; the same once the upstream has room, where bytes go there as they are |
 //! | rest | an endpoint has asked to be left alone (`Retry-After`), and others are asked meanwhile |
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |
@@ -102,6 +106,7 @@
 //! | key, variant | the URI and what a rule adds to it; what of one key was selected by the fields that `Vary` names |
 //! | realm (of keys) | whose word a URI is taken for: that of origins on the network, or that of a gateway's upstreams |
 //! | tier | one of the two stores of the cache: memory, and disk |
+//! | leave, follow | a process gives the directory of the disk tier up; the one that was started to take its place takes hold of it |
 //! | flight | one request at the origin that others wait for |
 //! | splice, intercept | relay a tunnel's TLS untouched; end it here, and begin it anew towards the origin |
 //! | authority (of interception), leaf | whose certificate clients trust; a certificate that it signed for one host |
@@ -116,9 +121,9 @@
 //!   Transfer-Encoding before anyone sees it, answers `Expect` by itself, and can not send an interim response such as 103.
 //! * **HTTP/2 is the `h2` crate itself** on both sides: hyper's server has no way to send interim responses, and its client drops
 //!   those that come. No code here uses hyper.
-//! * **`poll_*` code stands outside of [`stream`] too**: in [`message`], [`listener`], [`pool`] and [`relay`]. Bodies are polled by
-//!   who reads them (`http_body::Body`), and a codec is polled by its body: an `async fn` between the two would be a task or a box
-//!   for each body.
+//! * **`poll_*` code stands outside of [`stream`] too**: in [`message`], [`listener`], [`pool`], [`relay`] and [`cache`]. Bodies are
+//!   polled by who reads them (`http_body::Body`), and a codec or a stored content is polled by its body: an `async fn` between the
+//!   two would be a task or a box for each body. In [`lifeline`] and [`tls`] a future of others' is polled and looked at.
 //! * **[`cache`] is of our own** from the law to the disk: a crate that decides about one stored response leaves ranges, several validators,
 //!   collapsing and targeted fields to its user, and they are most of it. The stores that were weighed stand in [`cache::disk`].
 //! * **[`cache`] is asked between the two moments of a decision**: what is allowed by name may be answered without an address, and without

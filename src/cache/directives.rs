@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use super::targeted;
+use crate::message::list;
 
 /// The directives of a response. Those that are not known are left out (§5.2.3).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -176,13 +177,9 @@ fn says_no_cache(value: &http::HeaderValue) -> bool {
 /// permits is skipped then, another counts with an argument that says nothing.
 fn each(headers: &HeaderMap, mut note: impl FnMut(&str, Option<&str>)) {
     for line in headers.get_all(CACHE_CONTROL) {
-        let mut list = List {
-            rest: line.as_bytes(),
-            plain: false,
-        };
-        while let Some(member) = list.next() {
+        for member in list::members(line.as_bytes()) {
             let text = String::from_utf8_lossy(member);
-            let Some((name, said)) = directive(text.trim_ascii()) else {
+            let Some((name, said)) = directive(&text) else {
                 continue;
             };
             match said {
@@ -192,42 +189,6 @@ fn each(headers: &HeaderMap, mut note: impl FnMut(&str, Option<&str>)) {
                 Said::Malformed => note(&name, Some("")),
             }
         }
-    }
-}
-
-/// The members of a list. A comma in a quoted string is a part of it; behind a quote that is not closed there is no quoted string
-/// any more, so that it hides nothing.
-struct List<'a> {
-    rest: &'a [u8],
-    plain: bool,
-}
-
-impl<'a> List<'a> {
-    fn next(&mut self) -> Option<&'a [u8]> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let end = self.end().unwrap_or(self.rest.len());
-        let (member, rest) = self.rest.split_at_checked(end)?;
-        self.rest = rest.get(1..).unwrap_or_default();
-        Some(member)
-    }
-
-    /// Where the next comma is that separates. Each byte is looked at twice at most.
-    fn end(&mut self) -> Option<usize> {
-        let (mut quoted, mut escaped) = (false, false);
-        for (at, byte) in self.rest.iter().enumerate() {
-            match byte {
-                b',' if self.plain || !quoted => return Some(at),
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                _ => {}
-            }
-        }
-        self.plain |= quoted;
-        let comma = self.rest.iter().position(|byte| *byte == b',');
-        comma.filter(|_| self.plain)
     }
 }
 

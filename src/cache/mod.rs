@@ -11,7 +11,6 @@ pub mod candidates;
 pub mod conditional;
 pub mod contents;
 pub mod control;
-pub mod date;
 pub mod directives;
 pub mod disk;
 mod epochs;

@@ -11,6 +11,7 @@ use super::directives::{RequestDirectives, ResponseDirectives};
 use super::freshness::{self, Came, Freshness};
 use super::hop::{is_hop, named_by_connection};
 use super::{Control, Vary, status_code};
+use crate::message::date;
 
 /// A response that may be stored.
 #[derive(Debug)]
@@ -191,7 +192,7 @@ pub fn to_store(headers: &HeaderMap) -> HeaderMap {
 /// When a stored response is received that says nothing of it: for the `Date` that is added (RFC 9110 §6.6.1).
 pub fn dated(headers: &mut HeaderMap, received: Timestamp) {
     if !headers.contains_key(http::header::DATE)
-        && let Some(date) = super::date::render(received)
+        && let Some(date) = date::render(received)
     {
         headers.insert(http::header::DATE, date);
     }

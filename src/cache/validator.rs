@@ -8,7 +8,7 @@ use http::header::{DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 
-use super::date;
+use crate::message::date;
 
 /// An entity-tag (RFC 9110 §8.8.3): `"…"` or `W/"…"`, and nothing that only resembles one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::header::{self, VARY};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Digest;
 use super::key::digest;
+use crate::message::list;
 
 /// The request fields that a response depends on, and a digest of their normalised values: the values themselves, which may
 /// be credentials, are not kept. RFC 9111 §4.1.
@@ -141,36 +142,18 @@ fn is_no_list(name: &HeaderName) -> bool {
     single.contains(name)
 }
 
-/// A value without the space around it and around its commas, but for what is quoted (RFC 9111 §4.1).
+/// A value without the space around it and around its commas, but for what is quoted (RFC 9111 §4.1). Where a quote is not closed,
+/// nobody knows what is.
 fn without_space(line: &[u8], value: &mut Vec<u8>) {
-    for (at, member) in members(line).enumerate() {
+    if !list::is_closed(line) {
+        return value.extend_from_slice(line.trim_ascii());
+    }
+    for (at, member) in list::members(line).enumerate() {
         if at > 0 {
             value.push(b',');
         }
         value.extend_from_slice(member);
     }
-}
-
-/// What stands between the commas that are not quoted, without the space around it.
-fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    split(line, b',').map(<[u8]>::trim_ascii)
-}
-
-/// Splits at a byte where it is not within a quoted string (RFC 9110 §5.6.4).
-fn split(line: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    line.split(move |byte| {
-        if escaped {
-            escaped = false;
-            return false;
-        }
-        match *byte {
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            other => return other == at && !quoted,
-        }
-        false
-    })
 }
 
 /// A list of preferences with weights in an order of its own, for the fields that are one (RFC 9110 §12.5); `None` where it
@@ -187,8 +170,11 @@ fn weighted(name: &HeaderName, request: &HeaderMap) -> Option<Vec<u8>> {
     }
     let media = *name == header::ACCEPT;
     let mut list = Vec::new();
-    let lines = request.get_all(name).iter();
-    for member in lines.flat_map(|line| members(line.as_bytes())) {
+    let lines = || request.get_all(name).iter().map(HeaderValue::as_bytes);
+    if !lines().all(list::is_closed) {
+        return None;
+    }
+    for member in lines().flat_map(list::members) {
         if member.is_empty() {
             continue;
         }
@@ -220,7 +206,7 @@ const WHOLE: u16 = 1000;
 
 /// One member: its name in lower case with its parameters, and its weight in thousandths.
 fn preference(member: &[u8], media: bool) -> Option<(Vec<u8>, u16)> {
-    let mut parts = split(member, b';').map(<[u8]>::trim_ascii);
+    let mut parts = list::split(member, b';').map(<[u8]>::trim_ascii);
     let mut name = parts.next()?.to_ascii_lowercase();
     let is_name = |byte: &u8| is_token(*byte) || (media && *byte == b'/');
     if name.is_empty() || !name.iter().all(is_name) {

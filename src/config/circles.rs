@@ -14,22 +14,20 @@ use crate::upstream::EndpointSource;
 /// Datagrams to any of our own listeners of datagrams come back; of connections, those to the listener itself. One listener behind
 /// another is a way to do things.
 pub(super) fn check(listeners: &[ListenerConfig], upstreams: &Upstreams, faults: &Faults) {
-    let datagrams = listeners.iter();
-    let datagrams = datagrams.filter(|one| one.transport() == Transport::Datagram);
-    let datagrams = OwnListeners::new(datagrams.flat_map(bound).collect());
+    let all = own(listeners);
     for listener in listeners {
         let Some(balanced) = &listener.balanced else {
             continue;
         };
-        let itself = OwnListeners::new(bound(listener).collect());
-        let (own, what) = match balanced.transport {
-            Transport::Datagram => (&datagrams, "datagrams"),
-            Transport::Stream => (&itself, "connections"),
+        let itself = own([listener]);
+        let (comes_back, what): (&dyn Fn(SocketAddr) -> bool, _) = match balanced.transport {
+            Transport::Datagram => (&|address| all.may_receive(address), "datagrams"),
+            Transport::Stream => (&|address| itself.contains(address), "connections"),
         };
         for read in &upstreams.read {
             let addresses = read.settings.endpoints.iter();
             let mut addresses = addresses.filter_map(|endpoint| address(&endpoint.source));
-            let Some(endpoint) = addresses.find(|address| own.contains(*address)) else {
+            let Some(endpoint) = addresses.find(|address| comes_back(*address)) else {
                 continue;
             };
             if !balanced.leads_to(&read.name) {
@@ -45,8 +43,17 @@ pub(super) fn check(listeners: &[ListenerConfig], upstreams: &Upstreams, faults:
     }
 }
 
-fn bound(listener: &ListenerConfig) -> impl Iterator<Item = SocketAddr> {
-    listener.bind.iter().map(|bind| bind.value)
+/// The addresses that some listeners are to bind.
+pub(super) fn own<'a>(listeners: impl IntoIterator<Item = &'a ListenerConfig>) -> OwnListeners {
+    let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
+    for listener in listeners {
+        let addresses = match listener.transport() {
+            Transport::Stream => &mut streams,
+            Transport::Datagram => &mut datagrams,
+        };
+        addresses.extend(listener.bind.iter().map(|bind| bind.value));
+    }
+    OwnListeners::new(streams, datagrams)
 }
 
 fn address(source: &EndpointSource) -> Option<SocketAddr> {

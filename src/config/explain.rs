@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Config, ListenerConfig};
+use super::{Config, ListenerConfig, circles};
 use crate::fault::{Fault, suggest};
 use crate::gate::OwnListeners;
 use crate::policy::Explanation;
@@ -34,8 +34,7 @@ impl Config {
 
     /// The addresses that the listeners are to bind, for a question without a process.
     pub fn own_listeners(&self) -> OwnListeners {
-        let binds = self.listeners.iter().flat_map(|listener| &listener.bind);
-        OwnListeners::new(binds.map(|bind| bind.value).collect())
+        circles::own(&self.listeners)
     }
 
     /// The listener of a name; the first one where none is named.

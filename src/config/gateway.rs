@@ -14,7 +14,7 @@ use crate::settings::{FromValue, Table, Value};
 
 /// What a gateway's listener believes and says of where requests come from.
 #[derive(Debug, Clone, Default)]
-pub struct Forwarding {
+pub struct Forwarded {
     /// Whose word is taken.
     pub trusted: Trusted,
     /// How it is written for origins.
@@ -22,7 +22,7 @@ pub struct Forwarding {
 }
 
 /// Takes the keys of a gateway's listener; of another one, each of them that is there is a fault.
-pub(super) fn read(table: &Table, mode: Option<&'static Entry>, faults: &Faults) -> Forwarding {
+pub(super) fn read(table: &Table, mode: Option<&'static Entry>, faults: &Faults) -> Forwarded {
     let trusted = table.take_value("trusted-proxies");
     let writing = table.take_value("forwarded");
     let given = [("trusted-proxies", &trusted), ("forwarded", &writing)];
@@ -35,9 +35,9 @@ pub(super) fn read(table: &Table, mode: Option<&'static Entry>, faults: &Faults)
             let remedy = "write mode = \"reverse\", or take it out";
             faults.push(Fault::at(&value.at, problem, remedy));
         }
-        return Forwarding::default();
+        return Forwarded::default();
     }
-    Forwarding {
+    Forwarded {
         trusted: take(trusted, faults),
         writing: take(writing, faults),
     }

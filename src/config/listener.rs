@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::PolicyConfig;
 use super::balanced::{self, Balanced};
 use super::circles;
-use super::gateway::{self, Forwarding};
+use super::gateway::{self, Forwarded};
 use super::upstreams::Upstreams;
 use crate::auth::Authenticator;
 use crate::fault::{Fault, Faults, suggest};
@@ -45,7 +45,7 @@ pub struct ListenerConfig {
     /// Where its connections go, where it balances them.
     pub balanced: Option<Balanced>,
     /// What it believes of where requests come from, where it is a gateway's.
-    pub forwarding: Forwarding,
+    pub forwarded: Forwarded,
     /// The name that it signs with.
     pub via: Via,
 }
@@ -172,7 +172,7 @@ fn read(
         table.require::<Vec<Located<SocketAddr>>>("bind", "bind = \"127.0.0.1:3128\"", faults);
     let (policy_name, policy) = read_policy(&table, mode, name.as_ref(), policies, faults);
     let balanced = balanced::read(&table, mode, upstreams, faults);
-    let forwarding = gateway::read(&table, mode, faults);
+    let forwarded = gateway::read(&table, mode, faults);
     let accepted = table.take_or("accept", Accepted::default(), faults);
     let tls_value = table.take_value("tls");
     let tls_at = tls_value.as_ref().map(|value| value.at.clone());
@@ -216,7 +216,7 @@ fn read(
         proxy_headers: proxy_headers.map(|given| given.value).unwrap_or_default(),
         tls,
         balanced,
-        forwarding,
+        forwarded,
         via,
     })
 }

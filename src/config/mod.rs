@@ -12,7 +12,7 @@ mod policies;
 mod upstreams;
 
 pub use balanced::Balanced;
-pub use gateway::Forwarding;
+pub use gateway::Forwarded;
 pub use listener::ListenerConfig;
 pub use policies::PolicyConfig;
 pub use upstreams::{UpstreamConfig, Upstreams};

@@ -128,9 +128,12 @@ async fn kill(workers: Vec<Line>, filter: Arc<Filter>) -> Result<Value, String> 
 }
 
 fn status(engine: &Engine) -> Answer {
-    let of = |transport: &'static str| move |(name, address): (&str, SocketAddr)| json!({ "listener": name, "address": address.to_string(), "transport": transport });
-    let streams = engine.listeners.addresses().map(of("tcp"));
-    let datagrams = engine.datagrams.addresses().map(of("udp"));
+    let shown = |transport: &str, (name, address): (&str, SocketAddr)| {
+        let address = address.to_string();
+        json!({ "listener": name, "address": address, "transport": transport })
+    };
+    let streams = engine.listeners.addresses().map(|one| shown("tcp", one));
+    let datagrams = engine.datagrams.addresses().map(|one| shown("udp", one));
     let listeners: Vec<Value> = streams.chain(datagrams).collect();
     let lists: Vec<Value> = engine
         .config

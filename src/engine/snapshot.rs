@@ -150,8 +150,8 @@ impl Lasting {
             gateway: listener.mode.gateway.then(|| Routes {
                 table: config.routes.clone(),
                 upstreams: self.served.clone(),
-                trusted: listener.forwarding.trusted.clone(),
-                writing: listener.forwarding.writing,
+                trusted: listener.forwarded.trusted.clone(),
+                writing: listener.forwarded.writing,
             }),
         }
     }

@@ -12,11 +12,11 @@ pub struct OwnListeners {
 }
 
 impl OwnListeners {
-    /// The addresses that were given, for connections.
-    pub fn new(addresses: Vec<SocketAddr>) -> Self {
+    /// The addresses that were given: for connections, and for datagrams.
+    pub fn new(streams: Vec<SocketAddr>, datagrams: Vec<SocketAddr>) -> Self {
         Self {
-            streams: ArcSwap::from_pointee(addresses),
-            datagrams: ArcSwap::default(),
+            streams: ArcSwap::from_pointee(streams),
+            datagrams: ArcSwap::from_pointee(datagrams),
         }
     }
 
@@ -39,21 +39,28 @@ impl OwnListeners {
         })
     }
 
-    /// Whether a connection to `address` would come back to this process.
-    ///
-    /// Opens a socket only for an address with the port of a wildcard listener: whether it is one of this machine's changes
-    /// with its interfaces, and the kernel is the one to ask.
-    pub fn contains(&self, address: SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        let own = self.streams.load();
-        let same_port = || own.iter().filter(|own| own.port() == address.port());
-        // A connection to the unspecified address goes to this machine, to whatever of it listens.
-        if same_port().any(|own| ip.is_unspecified() || own.ip().to_canonical() == ip) {
-            return true;
-        }
-        let wildcard = same_port().any(|own| own.ip().is_unspecified());
-        wildcard && (ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok())
+    /// The same, where there is no socket yet.
+    pub fn may_receive(&self, address: SocketAddr) -> bool {
+        is_one_of(&self.datagrams.load(), address)
     }
+
+    /// Whether a connection to `address` would come back to this process.
+    pub fn contains(&self, address: SocketAddr) -> bool {
+        is_one_of(&self.streams.load(), address)
+    }
+}
+
+/// Opens a socket only for an address with the port of a wildcard listener: whether it is one of this machine's changes with its
+/// interfaces, and the kernel is the one to ask.
+fn is_one_of(own: &[SocketAddr], address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let same_port = || own.iter().filter(|own| own.port() == address.port());
+    // What goes to the unspecified address goes to this machine, to whatever of it listens.
+    if same_port().any(|own| ip.is_unspecified() || own.ip().to_canonical() == ip) {
+        return true;
+    }
+    let wildcard = same_port().any(|own| own.ip().is_unspecified());
+    wildcard && (ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok())
 }
 
 #[cfg(test)]
@@ -63,7 +70,9 @@ mod tests {
     #[test]
     fn a_wildcard_listener_stands_for_every_address_of_this_machine() {
         let at = |text: &str| -> SocketAddr { text.parse().expect("an address") };
-        let own = OwnListeners::new(vec![at("0.0.0.0:3128"), at("192.0.2.7:1080")]);
+        let addresses = vec![at("0.0.0.0:3128"), at("192.0.2.7:1080")];
+        let own = OwnListeners::new(addresses.clone(), Vec::new());
+        let by_datagrams = OwnListeners::new(Vec::new(), addresses);
         for (address, is_own) in [
             ("127.0.0.1:3128", true),
             ("127.9.9.9:3128", true),
@@ -77,7 +86,10 @@ mod tests {
             ("0.0.0.0:1080", true),
             ("[::]:1080", true),
         ] {
-            assert_eq!(own.contains(at(address)), is_own, "{address}");
+            let address = at(address);
+            assert_eq!(own.contains(address), is_own, "{address}");
+            assert_eq!(by_datagrams.may_receive(address), is_own, "{address}");
+            assert!(!own.may_receive(address) && !by_datagrams.contains(address));
         }
         own.replace(Vec::new(), Vec::new());
         assert!(!own.contains(at("127.0.0.1:3128")));
@@ -86,8 +98,7 @@ mod tests {
     #[test]
     fn datagrams_come_back_from_where_they_are_received() {
         let at = |text: &str| -> SocketAddr { text.parse().expect("an address") };
-        let own = OwnListeners::default();
-        own.replace(
+        let own = OwnListeners::new(
             vec![at("192.0.2.1:80")],
             vec![at("0.0.0.0:53"), at("192.0.2.7:54")],
         );

@@ -60,7 +60,7 @@ fn is_of_proxy(name: &HeaderName) -> bool {
 
 /// Removes the fields of these names. Most messages have none, and one look at each field costs less than a search for each
 /// name.
-fn remove_all(headers: &mut HeaderMap, which: impl Fn(&HeaderName) -> bool) {
+pub fn remove_all(headers: &mut HeaderMap, which: impl Fn(&HeaderName) -> bool) {
     let names: SmallVec<[HeaderName; 4]> = headers
         .keys()
         .filter(|&name| which(name))

@@ -8,7 +8,7 @@ use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, MAX_FORWARDS, PRO
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::message::Body;
-use crate::relay::{Destination, METHODS};
+use crate::relay::{Destination, allowed};
 use crate::route::Page;
 
 /// Counts a hop of TRACE and OPTIONS (RFC 9110 §7.6.2). Where we are the last, the destination is the answer: it is given to who
@@ -41,10 +41,6 @@ pub(super) fn options(gateway: bool) -> Response<Body> {
     response
 }
 
-fn allowed(gateway: bool) -> HeaderValue {
-    if gateway { METHODS } else { OF_A_PROXY }
-}
-
 fn page(name: HeaderName, value: HeaderValue, body: Bytes) -> Page {
     Page {
         status: StatusCode::OK,
@@ -71,6 +67,3 @@ fn trace(request: &Request<Body>, to: &Destination) -> Page {
     let kind = HeaderValue::from_static("message/http");
     page(CONTENT_TYPE, kind, text.into())
 }
-
-const OF_A_PROXY: HeaderValue =
-    HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH");

@@ -72,7 +72,7 @@ fn read_obligations(table: Table, faults: &Faults) -> Obligations {
     let tls = table
         .take::<Table>("tls", faults)
         .map_or_else(Demands::default, |table| read_demands(table, faults));
-    let obligations = read_terms(&table, faults);
+    let obligations = read_shared_obligations(&table, faults);
     table.finish(faults);
     Obligations {
         intercept,
@@ -82,7 +82,7 @@ fn read_obligations(table: Table, faults: &Faults) -> Obligations {
 }
 
 /// Takes what a rule and a route alike may ask for: `rate`, `bandwidth`, `cache`, and every filter.
-pub(crate) fn read_terms(table: &Table, faults: &Faults) -> Obligations {
+pub(crate) fn read_shared_obligations(table: &Table, faults: &Faults) -> Obligations {
     let rate: Option<Located<String>> = table.take("rate", faults);
     let bandwidth: Option<Located<String>> = table.take("bandwidth", faults);
     let checked = |text: Option<Located<String>>, form: &str| {

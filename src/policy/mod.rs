@@ -51,7 +51,7 @@ mod tests;
 mod verdict;
 mod walk;
 
-pub(crate) use action::read_terms;
+pub(crate) use action::read_shared_obligations;
 pub use expect::{Expectation, Outcome};
 pub use explain::{Asked, Explanation, Tested, Tried, Walked};
 pub use facts::{Facts, Hello, Look, NamedBy, Scheme};

@@ -13,7 +13,7 @@ use super::{Failure, Pool, dial};
 use crate::message::ProxyError;
 use crate::policy::Permit;
 use crate::stream::Stream;
-use crate::tls::connector::Offered;
+use crate::tls::connector::{Offered, Secured};
 
 /// A connection of its own.
 #[derive(Debug)]
@@ -30,15 +30,6 @@ pub struct Dialled {
     pub tls: Option<Duration>,
 }
 
-/// What a connection begins with whose bytes are not ours.
-#[derive(Debug, Clone, Copy)]
-pub struct Preamble<'a> {
-    /// What goes first, before TLS where there is any: a PROXY header.
-    pub header: &'a [u8],
-    /// What is offered inside of TLS.
-    pub alpn: Offered,
-}
-
 impl Pool {
     /// Opens a connection as the key's terms say: TCP, and TLS over it. It is not kept, and takes no place among those that an
     /// endpoint may have. Waits at most `limit` for each of the two.
@@ -50,71 +41,59 @@ impl Pool {
         key: &Key,
         limit: Duration,
     ) -> Result<Dialled, Failure> {
-        let start = Instant::now();
-        let (tcp, peer) = dial::dial(&self.in_turn(permit), limit).await?;
-        let (stream, connect) = (Stream::from_tcp(tcp), start.elapsed());
+        let dialled = self.dial_tcp(permit, limit).await?;
         if !key.secure {
-            return Ok(Dialled {
-                stream,
-                peer,
-                alpn: None,
-                connect,
-                tls: None,
-            });
+            return Ok(dialled);
         }
-        let secured = self.handshake(stream, peer, key.host(), key, limit).await?;
-        Ok(Dialled {
-            stream: secured.stream,
-            peer,
-            alpn: secured.alpn,
-            connect,
-            tls: Some(start.elapsed().saturating_sub(connect)),
-        })
+        let handshake =
+            async |stream, peer| self.handshake(stream, peer, key.host(), key, limit).await;
+        dialled.secured(handshake).await
     }
 
-    /// Opens a connection for bytes that are not ours, as the key's terms say: TCP, a header, and TLS over it. It is not kept, and
-    /// takes no place among those that an endpoint may have. Waits at most the connect limit of the terms for each of the three.
+    /// Opens a connection for bytes that are not ours, as the key's terms say: TCP, a PROXY header (an empty one is none), and TLS
+    /// over it, in which `alpn` is offered. It is not kept, and takes no place among those that an endpoint may have. Waits at
+    /// most the connect limit of the terms for each of the three.
     ///
     /// Errors: as [`Pool::dial`], TLS failures. Dropping the future abandons every attempt.
     pub async fn dial_for(
         &self,
         permit: &Permit,
         key: &Key,
-        preamble: Preamble<'_>,
+        header: &[u8],
+        alpn: Offered,
     ) -> Result<Dialled, Failure> {
         let limit = self.limits(key).connect;
-        let start = Instant::now();
-        let (tcp, peer) = dial::dial(&self.in_turn(permit), limit).await?;
-        let (mut stream, connect) = (Stream::from_tcp(tcp), start.elapsed());
-        if !preamble.header.is_empty() {
-            send_header(&mut stream, peer, preamble.header, limit).await?;
+        let mut dialled = self.dial_tcp(permit, limit).await?;
+        if !header.is_empty() {
+            send_header(&mut dialled.stream, dialled.peer, header, limit).await?;
         }
         let trust = key.terms.as_ref().and_then(|terms| terms.trust());
         let Some((trust, pins)) = trust else {
-            return Ok(Dialled {
-                stream,
-                peer,
-                alpn: None,
-                connect,
-                tls: None,
-            });
+            return Ok(dialled);
         };
         let host = key.host();
-        let secured = trust.secure(stream, host, peer, preamble.alpn, pins, limit);
-        let secured = secured.await?;
+        let handshake =
+            async |stream, peer| trust.secure(stream, host, peer, alpn, pins, limit).await;
+        let dialled = dialled.secured(handshake).await?;
         // What comes is HTTP/2 from its first byte on.
-        if preamble.alpn == Offered::Http2 && secured.alpn.as_deref() != Some(b"h2") {
+        if alpn == Offered::Http2 && dialled.alpn.as_deref() != Some(b"h2") {
             return Err(Failure::new(
                 ProxyError::TlsProtocol,
                 format!("{host} does not choose HTTP/2, which is what is spoken to it"),
             ));
         }
+        Ok(dialled)
+    }
+
+    async fn dial_tcp(&self, permit: &Permit, limit: Duration) -> Result<Dialled, Failure> {
+        let start = Instant::now();
+        let (tcp, peer) = dial::dial(&self.in_turn(permit), limit).await?;
         Ok(Dialled {
-            stream: secured.stream,
+            stream: Stream::from_tcp(tcp),
             peer,
-            alpn: secured.alpn,
-            connect,
-            tls: Some(start.elapsed().saturating_sub(connect)),
+            alpn: None,
+            connect: start.elapsed(),
+            tls: None,
         })
     }
 
@@ -124,6 +103,24 @@ impl Pool {
         self.0.idle.forget(address);
         self.0.shared.forget(address);
         self.0.habits.forget(address);
+    }
+}
+
+impl Dialled {
+    /// The same, under TLS.
+    async fn secured<E: Into<Failure>>(
+        self,
+        handshake: impl AsyncFnOnce(Stream, SocketAddr) -> Result<Secured, E>,
+    ) -> Result<Self, Failure> {
+        let start = Instant::now();
+        let secured = handshake(self.stream, self.peer).await;
+        let secured = secured.map_err(Into::into)?;
+        Ok(Self {
+            stream: secured.stream,
+            alpn: secured.alpn,
+            tls: Some(start.elapsed()),
+            ..self
+        })
     }
 }
 

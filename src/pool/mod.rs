@@ -26,7 +26,7 @@ mod upload;
 mod watch;
 
 pub use connection::{Connection, needs_http1};
-pub use endpoint::{Dialled, Preamble};
+pub use endpoint::Dialled;
 pub use failure::{Failure, Retry};
 pub use key::Key;
 pub use open::Handshake;

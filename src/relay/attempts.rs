@@ -20,7 +20,7 @@ pub(super) struct Attempts {
     sticky: Option<u64>,
     /// Those that were tried, and those that will not do.
     passed: Vec<EndpointKey>,
-    /// How many were found.
+    /// How many were found, and not passed over since.
     found: u32,
     /// One was tried in vain: what comes is a retry.
     is_retry: bool,
@@ -72,18 +72,23 @@ impl Attempts {
                     self.found += 1;
                     return Ok((picked, by));
                 }
-                Err(refusal) => self.pass_over(&picked, refusal),
+                Err(refusal) => self.leave_out(&picked, refusal),
             }
         }
     }
 
-    /// Passes over an endpoint that is not fit, which is no failure of its own.
+    /// Passes over the endpoint that was found last, which is not fit after all: that is no failure of its own, and it was not tried.
     pub(super) fn pass_over(&mut self, picked: &Picked, why: Refusal) {
+        self.found = self.found.saturating_sub(1);
+        self.leave_out(picked, why);
+    }
+
+    fn leave_out(&mut self, picked: &Picked, why: Refusal) {
         self.passed.push(picked.endpoint().key().clone());
         self.why.get_or_insert_with(|| Box::new(why));
     }
 
-    /// How many were found.
+    /// How many were found to be tried.
     pub(super) fn found(&self) -> u32 {
         self.found
     }

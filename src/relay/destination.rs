@@ -11,13 +11,13 @@ use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::followed::bounded;
-use super::gateway::Served;
 use crate::addr::{Authority, Host};
 use crate::message::forwarded::{Provenance, Writing};
 use crate::message::{Body, BodyError, buffer, default_port, grpc};
 use crate::policy::{Allowance, Obligations};
+use crate::pool::Terms;
 use crate::route::{HostRewrite, Page, Route, Timeouts};
-use crate::upstream::Picked;
+use crate::upstream::{Picked, Upstream};
 
 /// An origin that a request is for, and what to ask there: the effective request URI (RFC 9110 §7.1).
 #[derive(Debug, Clone)]
@@ -69,6 +69,15 @@ pub(super) struct Backend {
     pub(super) sticky: Option<u64>,
 }
 
+/// An upstream, and how its endpoints are spoken to.
+#[derive(Debug)]
+pub struct Served {
+    /// The endpoints.
+    pub upstream: Arc<Upstream>,
+    /// How they are spoken to.
+    pub terms: Arc<Terms>,
+}
+
 /// When an exchange must have ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
@@ -103,10 +112,10 @@ impl Destination {
     }
 
     /// What is to be done with an exchange that policy allows: what its rule asks for, and what its route does.
-    pub(super) fn terms(&self, allowance: &Allowance) -> Allowance {
+    pub(super) fn treated(&self, allowance: &Allowance) -> Allowance {
         let mut allowance = allowance.clone();
         if let Some(route) = self.route() {
-            allowance.obligations = both(&allowance.obligations, &route.terms.obligations);
+            allowance.obligations = both(&allowance.obligations, &route.treatment.obligations);
         }
         allowance
     }
@@ -171,12 +180,12 @@ impl Destination {
     /// How long the origin may take, where a route says so.
     pub(super) fn timeouts(&self) -> Timeouts {
         self.route()
-            .map_or_else(Timeouts::default, |route| route.terms.timeouts)
+            .map_or_else(Timeouts::default, |route| route.treatment.timeouts)
     }
 
     /// When the exchange must have ended: by its route, or as the client of a call of gRPC says.
     pub(super) fn deadline(&self, began: Instant, headers: &HeaderMap) -> Option<Deadline> {
-        let of_route = self.route()?.terms.timeouts.total;
+        let of_route = self.route()?.treatment.timeouts.total;
         let of_call = grpc::is_call(headers)
             .then(|| grpc::deadline(headers))
             .flatten();
@@ -188,7 +197,9 @@ impl Destination {
 
     /// A request's body of which no more passes than its route takes. Errors: it says itself that it is larger.
     pub(super) fn bound(&self, body: Body) -> Result<Body, BodyError> {
-        let limit = self.route().and_then(|route| route.terms.limits.body_size);
+        let limit = self
+            .route()
+            .and_then(|route| route.treatment.limits.body_size);
         match limit {
             Some(limit) if body.size_hint().lower() > limit.0 => Err(BodyError::TooLarge),
             Some(limit) if !body.is_empty() => Ok(bounded(body, limit.0)),
@@ -201,7 +212,9 @@ impl Destination {
     /// Errors: it is too large, or breaks. Waits for the client, whose listener bounds that.
     pub(super) async fn take_in(&self, body: Body) -> Result<Body, BodyError> {
         let body = self.bound(body)?;
-        let limit = self.route().and_then(|route| route.terms.buffer.request);
+        let limit = self
+            .route()
+            .and_then(|route| route.treatment.buffer.request);
         match limit {
             Some(limit) => buffer::collect(body, limit.as_usize()).await,
             None => Ok(body),
@@ -211,12 +224,12 @@ impl Destination {
     /// Whether a request's body is taken in as a whole before it goes on.
     pub(super) fn takes_in(&self) -> bool {
         let route = self.route();
-        route.is_some_and(|route| route.terms.buffer.request.is_some())
+        route.is_some_and(|route| route.treatment.buffer.request.is_some())
     }
 
     /// How much of a response is read before the client takes it.
     pub(super) fn read_ahead(&self) -> Option<usize> {
-        let limit = self.route()?.terms.buffer.response?;
+        let limit = self.route()?.treatment.buffer.response?;
         Some(limit.as_usize())
     }
 

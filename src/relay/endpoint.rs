@@ -15,7 +15,7 @@ use super::{Caller, Refusal, Relay, Served};
 use crate::addr::Authority;
 use crate::gate::{Intent, Judged, Seen};
 use crate::policy::{Grant, NamedBy, Permit, Scheme};
-use crate::pool::{self, Dialled, Failure, Preamble, Protocol};
+use crate::pool::{self, Dialled, Failure, Protocol};
 use crate::proxy_protocol::{Outgoing, Transport, Version};
 use crate::report::FlowKind;
 use crate::stream::Stream;
@@ -263,11 +263,8 @@ impl Relay {
         let terms = &toward.served.terms;
         // What is inside is not ours: which HTTP it may be makes no difference to the connection.
         let key = pool::Key::to_endpoint(terms.clone(), name_of(picked), false);
-        let preamble = Preamble {
-            header,
-            alpn: toward.offered(),
-        };
-        self.parts.pool.dial_for(permit, &key, preamble).await
+        let alpn = toward.offered();
+        self.parts.pool.dial_for(permit, &key, header, alpn).await
     }
 }
 

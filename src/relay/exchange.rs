@@ -56,14 +56,14 @@ impl Relay {
             record.upstream = backend.map(|backend| backend.served.upstream.name().into());
         });
         let (mut head, body) = request.into_parts();
-        let attempt = self.attempt((&mut head, body), (caller, to, purpose), &mut recording);
-        match attempt.await {
+        let sent = self.identify_and_send((&mut head, body), (caller, to, purpose), &mut recording);
+        match sent.await {
             Ok(sent) => self.pass_back(sent, caller, recording),
             Err(refusal) => {
                 let close = matches!(refusal, Refusal::Trouble(_) | Refusal::Ended(_));
                 let response = recording.refuse(&refusal, Some(&to.authority), Some(&head.headers));
                 let response = match to.route() {
-                    Some(route) => route.terms.error_pages.replace(response),
+                    Some(route) => route.treatment.error_pages.replace(response),
                     None => response,
                 };
                 Reply {
@@ -75,7 +75,7 @@ impl Relay {
         }
     }
 
-    async fn attempt(
+    async fn identify_and_send(
         &self,
         (head, body): (&mut http::request::Parts, Body),
         (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
@@ -132,7 +132,7 @@ impl Relay {
     ) -> Result<Sent, Refusal> {
         let generation = self.parts.generation();
         let plan = to.route().and_then(|route| {
-            let compress = route.terms.compress.as_ref()?;
+            let compress = route.treatment.compress.as_ref()?;
             Some(compress.plan(&head.method, &head.headers))
         });
         if to.by.is_some() {

@@ -12,15 +12,14 @@ use http::header::{HOST, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::destination::{Backend, Destination, Gateway, Step};
+use super::destination::{Backend, Destination, Gateway, Served, Step};
 use super::{Caller, Refusal, Relay};
 use crate::addr::{Authority, Host};
 use crate::filter::Variables;
 use crate::message::forwarded::{Trusted, Writing};
 use crate::message::{cookies, default_port};
-use crate::pool::Terms;
 use crate::route::{Act, Asked, Found, Page, Readings, Redirect, Route, RouteTable};
-use crate::upstream::{self, Upstream};
+use crate::upstream;
 
 /// The routes of a gateway's listener. Built off the workers, shared by them, replaced whole.
 #[derive(Debug, Clone)]
@@ -33,15 +32,6 @@ pub struct Routes {
     pub trusted: Trusted,
     /// How that is written for origins.
     pub writing: Writing,
-}
-
-/// An upstream, and how its endpoints are spoken to.
-#[derive(Debug)]
-pub struct Served {
-    /// The endpoints.
-    pub upstream: Arc<Upstream>,
-    /// How they are spoken to.
-    pub terms: Arc<Terms>,
 }
 
 /// A request to a gateway, as its target and its connection say.
@@ -101,7 +91,7 @@ impl Relay {
             path: &request.path,
         };
         let step = self.step(routes, &route, &asking)?;
-        let mirror = route.terms.mirror.as_ref();
+        let mirror = route.treatment.mirror.as_ref();
         let mirror = mirror.filter(|mirror| mirror.takes(self.parts.dice.roll()));
         let mirror = mirror
             .and_then(|mirror| routes.upstreams.get(mirror.to.at))
@@ -217,9 +207,14 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     found.map(|(_, value)| value.as_bytes())
 }
 
-/// What a gateway takes where its routes say no more (RFC 9110 §10.2.1).
-pub const METHODS: HeaderValue =
-    HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+/// The methods that a gateway takes where its routes say no more, or that a proxy takes (RFC 9110 §10.2.1).
+pub fn allowed(gateway: bool) -> HeaderValue {
+    HeaderValue::from_static(if gateway {
+        "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
+    } else {
+        "GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH"
+    })
+}
 
 const TWO_READINGS: &str =
     "the path can be read in two ways, which lead to routes that do not do the same";

@@ -32,9 +32,9 @@ mod way;
 
 pub use balancing::{Balancing, Choice, DatagramLimits};
 pub use datagrams::{Association, Reply};
-pub use destination::Destination;
+pub use destination::{Destination, Served};
 pub use endpoint::Toward;
-pub use gateway::{METHODS, Request, Routes, Served};
+pub use gateway::{Request, Routes, allowed};
 pub use intercept::{Interception, LANDING, Settings as InterceptSettings, Within};
 pub use look::Unseen;
 pub use opening::Opening;

@@ -5,26 +5,18 @@
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::message::{hop, list};
+
 /// Adds a cookie, and has shared caches leave the response alone: a response that says nothing may be stored by them as well as one
 /// that says `public` (RFC 9111 §3). `private` is what all of them know; of a field's name behind `no-cache` many make nothing.
 pub(super) fn add_cookie(headers: &mut HeaderMap, cookie: HeaderValue) {
     headers.append(SET_COOKIE, cookie);
     // These stand in place of Cache-Control for some of the caches on the way (RFC 9213 §2.2), and would say otherwise.
-    let targeted: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_targeted(name))
-        .cloned()
-        .collect();
-    for name in targeted {
-        headers.remove(name);
-    }
+    hop::remove_all(headers, is_targeted);
     let mut kept = Vec::new();
     for line in headers.get_all(CACHE_CONTROL) {
-        for directive in directives(line.as_bytes()) {
-            if !SHARING.iter().any(|name| directive_is(directive, name)) {
-                kept.push(directive);
-            }
-        }
+        let directives = list::members(line.as_bytes()).filter_map(closed);
+        kept.extend(directives.filter(|directive| !directive.is_empty() && !shares(directive)));
     }
     kept.push(b"private");
     // Its parts were in fields.
@@ -39,26 +31,22 @@ fn is_targeted(name: &HeaderName) -> bool {
     name == "surrogate-control" || name.ends_with("-cache-control")
 }
 
-/// The members of a list, in which a comma may stand between quotes (RFC 9110 §5.6.1, §5.6.4).
-fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    let at_comma = move |byte: &u8| {
-        let was_escaped = std::mem::take(&mut escaped);
-        match byte {
-            b'\\' if quoted => escaped = !was_escaped,
-            b'"' if !was_escaped => quoted = !quoted,
-            _ => {}
-        }
-        *byte == b',' && !quoted
-    };
-    line.split(at_comma)
-        .map(<[u8]>::trim_ascii)
-        .filter(|directive| !directive.is_empty())
+/// A directive that others can read, whatever stands behind it: of one with a quote that is not closed, its name.
+fn closed(directive: &[u8]) -> Option<&[u8]> {
+    if list::is_closed(directive) {
+        return Some(directive);
+    }
+    name(directive).filter(|name| list::is_closed(name))
 }
 
-fn directive_is(directive: &[u8], name: &[u8]) -> bool {
-    let own = directive.split(|byte| *byte == b'=').next();
-    own.is_some_and(|own| own.trim_ascii().eq_ignore_ascii_case(name))
+fn shares(directive: &[u8]) -> bool {
+    let shares = |name: &[u8]| SHARING.iter().any(|known| name.eq_ignore_ascii_case(known));
+    name(directive).is_some_and(shares)
+}
+
+fn name(directive: &[u8]) -> Option<&[u8]> {
+    let name = directive.split(|byte| *byte == b'=').next();
+    name.map(<[u8]>::trim_ascii)
 }
 
 /// What lets others have it, or says with `private` less than that it is private.
@@ -79,6 +67,12 @@ mod tests {
                 &["ext=\"a, \\\"public\", max-age=1"],
                 "ext=\"a, \\\"public\", max-age=1, private",
             ),
+            // A quote that is not closed hides nothing, neither here nor from whoever reads what is written.
+            (
+                &["x=\"a, public, max-age=5", "no-cache"],
+                "x, max-age=5, no-cache, private",
+            ),
+            (&["no-store=\"a, public"], "no-store, private"),
             (&["no-store, public"], "no-store, private"),
             (&["private"], "private"),
         ] {

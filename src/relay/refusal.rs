@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{ALLOW, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 
-use super::METHODS;
+use super::allowed;
 use crate::addr::Authority;
 use crate::auth::Challenge;
 use crate::gate::Barred;
@@ -254,7 +254,7 @@ impl From<BodyError> for Refusal {
 /// A resource that does not take the method says which it does (RFC 9110 §15.5.6).
 fn with_methods(answer: Answer) -> Answer {
     let mut answer = answer.status(StatusCode::METHOD_NOT_ALLOWED);
-    answer.headers.insert(ALLOW, METHODS);
+    answer.headers.insert(ALLOW, allowed(true));
     answer
 }
 

@@ -8,7 +8,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 
-use crate::cache::date;
+use crate::message::date;
 use crate::upstream::Picked;
 
 /// Leaves an endpoint alone for as long as it asks for. What it says with 429 is said to one client, who sends too much (RFC 6585

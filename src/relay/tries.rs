@@ -130,7 +130,7 @@ impl Tries<'_> {
     fn limits(&self, backend: &Backend) -> Limits {
         let settings = backend.served.upstream.settings();
         let of_route = self.judging.to.route();
-        let of_route = of_route.and_then(|route| route.terms.retry.as_ref());
+        let of_route = of_route.and_then(|route| route.treatment.retry.as_ref());
         let tries = of_route.and_then(|retry| retry.tries);
         let per_try = of_route.and_then(|retry| retry.per_try);
         Limits {
@@ -142,7 +142,7 @@ impl Tries<'_> {
     /// Whether a response is a reason to try elsewhere.
     fn is_unwanted(&self, backend: &Backend, status: StatusCode) -> bool {
         let of_route = self.judging.to.route();
-        let of_route = of_route.and_then(|route| route.terms.retry.as_ref()?.on.as_ref());
+        let of_route = of_route.and_then(|route| route.treatment.retry.as_ref()?.on.as_ref());
         let settings = backend.served.upstream.settings();
         let ranges = of_route.unwrap_or(&settings.retry.on);
         ranges.iter().any(|range| range.contains(status.as_u16()))

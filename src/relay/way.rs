@@ -65,7 +65,7 @@ impl Relay {
         };
         recording.state("queueing");
         let upstream = &backend.served.upstream;
-        let priority = to.route().map_or(0, |route| route.terms.priority);
+        let priority = to.route().map_or(0, |route| route.treatment.priority);
         let entered = upstream.enter(priority).await;
         recording.enter(entered.map_err(|full| is_full(upstream, full))?);
         let attempts = Attempts::new(backend.key, backend.sticky);
@@ -82,7 +82,7 @@ impl Relay {
     ) -> Result<Way, Refusal> {
         let (picked, permit) = self.pick(judging, backend, &mut attempts, recording)?;
         Ok(Way {
-            allowance: judging.to.terms(permit.allowance()),
+            allowance: judging.to.treated(permit.allowance()),
             permit,
             picked: Some(picked),
             attempts,
@@ -116,7 +116,7 @@ impl Relay {
             way.attempts.leave(picked);
         }
         let (picked, permit) = self.pick(judging, backend, &mut way.attempts, recording)?;
-        way.allowance = judging.to.terms(permit.allowance());
+        way.allowance = judging.to.treated(permit.allowance());
         way.permit = permit;
         way.picked = Some(picked);
         Ok(())
@@ -138,7 +138,7 @@ impl Relay {
         let Some(route) = to.route().filter(|_| purpose == Purpose::Client) else {
             return Ok(());
         };
-        let (Some(_), Some(intent)) = (route.terms.obligations.rate, recording.intent()) else {
+        let (Some(_), Some(intent)) = (route.treatment.obligations.rate, recording.intent()) else {
             return Ok(());
         };
         let of_route = Allowance {
@@ -147,7 +147,7 @@ impl Relay {
                 index: None,
                 at: Some(route.at.clone()),
             },
-            obligations: route.terms.obligations.clone(),
+            obligations: route.treatment.obligations.clone(),
             would_deny: None,
         };
         let gate = &caller.service.gate;

@@ -39,9 +39,9 @@ mod shadow;
 mod source;
 mod split;
 mod table;
-mod terms;
 #[cfg(test)]
 mod tests;
+mod treatment;
 
 pub use action::{Act, Action, Maintenance, Redirect};
 pub use pages::{ErrorPage, ErrorPages, Page};
@@ -50,7 +50,7 @@ pub use rewrite::{HostRewrite, Rewrite, Unrewritable};
 pub use source::{Ground, read};
 pub use split::{Chosen, Share, Split};
 pub use table::{Asked, Found, RouteTable};
-pub use terms::{Buffer, Limits, Mirror, Retry, Terms, Timeouts};
+pub use treatment::{Buffer, Limits, Mirror, Retry, Timeouts, Treatment};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -68,8 +68,8 @@ pub struct Route {
     pub action: Action,
     /// What a request looks like when it leaves.
     pub rewrite: Rewrite,
-    /// On what terms.
-    pub terms: Terms,
+    /// How they are treated on the way.
+    pub treatment: Treatment,
     /// Whether it names TRACE among its methods: who does not is not meant to have clients look at what comes to an endpoint.
     pub traces: bool,
 }
@@ -83,7 +83,7 @@ impl Route {
     /// Whether requests, or copies of them, may go to this upstream.
     pub fn leads_to(&self, upstream: &str) -> bool {
         let split = self.action.split().into_iter().flat_map(Split::upstreams);
-        let mirror = self.terms.mirror.iter().map(|mirror| &mirror.to);
+        let mirror = self.treatment.mirror.iter().map(|mirror| &mirror.to);
         split.chain(mirror).any(|chosen| *chosen.name == *upstream)
     }
 
@@ -94,6 +94,6 @@ impl Route {
             || self.action == other.action
                 && self.rewrite == other.rewrite
                 && self.traces == other.traces
-                && self.terms == other.terms
+                && self.treatment == other.treatment
     }
 }

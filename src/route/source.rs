@@ -13,7 +13,7 @@ use super::pages::Files;
 use super::rewrite::Rewrite;
 use super::shadow::find_hidden;
 use super::table::RouteTable;
-use super::terms::Terms;
+use super::treatment::Treatment;
 use crate::fault::{Fault, Faults, Location};
 use crate::settings::{FromValue, Located, Table, Value};
 
@@ -72,7 +72,7 @@ fn read_route(
     let action = Action::read(&table, ground, files);
     let rewrite = table.take_value("rewrite");
     let rewrite = rewrite.and_then(|value| Rewrite::read(value, faults));
-    let terms = Terms::read(&table, ground, files);
+    let treatment = Treatment::read(&table, ground, files);
     let at = table.at.clone();
     table.finish(faults);
     let name = match name {
@@ -84,7 +84,7 @@ fn read_route(
         at,
         action: action?,
         rewrite: rewrite.unwrap_or_default(),
-        terms,
+        treatment,
         traces: matches.conditions.names(&Method::TRACE),
     };
     (faults.len() == before).then_some((route, matches))

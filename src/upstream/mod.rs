@@ -68,6 +68,8 @@ pub struct Upstream {
     active: AtomicU32,
     /// When success rates are looked at next: milliseconds since the epoch.
     judged_next: AtomicU64,
+    /// Held by who counts which endpoints are left alone, before one more is.
+    resting: Mutex<()>,
 }
 
 impl Upstream {
@@ -83,6 +85,7 @@ impl Upstream {
             breaker,
             active: AtomicU32::new(0),
             judged_next: AtomicU64::new(0),
+            resting: Mutex::default(),
         })
     }
 

@@ -68,17 +68,22 @@ impl Picked {
     }
 
     /// It asks to be left alone for so long (RFC 9110 §10.2.3): others are asked meanwhile, where there are any. Believed up to
-    /// `retry.rest`, and of half of the endpoints at most: whoever can make them all ask for it must not turn all requests
-    /// to the last one.
+    /// `retry.rest`, and of half of the endpoints that requests go to at most: whoever can make them all ask for it must not turn
+    /// all requests to the last one.
     pub fn rest(&self, wanted: Duration) {
         let view = self.upstream.view.load();
         let Some(most) = view.settings.retry.rest else {
             return;
         };
         let now = self.upstream.since_epoch(Instant::now());
+        let until = (now + wanted.min(most)).as_millis() as u64;
+        let rests_until = &self.endpoint.load.rests_until;
+        if rests_until.load(Ordering::Relaxed) >= until {
+            return;
+        }
+        // From the count to the word for it: another worker may count at the same time.
+        let _counting = self.upstream.resting.lock();
         if view.may_rest(&self.endpoint, now) {
-            let until = (now + wanted.min(most)).as_millis() as u64;
-            let rests_until = &self.endpoint.load.rests_until;
             rests_until.fetch_max(until, Ordering::Relaxed);
         }
     }

@@ -114,16 +114,31 @@ impl View {
         chosen.map_or_else(|| self.any(among), Ok)
     }
 
-    /// Whether one more endpoint may be left alone: half of those that take requests may.
+    /// Whether one more endpoint may be left alone: half of those may that requests go to. Those that they come to only where nobody
+    /// of these can take them are a group of their own; one that is to get no more clients is in none.
     pub(super) fn may_rest(&self, endpoint: &Endpoint, now: Duration) -> bool {
-        let places = self.lanes.iter().flat_map(|lane| &lane.places);
+        let is_same = |place: &Place| place.endpoint.key() == endpoint.key();
+        let mut groups = [true, false].into_iter();
+        let Some(used) = groups.find(|used| self.usable(*used).any(is_same)) else {
+            return true;
+        };
         let (mut usable, mut resting) = (0, 0);
-        for place in places.filter(|place| place.usable) {
+        for place in self.usable(used) {
             usable += 1;
-            let other = place.endpoint.key() != endpoint.key();
-            resting += usize::from(other && place.endpoint.rests(now));
+            resting += usize::from(!is_same(place) && place.endpoint.rests(now));
         }
         (resting + 1) * 2 <= usable
+    }
+
+    /// Who takes requests, in lanes that have a share of them, or in those that have none.
+    fn usable(&self, used: bool) -> impl Iterator<Item = &Place> {
+        let mut before = 0;
+        let lanes = self.lanes.iter().filter(move |lane| {
+            let has_share = std::mem::replace(&mut before, lane.up_to) < lane.up_to;
+            has_share == used
+        });
+        let places = lanes.flat_map(|lane| &lane.places);
+        places.filter(|place| place.usable)
     }
 
     /// The endpoint that a cookie names, where it takes such requests.

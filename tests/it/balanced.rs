@@ -342,7 +342,10 @@ fn what_is_agreed_on_with_the_client_is_what_the_endpoint_is_asked_for() {
     let new = Client::new(&authority, None, &["h2"]);
     let mut wire = new.connect(egret.address("lb"), "a.test");
     assert!(wire.read_to_any_end().is_empty());
-    egret.wait_record("the failure", |record| record["error"] != Value::Null);
+    let failure = egret.wait_record("the failure", |record| record["error"] != Value::Null);
+    assert_eq!(failure["error"], "tls_alert_received", "{failure}");
+    let reason = "app.test refused TLS: NoApplicationProtocol";
+    assert_eq!(failure["reason"], reason);
 }
 
 #[test]

@@ -497,11 +497,23 @@ fn datagrams_do_not_go_round_in_circles() {
             .unwrap()
             .contains("itself receives")
     );
-    let flows = egret
-        .records()
-        .into_iter()
-        .filter(|record| record["listener"] == "lb");
-    assert_eq!(flows.count(), 1, "nothing came back");
+    // Another one, so that there was time for the first to come back.
+    assert_eq!(Client::of(own).0.send(b"and round").unwrap(), 9);
+    until("both flows", || ours(&egret).len() == 2);
+    let counters = egret.status().to_string();
+    assert!(counters.contains("\"datagrams_in\":2"), "{counters}");
+}
+
+#[test]
+fn an_endpoint_that_is_passed_over_was_not_tried() {
+    let server = Server::named("a:");
+    let tables = "[upstream.app]\nbalance = \"first\"\nretry = { tries = 1 }\nendpoints = [{ file = \"app.endpoints\" }]";
+    let config = balanced("to = \"app\"\ntransport = \"udp\"", &[]).more(tables);
+    let egret = Egret::start(&config);
+    let own = egret.address("lb");
+    egret.write("app.endpoints", &format!("{own}\n{}\n", server.address));
+    egret.wait_line("the endpoints", |line| line.contains("has 2 endpoints"));
+    assert_eq!(Client::new(&egret).ask("x"), "a:x");
 }
 
 #[test]

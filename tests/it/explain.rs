@@ -1,8 +1,10 @@
 //! `egret explain`: without a process, asking one, and of a record. Not how a walk is shown: that is the policy's own tests.
 //! Start at the first test.
 
+use std::path::Path;
 use std::process::{Output, Stdio};
 
+use crate::balanced::listener;
 use crate::support::{Config, Dns, Egret, Origin, ok, program};
 
 fn text(output: &Output) -> String {
@@ -89,12 +91,36 @@ fn a_listener_that_is_not_there_is_named_and_the_nearest_suggested() {
     }
 }
 
+#[test]
+fn where_datagrams_are_received_a_connection_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    for (transport, verdict) in [
+        ("tcp", "\ndeny by \"default\""),
+        ("udp", "\nallow by \"all\""),
+    ] {
+        let own = listener(
+            &format!("to = \"app\"\ntransport = \"{transport}\""),
+            &[("app", &["192.0.2.1:53".parse().unwrap()])],
+        )
+        .replace("127.0.0.1:0", "8.8.4.4:5399");
+        let config = Config::closed()
+            .rule("name = \"all\"\nallow = {}")
+            .more(&own);
+        std::fs::write(&file, config.text()).unwrap();
+        let words = ["--address", "8.8.4.4", "http://dns.test:5399/"];
+        let said = text(&explain_by(&file, &words));
+        assert!(said.contains(verdict), "{transport}: {said}");
+    }
+}
+
 /// `egret explain -c FILE …`, which asks no process.
 fn explain(egret: &Egret, words: &[&str]) -> Output {
+    explain_by(&egret.path("egret.toml"), words)
+}
+
+fn explain_by(file: &Path, words: &[&str]) -> Output {
     let mut command = program();
-    command
-        .arg("explain")
-        .arg("-c")
-        .arg(egret.path("egret.toml"));
+    command.arg("explain").arg("-c").arg(file);
     command.args(words).stdin(Stdio::null()).output().unwrap()
 }

@@ -20,7 +20,8 @@ use crate::cache::disk::Writer;
 pub struct Filler {
     contents: Contents,
     limits: Limits,
-    patience: Duration,
+    /// For how long a reader of what is not stored may hold back others, and again for each MiB that it takes. Then it is cut.
+    pub(super) patience: Duration,
     writer: Option<Writer>,
     /// It has not all that was pushed: a push was dropped in the middle, or brought more than was announced.
     broken: bool,
@@ -58,12 +59,6 @@ impl Filler {
     /// Writes what is longer than the memory's limit to disk; see [`Filler::needs_disk`].
     pub fn spill_to(&mut self, writer: Writer) {
         self.writer = Some(writer);
-    }
-
-    /// For how long a reader of what is not stored may hold back others, and again for each MiB that it takes; 30 seconds if nothing
-    /// is said. Then it is cut.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
     }
 
     /// Whether what comes is not stored: it is longer than it may be, or the disk failed. Nobody new can read it.

@@ -26,6 +26,10 @@ pub(super) fn leave(shared: &Arc<Shared>) {
         && let Err(error) = write_bans(shared)
     {
         shared.degrade(&error);
+        // Of a file that is not whole, whoever follows knows that something was purged, and gives out nothing that was there before.
+        if let Err(error) = shared.place.spoil_bans() {
+            tracing::warn!(%error, "what was purged of the disk cache is not known to the process that follows: purge it there");
+        }
     }
     lock(&shared.index).clear();
     shared.left.store(true, Ordering::Release);

@@ -108,6 +108,13 @@ impl Place {
         self.root.join("bans")
     }
 
+    /// Empties the file of the bans, which takes no room of a disk that is full.
+    pub(super) fn spoil_bans(&self) -> io::Result<()> {
+        let file = open_new(&self.bans(), OpenOptions::new().write(true).create(true))?;
+        file.set_len(0)?;
+        file.sync_all()
+    }
+
     /// The directory itself, to have its names written through.
     pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.root)?.sync_all()

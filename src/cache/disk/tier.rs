@@ -35,8 +35,12 @@ struct Notes {
     bans: Vec<(Ban, Timestamp)>,
 }
 
-/// How often it is looked whether the directory is free.
-const EVERY: Duration = Duration::from_millis(10);
+/// Between the first two looks whether the directory is free.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// Between the last ones.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After that, an operator should look after it.
+const LONG: Duration = Duration::from_secs(60);
 /// More is not noted one by one: all goes then.
 const MOST: usize = 65_536;
 /// More bans are not compared with each object.
@@ -171,6 +175,7 @@ fn wait(path: &Path, tier: &Weak<DiskTier>) {
     tracing::info!(
         "the process before this one holds the disk cache: memory alone, until it leaves it"
     );
+    let mut wait = Wait::new();
     loop {
         let Some(tier) = tier.upgrade() else { return };
         match Disk::try_open(path, tier.size(), PROBE) {
@@ -186,6 +191,68 @@ fn wait(path: &Path, tier: &Weak<DiskTier>) {
             }
         }
         drop(tier);
-        thread::park_timeout(EVERY);
+        if wait.is_long() {
+            tracing::warn!(
+                path = %path.display(),
+                "the process before this one holds the disk cache for a minute already: see whether it drains, and end it if it does not"
+            );
+        }
+        thread::park_timeout(wait.next());
+    }
+}
+
+/// The pauses between looks, each twice as long as the one before, and how long they have been.
+struct Wait {
+    pause: Duration,
+    waited: Duration,
+    told: bool,
+}
+
+impl Wait {
+    fn new() -> Self {
+        Self {
+            pause: FIRST_PAUSE,
+            waited: Duration::ZERO,
+            told: false,
+        }
+    }
+
+    /// The next pause.
+    fn next(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        self.waited += pause;
+        pause
+    }
+
+    /// Whether it has been long; said once.
+    fn is_long(&mut self) -> bool {
+        self.waited >= LONG && !std::mem::replace(&mut self.told, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_become_rarer_and_a_long_wait_is_told_once() {
+        let mut wait = Wait::new();
+        let (mut waited, mut told, mut pauses) = (Duration::ZERO, Vec::new(), Vec::new());
+        for _ in 0..200 {
+            if wait.is_long() {
+                told.push(waited);
+            }
+            pauses.push(wait.next());
+            waited += *pauses.last().expect("one");
+        }
+        assert_eq!(pauses.first(), Some(&Duration::from_millis(10)));
+        assert!(
+            pauses
+                .windows(2)
+                .all(|two| matches!(two, [one, next] if *next == (*one * 2).min(LONGEST_PAUSE)))
+        );
+        let minute = |told: &Duration| *told >= LONG && *told < LONG + LONGEST_PAUSE;
+        assert!(told.len() == 1 && told.iter().all(minute), "{told:?}");
     }
 }

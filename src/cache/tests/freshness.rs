@@ -2,7 +2,7 @@ use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::date;
+use crate::message::date;
 
 fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")

@@ -101,6 +101,8 @@ fn lines_are_one_list_and_space_around_commas_is_nothing_9111_4_1() {
             &[("foo", "\"\\\",2\"")],
             false,
         ),
+        // Nor where nobody knows what is quoted.
+        ("foo", &[("foo", "\"1, 2")], &[("foo", "\"1,2")], false),
         // And where a comma does not separate.
         (
             "cookie",
@@ -153,6 +155,7 @@ fn preferences_match_that_mean_the_same_9111_4_1() {
         ("accept", "a/b;c=D", "a/b;c=d", false),
         ("accept", "a/b;c=\"x, y\"", "a/b;c=\"x,y\"", false),
         ("accept", "a/b;c=\"x,y/z\"", "a/b;c=\"x, y/z\"", false),
+        ("accept", "a/b;c=\"x, d/e", "d/e, a/b;c=\"x", false),
         ("accept", "a/b;q=0.5;ext=1", "a/b;q=0.5", false),
         ("x-accept", "a, b", "b, a", false),
     ] {

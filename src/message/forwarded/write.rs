@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::Provenance;
 use super::element::{Element, is_token};
 use crate::fault::Faults;
-use crate::message::default_port;
+use crate::message::{default_port, hop};
 use crate::settings::{FromValue, Kind, Located, Value, one_of};
 
 /// The fields that are written.
@@ -94,11 +94,7 @@ impl FromValue for Writing {
 /// Removes every field that says where a request comes from, those among them that are not written here: an origin may believe
 /// any of them. `X_Forwarded_For` too: CGI and what came after it make one name of both.
 fn remove(headers: &mut HeaderMap) {
-    let names = headers.keys().filter(|name| is_provenance(name.as_str()));
-    let names: smallvec::SmallVec<[HeaderName; 4]> = names.cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
+    hop::remove_all(headers, |name| is_provenance(name.as_str()));
 }
 
 /// Whether it is a field that says where a request comes from, or that some origin believes to.

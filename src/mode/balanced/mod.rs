@@ -138,24 +138,12 @@ impl Balanced {
         if let Some(tls) = &caller.tls {
             return Some(Known::agreed(tls));
         }
-        let nothing = Known {
-            name: None,
-            alpn: Vec::new(),
-            seen: Seen::Nothing,
-            is_sealed: false,
-        };
         if !balancing.looks() && !caller.service.gate.looks() {
-            return Some(nothing);
+            return Some(Known::of(Seen::Nothing));
         }
         let relay = &self.means.relay;
         match relay.look(stream, &caller.service.limits).await {
-            Ok(Seen::Hello(hello)) => Some(Known {
-                name: hello.server_name.clone(),
-                alpn: hello.alpn.clone(),
-                seen: Seen::Hello(hello),
-                is_sealed: true,
-            }),
-            Ok(Seen::Nothing | Seen::Later) => Some(nothing),
+            Ok(seen) => Some(Known::of(seen)),
             // Whoever connects to see whether the port is open says nothing and is no news.
             Err(Unseen::Closed) => None,
             Err(Unseen::Silent) => {
@@ -173,12 +161,23 @@ impl Balanced {
 impl Known {
     /// Of a connection whose TLS has ended here: policy, too, goes by what was agreed on.
     fn agreed(tls: &ClientTls) -> Self {
-        let name = tls.sni.as_deref().and_then(|name| Host::parse(name).ok());
+        Self {
+            is_sealed: false,
+            ..Self::of(Seen::agreed(tls))
+        }
+    }
+
+    /// Of a connection that began like this.
+    fn of(seen: Seen) -> Self {
+        let (name, alpn) = match &seen {
+            Seen::Hello(hello) => (hello.server_name.clone(), hello.alpn.clone()),
+            Seen::Nothing | Seen::Later => (None, Vec::new()),
+        };
         Self {
             name,
-            alpn: tls.alpn.iter().map(|alpn| alpn.id().into()).collect(),
-            seen: Seen::agreed(tls),
-            is_sealed: false,
+            alpn,
+            is_sealed: matches!(seen, Seen::Hello(_)),
+            seen,
         }
     }
 

@@ -72,7 +72,7 @@ impl Relay {
     ) -> Result<Consulted, Refusal> {
         let grant = self.admit(caller, recording, Some(&head.headers))?;
         if let Some(page) = to.own_answer() {
-            let allowance = to.terms(grant.allowance());
+            let allowance = to.treated(grant.allowance());
             self.take_on(&allowance, (caller, to), purpose, recording)?;
             return Ok(Consulted::Answered(allowance, Answer::own(page)));
         }
@@ -89,7 +89,7 @@ impl Relay {
         loop {
             let allowance = match &way {
                 Some(way) => way.allowance.clone(),
-                None => to.terms(grant.allowance()),
+                None => to.treated(grant.allowance()),
             };
             let variables = recording.variables();
             let question = Question::new((head, body), to, (&allowance, &variables), way.is_some());

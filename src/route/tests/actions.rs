@@ -1,4 +1,4 @@
-//! What becomes of a request that takes a route, and on what terms.
+//! What becomes of a request that takes a route, and how it is treated.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -207,7 +207,7 @@ fn maintenance_lets_through_whom_it_names_and_nobody_else() {
 }
 
 #[test]
-fn terms_are_read_and_pages_found_by_status_or_class() {
+fn a_treatment_is_read_and_pages_found_by_status_or_class() {
     let folder = tempfile::tempdir().expect("a folder for the pages");
     for name in ["down.html", "sorry.json", "mine"] {
         std::fs::write(folder.path().join(name), name).expect("the folder is ours");
@@ -229,27 +229,25 @@ fn terms_are_read_and_pages_found_by_status_or_class() {
     let (table, faults) = read_text(text, folder.path());
     assert!(faults.is_empty(), "{faults:?}");
     let route = table.routes().next().expect("there is one");
-    let terms = &route.terms;
+    let how = &route.treatment;
     assert_eq!(
-        terms.obligations.filters.names().collect::<Vec<_>>(),
+        how.obligations.filters.names().collect::<Vec<_>>(),
         ["headers"]
     );
-    assert!(
-        terms.obligations.rate.is_some() && terms.obligations.bandwidth == Some(ByteSize::mib(1))
-    );
-    assert!(terms.obligations.cache.enabled && terms.obligations.intercept.is_none());
-    assert_eq!(terms.timeouts.total, Some(Duration::from_secs(4)));
+    assert!(how.obligations.rate.is_some() && how.obligations.bandwidth == Some(ByteSize::mib(1)));
+    assert!(how.obligations.cache.enabled && how.obligations.intercept.is_none());
+    assert_eq!(how.timeouts.total, Some(Duration::from_secs(4)));
     assert_eq!(
-        (terms.buffer.request, terms.buffer.response),
+        (how.buffer.request, how.buffer.response),
         (Some(ByteSize::kib(64)), None)
     );
-    assert_eq!(terms.limits.body_size, Some(ByteSize::mib(10)));
-    let retry = terms.retry.as_ref().expect("it is there");
+    assert_eq!(how.limits.body_size, Some(ByteSize::mib(10)));
+    let retry = how.retry.as_ref().expect("it is there");
     assert_eq!(
         (retry.tries, retry.per_try),
         (Some(3), Some(Duration::from_secs(1)))
     );
-    let mirror = terms.mirror.as_ref().expect("it is there");
+    let mirror = how.mirror.as_ref().expect("it is there");
     let copied = (0..1000_u64).filter(|n| mirror.takes(evenly(*n))).count();
     assert_eq!((&*mirror.to.name, copied), ("new", 250));
     assert!(Share::ALL.takes(u64::MAX));
@@ -258,7 +256,7 @@ fn terms_are_read_and_pages_found_by_status_or_class() {
         (503, "sorry.json", "application/json"),
         (404, "mine", "text/x"),
     ] {
-        let page = terms
+        let page = how
             .error_pages
             .of(StatusCode::from_u16(status).expect("a status"));
         let page = page.expect("there is one");
@@ -267,5 +265,5 @@ fn terms_are_read_and_pages_found_by_status_or_class() {
             (body.as_bytes(), &HeaderValue::from_static(kind))
         );
     }
-    assert!(terms.error_pages.of(StatusCode::FORBIDDEN).is_none());
+    assert!(how.error_pages.of(StatusCode::FORBIDDEN).is_none());
 }

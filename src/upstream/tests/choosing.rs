@@ -303,6 +303,40 @@ async fn who_asks_to_be_left_alone_is_so_for_a_while_but_no_more_than_half_of_al
 }
 
 #[tokio::test(start_paused = true)]
+async fn half_of_all_is_half_of_the_group_that_is_used() {
+    let each = |number, more| format!("{{ address = \"{}\"{more} }}", address(number));
+    let backups = (2..6).map(|number| each(number, ", backup = true"));
+    let all: Vec<String> = (0..2)
+        .map(|number| each(number, ""))
+        .chain(backups)
+        .collect();
+    let upstream = Upstream::new(
+        "app",
+        settings(&format!("endpoints = [{}]", all.join(", "))),
+    );
+    let worker = Worker::new();
+    // Retries of a request that nobody answers come to the backups too.
+    let mut tried = Vec::new();
+    for _ in 0..6 {
+        let ask = Ask {
+            tried: &tried,
+            ..worker.ask()
+        };
+        let picked = upstream.pick(&ask).expect("one is left");
+        picked.rest(Duration::from_secs(20));
+        tried.push(picked.endpoint().key().clone());
+    }
+    let resting = |from: usize, to: usize| {
+        let status = upstream.status();
+        let rest = status.endpoints.iter().filter(|one| one.resting.is_some());
+        rest.filter(|one| (from..to).any(|number| address(number).to_string() == one.address))
+            .count()
+    };
+    assert_eq!(resting(0, 2), 1, "of those that are used");
+    assert_eq!(resting(2, 6), 2, "of those that would be");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_only_endpoint_and_one_that_is_not_believed_are_asked_as_before() {
     for (count, text) in [(1, ""), (3, "retry = { rest = false }")] {
         let upstream = upstream(count, text);

@@ -56,6 +56,35 @@ fn workers_that_share_it_lose_no_count_while_it_changes() {
     assert!(requests > 0 && requests <= 60_000, "{requests}");
 }
 
+/// Each of several threads has an endpoint that asks to be left alone, all at the same time.
+#[test]
+fn no_more_than_half_are_left_alone_whoever_asks_at_once() {
+    const THREADS: usize = 8;
+    for round in 0..2000 {
+        let upstream = upstream(THREADS, "balance = \"round-robin\"");
+        let dice = Dice::seeded(round);
+        let all: Vec<Picked> = (0..THREADS)
+            .map(|_| {
+                upstream
+                    .pick(&Ask::new(&dice, Instant::now()))
+                    .expect("one")
+            })
+            .collect();
+        let begins = std::sync::Barrier::new(THREADS);
+        thread::scope(|scope| {
+            for picked in &all {
+                scope.spawn(|| {
+                    begins.wait();
+                    picked.rest(Duration::from_secs(20));
+                });
+            }
+        });
+        let status = upstream.status();
+        let resting = status.endpoints.iter().filter(|one| one.resting.is_some());
+        assert_eq!(resting.count(), THREADS / 2, "round {round}");
+    }
+}
+
 /// More want in than may be, from several threads; every one of them is let in, and none is left behind.
 #[test]
 fn nobody_who_waits_is_forgotten_whoever_makes_room() {

@@ -119,7 +119,7 @@ async fn it_waits_for_the_slowest_reader_and_not_for_one_who_has_gone() {
 async fn a_stalled_reader_is_cut_when_it_has_held_back_another_for_too_long() {
     let content = content(16 * MIB);
     let (_contents, mut filler, mut readers) = passing(&content, 2).await;
-    filler.set_patience(Duration::from_secs(7));
+    filler.patience = Duration::from_secs(7);
     let (stalled, fast) = (readers.remove(0), readers.remove(0));
     let begun = Instant::now();
     let filling = async {
@@ -140,7 +140,7 @@ async fn a_stalled_reader_is_cut_when_it_has_held_back_another_for_too_long() {
 async fn a_reader_that_holds_back_nobody_may_take_as_long_as_it_likes() {
     let content = content(4 * MIB);
     let (contents, mut filler, mut readers) = passing(&content, 1).await;
-    filler.set_patience(Duration::from_secs(7));
+    filler.patience = Duration::from_secs(7);
     let mut slow = readers.remove(0);
     let filling = async {
         push_all(&mut filler, &content.slice(512 * KIB..), 64 * KIB).await;
@@ -162,7 +162,7 @@ async fn a_reader_that_holds_back_nobody_may_take_as_long_as_it_likes() {
 async fn a_slow_reader_that_takes_a_window_in_each_patience_is_not_cut() {
     let content = content(8 * MIB);
     let (contents, mut filler, mut readers) = passing(&content, 2).await;
-    filler.set_patience(Duration::from_secs(16));
+    filler.patience = Duration::from_secs(16);
     let (mut slow, fast) = (readers.remove(0), readers.remove(0));
     let filling = async {
         push_all(&mut filler, &content.slice(512 * KIB..), 64 * KIB).await;

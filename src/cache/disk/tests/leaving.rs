@@ -159,3 +159,22 @@ async fn what_could_not_be_removed_is_not_given_to_who_follows() {
     let new = taken_over(&tier).await;
     assert_eq!(fetch(new, "https://a.example/1").await, None);
 }
+
+#[tokio::test]
+async fn what_was_purged_is_not_given_to_who_follows_though_it_could_not_be_written_down() {
+    let directory = directory();
+    let old = open(directory.path(), 8 * MIB);
+    store(&old, "https://a.example/1", &content(1, 100)).await;
+    // As if the disk had failed: no file can be made.
+    let writing = directory.path().join("writing");
+    fs::remove_dir_all(&writing).unwrap();
+    fs::write(&writing, "").unwrap();
+    let purged = Ban::Uri("https://a.example/1".into());
+    assert!(old.ban(purged, Timestamp::now()).await.is_err());
+    old.leave();
+    until(|| old.shared().has_left()).await;
+    fs::remove_file(&writing).unwrap();
+    let tier = follow(directory.path());
+    let new = taken_over(&tier).await;
+    assert_eq!(fetch(new, "https://a.example/1").await, None);
+}

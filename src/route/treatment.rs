@@ -1,6 +1,6 @@
-//! On what terms a route carries requests: times, sizes, tries, what is changed, kept and shown.
+//! How a route treats requests: times, sizes, tries, what is changed, kept and shown.
 //! Not the keeping of them (relay).
-//! Start at [`Terms::read`].
+//! Start at [`Treatment::read`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use super::source::Ground;
 use super::split::{Chosen, Share};
 use crate::fault::{Fault, Faults};
 use crate::message::compress::Compress;
-use crate::policy::{Obligations, read_terms};
+use crate::policy::{Obligations, read_shared_obligations};
 use crate::settings::{ByteSize, FromValue, Located, Table, Value};
 use crate::upstream::StatusRange;
 
-/// The terms of a route. What is left out is as it is elsewhere.
+/// How a route treats requests. What is left out is as it is elsewhere.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Terms {
+pub struct Treatment {
     /// What a rule could ask for too: filters, the cache, a rate, a bandwidth. It never intercepts.
     pub obligations: Arc<Obligations>,
     /// How long the origin may take.
@@ -102,12 +102,12 @@ impl Mirror {
     }
 }
 
-impl Terms {
-    /// Takes the keys of a route's terms.
+impl Treatment {
+    /// Takes the keys of a treatment.
     pub(super) fn read(table: &Table, ground: Ground<'_>, files: &Files) -> Self {
         let faults = ground.faults;
         // The filters are among these: one that is added to `filter::table` is a key of routes by that.
-        let obligations = Arc::new(read_terms(table, faults));
+        let obligations = Arc::new(read_shared_obligations(table, faults));
         let timeouts = table.take::<Table>("timeouts", faults);
         let buffer = table.take::<Table>("buffer", faults);
         let mirror = table.take_value("mirror");
