@@ -61,8 +61,10 @@ pub struct Parts {
     pub reporter: Reporter,
     /// Names for requests.
     pub ids: RequestIds,
-    /// The latest decisions, so that they can be explained.
-    pub recent: Recent<Decided>,
+    /// The latest requests that were let through, so that they can be explained.
+    pub let_through: Recent<Decided>,
+    /// The latest that were refused: what others are let through does not push out what somebody asks about.
+    pub refused: Recent<Decided>,
     /// Random numbers for balancing.
     pub dice: Dice,
     /// Copies of requests that are under way.
@@ -99,7 +101,8 @@ impl Parts {
             counters: Rc::default(),
             reporter,
             ids: RequestIds::new(worker),
-            recent: Recent::new(RECENT),
+            let_through: Recent::new(LET_THROUGH),
+            refused: Recent::new(REFUSED),
             dice: Dice::new(),
             mirrors: Rc::default(),
             life,
@@ -164,7 +167,8 @@ impl Parts {
 
     /// Explains a decision of late with the policy in force now.
     pub fn explain(&self, id: RequestId) -> Option<Explanation> {
-        let decided = self.recent.find(id, Decided::clone)?;
+        let find = |among: &Recent<Decided>| among.find(id, Decided::clone);
+        let decided = find(&self.refused).or_else(|| find(&self.let_through))?;
         let service = self.service(&decided.intent.listener)?;
         Some(service.gate.explain(&decided.intent))
     }
@@ -180,5 +184,9 @@ impl Parts {
     }
 }
 
-/// Decisions that are remembered for each worker.
-const RECENT: usize = 1024;
+/// So many that were refused are remembered for each worker.
+const REFUSED: usize = 1024;
+
+/// So many that were let through. Few: each is written at the end of a request, and what was written long ago is out of the
+/// processor's cache when it is forgotten.
+const LET_THROUGH: usize = 128;

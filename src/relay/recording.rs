@@ -404,7 +404,11 @@ impl Recording {
         record.total = Some(self.started.elapsed());
         self.parts.counters.count(&record);
         if let Some(intent) = self.intent.take() {
-            self.parts.recent.push(record.id, Decided { intent });
+            let remembered = match record.verdict {
+                Verdict::Deny | Verdict::WouldDeny => &self.parts.refused,
+                Verdict::Allow | Verdict::None => &self.parts.let_through,
+            };
+            remembered.push(record.id, Decided { intent });
         }
         self.parts.reporter.emit(record);
         self.flow = None;
