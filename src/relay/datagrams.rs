@@ -303,7 +303,9 @@ impl Association {
             return Stop::Idle;
         };
         let parts = &self.relay.parts;
-        let stays = no_longer_permitted(parts, service, recording, None, generation);
+        let stays = pin!(no_longer_permitted(
+            parts, service, recording, None, generation
+        ));
         let mut ended = pin!(killed_or(flow, stays));
         loop {
             tokio::select! {

@@ -52,10 +52,10 @@ impl Opening {
     pub async fn carry(self, client: Stream, status: Option<StatusCode>) {
         let status = status.map(|status| status.as_u16());
         let mut reached = match self.to {
-            TunnelTo::Origin(way) => *way,
+            TunnelTo::Origin(reached) => reached,
             TunnelTo::Endpoint(mut tunnel) => {
                 tunnel.recording.edit(|record| record.status = status);
-                return tunnel.carry(client).await;
+                return Box::pin(tunnel.carry(client)).await;
             }
             TunnelTo::Own(way) => {
                 let (mut tunnel, means) = *way;
@@ -67,23 +67,25 @@ impl Opening {
             .tunnel
             .recording
             .edit(|record| record.status = status);
-        // Boxed, so that the room that this takes is given back before the bytes flow.
+        // Each in a box, so that a tunnel holds no room for what is over, nor for what may still come: there are many, and most of
+        // them are silent.
         if let Some((tunnel, client)) = Box::pin(begin(reached, client)).await {
-            tunnel.carry(client).await;
+            Box::pin(tunnel.carry(client)).await;
         }
     }
 }
 
 /// Looks and judges; what is left is a tunnel to relay as it is. What comes after the look stands in boxes: a client may wait for long
 /// before it says anything, and there are many.
-async fn begin(reached: Reached, mut client: Stream) -> Option<(Tunnel, Stream)> {
+async fn begin(reached: Box<Reached>, mut client: Stream) -> Option<(Tunnel, Stream)> {
+    let first = first(&reached.tunnel, &mut client).await;
     let Reached {
         mut tunnel,
         permit,
         peer,
         absent,
-    } = reached;
-    let seen = match first(&tunnel, &mut client).await {
+    } = *reached;
+    let seen = match first {
         Ok(First::Seen(seen)) => seen,
         Ok(First::Unreadable(why)) => {
             let denial = tunnel.service.gate.refuse_hello(&permit, &why);

@@ -3,6 +3,7 @@
 //! Start at [`Relay::open`].
 
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -310,8 +311,13 @@ impl Tunnel {
         let mut reason = None;
         let ending = {
             let ends = async {
-                let stays =
-                    no_longer_permitted(&parts, &service, &recording, headers.as_ref(), generation);
+                let stays = pin!(no_longer_permitted(
+                    &parts,
+                    &service,
+                    &recording,
+                    headers.as_ref(),
+                    generation
+                ));
                 reason = Some(killed_or(&flow, stays).await);
             };
             duplex(client, origin, &limits, &flow.traffic, ends).await
@@ -334,19 +340,20 @@ pub(super) async fn ended(tunnel: &Tunnel) -> String {
     let Some(flow) = tunnel.recording.flow() else {
         return std::future::pending().await;
     };
-    let stays = no_longer_permitted(
+    let stays = pin!(no_longer_permitted(
         &tunnel.parts,
         &tunnel.service,
         &tunnel.recording,
         tunnel.headers.as_ref(),
         tunnel.generation.clone(),
-    );
+    ));
     killed_or(flow, stays).await
 }
 
+/// Waits for either. By reference, since a future that is handed on takes its room twice.
 pub(super) async fn killed_or(
     flow: &Rc<Flow>,
-    no_longer_permitted: impl Future<Output = String>,
+    no_longer_permitted: Pin<&mut impl Future<Output = String>>,
 ) -> String {
     tokio::select! {
         // Whichever ends the tunnel first; the other holds nothing.

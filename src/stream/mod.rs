@@ -5,6 +5,7 @@
 mod deadline;
 mod direction;
 mod duplex;
+mod shared;
 mod silence;
 #[cfg(target_os = "linux")]
 mod splice;
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 
 pub use deadline::LazyDeadline;
 pub use duplex::{Ended, Limits, Side, Traffic, duplex};
+pub use shared::poll_read_shared;
 pub use silence::{Silence, TooLong};
 pub use split::{NotOnePair, ReadHalf, WriteHalf, split};
 

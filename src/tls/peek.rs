@@ -2,13 +2,13 @@
 //! Does not know what follows from what is seen.
 //! Start at [`look`].
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
-use tokio::io::AsyncReadExt;
+use bytes::BytesMut;
 
-use crate::stream::Stream;
+use crate::stream::{Stream, poll_read_shared};
 
 use super::hello::{self, ClientHello, HelloError, LIMIT, Parse};
 
@@ -29,13 +29,13 @@ pub enum Looked {
 /// the first byte again.
 ///
 /// Waits for the client's first byte as long as it takes, which for a protocol where the server speaks first is for ever: the
-/// caller sets a limit. A hello that has begun must be whole within `limit`. Memory: a page, or as much as the hello has, at most
-/// [`LIMIT`]. Errors: those of the stream.
+/// caller sets a limit. A hello that has begun must be whole within `limit`. Memory: none until it speaks, then as much as
+/// was read, at most [`LIMIT`]. Errors: those of the stream.
 /// Cancel-safe: what was read is put back when the future is dropped, so that a later look or read begins at the first byte.
 pub async fn look(stream: &mut Stream, limit: Duration) -> io::Result<Looked> {
     let mut held = Held {
         stream,
-        bytes: BytesMut::with_capacity(PAGE),
+        bytes: BytesMut::new(),
     };
     let wanted = match held.read(1).await? {
         Step::Known(looked) => return Ok(looked),
@@ -67,9 +67,9 @@ impl Held<'_> {
     /// One read, and a look at what there is where that may be enough.
     async fn read(&mut self, wanted: usize) -> io::Result<Step> {
         let seen = self.bytes.len();
-        self.bytes.reserve(wanted.saturating_sub(seen));
-        let mut room = (&mut self.bytes).limit(LIMIT - seen);
-        if self.stream.read_buf(&mut room).await? == 0 {
+        let most = LIMIT - seen;
+        let read = poll_fn(|cx| poll_read_shared(self.stream, cx, &mut self.bytes, most));
+        if read.await? == 0 {
             return Ok(Step::Known(Looked::Closed));
         }
         if self.bytes.len() < wanted {
@@ -96,16 +96,13 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Room for the first read: the hello of a browser, post-quantum key share and session ticket included.
-const PAGE: usize = 4096;
-
 #[cfg(test)]
 mod tests {
     use std::future::Future;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 

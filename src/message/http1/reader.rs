@@ -2,19 +2,16 @@
 //! Knows neither clients nor origins.
 //! Start at [`Reader`].
 
-use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, ReadBuf};
 
 use super::decoder::{Decoder, Part};
 use super::fields::Scan;
 use super::{HeadError, HeadLimits, head};
 use crate::message::body::BodyError;
-use crate::stream::ReadHalf;
+use crate::stream::{ReadHalf, poll_read_shared};
 
 /// Bytes that arrived and are not taken yet, in front of the rest of a stream.
 #[derive(Debug)]
@@ -153,17 +150,14 @@ impl Reader {
 
     /// Heads are read through a buffer that all connections of a worker share, so that an idle one holds no memory.
     fn poll_fill_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.half).poll_read(cx, &mut read))?;
-            let filled = read.filled();
-            self.closed |= filled.is_empty();
-            if self.buf.is_empty() {
-                self.buf = BytesMut::with_capacity(filled.len());
-            }
-            self.buf.extend_from_slice(filled);
-            Poll::Ready(Ok(filled.len()))
-        })
+        let count = ready!(poll_read_shared(
+            &mut self.half,
+            cx,
+            &mut self.buf,
+            usize::MAX
+        ))?;
+        self.closed |= count == 0;
+        Poll::Ready(Ok(count))
     }
 
     /// Bodies are read straight into the buffer that their frames are cut from.
@@ -193,10 +187,6 @@ fn read_into(
     // `read_buf` is the safe way into spare room; its future is made anew for each poll and holds nothing between polls.
     let mut read = std::pin::pin!(tokio::io::AsyncReadExt::read_buf(half, buf));
     read.as_mut().poll(cx)
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 16 << 10]);
 }
 
 /// Room for one read of a body.
