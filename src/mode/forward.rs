@@ -130,18 +130,15 @@ impl Requests {
         }
     }
 
-    async fn forward(
-        &self,
-        mut request: Request<Body>,
-        caller: &Caller,
-        mut to: Destination,
-    ) -> Reply {
+    async fn forward(&self, request: Request<Body>, caller: &Caller, mut to: Destination) -> Reply {
         let client = &self.0;
         if let Some(page) = client.means.relay.own_page(&to) {
             return client.answer(caller, &request, &to.path, page).await;
         }
-        own::max_forwards(&mut request, &mut to);
-        client.means.relay.exchange(request, caller, &to).await
+        let (mut head, body) = request.into_parts();
+        own::max_forwards(&mut head, &mut to);
+        let relay = &client.means.relay;
+        relay.exchange((&mut head, body), caller, &to).await
     }
 }
 

@@ -44,7 +44,7 @@ impl Mode for Gateway {
 struct Requests(Client);
 
 impl Handler for Requests {
-    async fn handle(&self, mut request: Request<Body>, exchange: Exchange) -> Reply {
+    async fn handle(&self, request: Request<Body>, exchange: Exchange) -> Reply {
         let client = &self.0;
         let mut caller = client.caller(&exchange, false);
         if let Some(over) = client.is_over(&caller) {
@@ -59,21 +59,21 @@ impl Handler for Requests {
                 .answer(&caller, &request, "*", own::options(true))
                 .await;
         }
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let asked = relay::Request {
             head: &head,
             secure: client.tls.is_some(),
             authority,
             path,
         };
-        let to = client.means.relay.route(&mut caller, asked);
-        request = Request::from_parts(head, body);
-        match to {
+        match client.means.relay.route(&mut caller, asked) {
             Ok(mut to) => {
-                own::max_forwards(&mut request, &mut to);
-                client.means.relay.exchange(request, &caller, &to).await
+                own::max_forwards(&mut head, &mut to);
+                let relay = &client.means.relay;
+                relay.exchange((&mut head, body), &caller, &to).await
             }
             Err(refusal) => {
+                let request = Request::from_parts(head, body);
                 let (authority, path) = self.asked(&request, &exchange).unwrap_or_default();
                 let asked = (authority.as_ref(), &*path);
                 client.refuse_for(&caller, &request, asked, &refusal)

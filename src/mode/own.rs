@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, MAX_FORWARDS, PROXY_AUTHORIZATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::message::Body;
 use crate::relay::{Destination, allowed};
@@ -13,22 +14,22 @@ use crate::route::Page;
 
 /// Counts a hop of TRACE and OPTIONS (RFC 9110 §7.6.2). Where we are the last, the destination is the answer: it is given to who
 /// may have what was asked for.
-pub(super) fn max_forwards(request: &mut Request<Body>, to: &mut Destination) {
-    if !matches!(*request.method(), Method::TRACE | Method::OPTIONS) {
+pub(super) fn max_forwards(head: &mut Parts, to: &mut Destination) {
+    if !matches!(head.method, Method::TRACE | Method::OPTIONS) {
         return;
     }
-    let field = request.headers().get(MAX_FORWARDS);
+    let field = head.headers.get(MAX_FORWARDS);
     let left = field.and_then(|field| field.to_str().ok()?.parse::<u32>().ok());
     let Some(left) = left else {
         return;
     };
     if let Some(left) = left.checked_sub(1) {
         let left = HeaderValue::from(left);
-        request.headers_mut().insert(MAX_FORWARDS, left);
+        head.headers.insert(MAX_FORWARDS, left);
         return;
     }
-    let page = match *request.method() {
-        Method::TRACE => trace(request, to),
+    let page = match head.method {
+        Method::TRACE => trace(&head.headers, to),
         _ => page(ALLOW, allowed(to.by.is_some()), Bytes::new()),
     };
     to.own = Some(Rc::new(page));
@@ -50,11 +51,11 @@ fn page(name: HeaderName, value: HeaderValue, body: Bytes) -> Page {
 }
 
 /// The request as it arrived, without what it keeps secret (RFC 9110 §9.3.8).
-fn trace(request: &Request<Body>, to: &Destination) -> Page {
+fn trace(headers: &HeaderMap, to: &Destination) -> Page {
     let scheme = if to.secure { "https" } else { "http" };
     let mut text =
         format!("TRACE {scheme}://{}{} HTTP/1.1\r\n", to.authority, to.path).into_bytes();
-    for (name, value) in request.headers() {
+    for (name, value) in headers {
         if [PROXY_AUTHORIZATION, COOKIE, AUTHORIZATION].contains(name) {
             continue;
         }

@@ -54,7 +54,7 @@ impl Connection {
         self,
         pool: &Pool,
         key: Key,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         body: Body,
         keep: bool,
         interim: &Interim,

@@ -116,7 +116,7 @@ impl Http1 {
         mut self,
         pool: &Pool,
         key: Key,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         body: Body,
         keep: bool,
         interim: &Interim,
@@ -206,7 +206,7 @@ impl Http1 {
         key: Key,
         mut head: ResponseHead,
         upload: Upload,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
     ) -> Result<Received, Failure> {
         let method = outgoing.method;
         let outgoing_bound = is_bound(outgoing.headers, AUTHORIZATION);

@@ -28,7 +28,7 @@ pub(super) async fn ask(target: &Target<'_>, service: &str) -> Result<(), String
         length: Length::Sized(message.len() as u64),
         patience: None,
     };
-    let response = send(target, outgoing, Body::Full(message)).await?;
+    let response = send(target, &outgoing, Body::Full(message)).await?;
     if response.version() != Version::HTTP_2 {
         return Err("it does not speak HTTP/2, which gRPC needs".to_owned());
     }

@@ -40,7 +40,7 @@ pub(super) async fn ask(target: &Target<'_>, probe: &Probe) -> Result<(), String
         length: Length::Empty,
         patience: None,
     };
-    let response = send(target, outgoing, Body::Empty).await?;
+    let response = send(target, &outgoing, Body::Empty).await?;
     let code = response.status().as_u16();
     if !status.iter().any(|range| range.contains(code)) {
         return Err(format!("it answered with status {code}"));
@@ -58,7 +58,7 @@ pub(super) async fn ask(target: &Target<'_>, probe: &Probe) -> Result<(), String
 /// Sends a request on a connection of its own, on the upstream's terms.
 pub(super) async fn send(
     target: &Target<'_>,
-    outgoing: Outgoing<'_>,
+    outgoing: &Outgoing<'_>,
     body: Body,
 ) -> Result<Response<Body>, String> {
     let terms = target.terms;

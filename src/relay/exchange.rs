@@ -5,7 +5,8 @@
 use std::rc::Rc;
 
 use http::header::EXPECT;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
@@ -29,34 +30,32 @@ use crate::report::{FlowKind, text_of};
 impl Relay {
     /// Carries one request to its origin and the response back. The reply's body goes on after this returns.
     ///
-    /// Dropping the future ends the exchange; its record says so.
+    /// The head is changed into the one that is sent. Dropping the future ends the exchange; its record says so.
     pub async fn exchange(
         &self,
-        request: Request<Body>,
+        (head, body): (&mut Parts, Body),
         caller: &Caller,
         to: &Destination,
     ) -> Reply {
-        self.carry(request, caller, to, Purpose::Client).await
+        let whose = (caller, to, Purpose::Client);
+        self.carry((head, body), whose).await
     }
 
     /// The same, for a client or for the cache.
     pub(super) async fn carry(
         &self,
-        request: Request<Body>,
-        caller: &Caller,
-        to: &Destination,
-        purpose: Purpose<'_>,
+        (head, body): (&mut Parts, Body),
+        (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
     ) -> Reply {
         let mut recording = Recording::begin(&self.parts, caller);
-        recording.note_request(request.method(), request.headers(), Some(&to.path));
+        recording.note_request(&head.method, &head.headers, Some(&to.path));
         recording.edit(|record| {
             record.authority = Some(to.authority.clone());
             record.route = to.route().map(|route| route.name.clone());
             let backend = to.backend();
             record.upstream = backend.map(|backend| backend.served.upstream.name().into());
         });
-        let (mut head, body) = request.into_parts();
-        let sent = self.identify_and_send((&mut head, body), (caller, to, purpose), &mut recording);
+        let sent = self.identify_and_send((head, body), (caller, to, purpose), &mut recording);
         match sent.await {
             Ok(sent) => self.pass_back(sent, caller, recording),
             Err(refusal) => {
@@ -77,7 +76,7 @@ impl Relay {
 
     async fn identify_and_send(
         &self,
-        (head, body): (&mut http::request::Parts, Body),
+        (head, body): (&mut Parts, Body),
         (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
@@ -125,7 +124,7 @@ impl Relay {
 
     async fn decide_and_send(
         &self,
-        head: &mut http::request::Parts,
+        head: &mut Parts,
         body: Body,
         (caller, to, purpose): (&Caller, &Destination, Purpose<'_>),
         recording: &mut Recording,
@@ -188,7 +187,7 @@ impl Relay {
     /// sends slowly holds none. Policy has been asked by name before any of it is read.
     async fn taken_in(
         &self,
-        (head, body): (&mut http::request::Parts, Body),
+        (head, body): (&mut Parts, Body),
         (caller, to): (&Caller, &Destination),
         recording: &Recording,
     ) -> Result<Body, Refusal> {
@@ -213,7 +212,7 @@ impl Relay {
     /// Sends what was prepared, and tells the cache what came of it.
     async fn send(
         &self,
-        (head, body): (&mut http::request::Parts, Body),
+        (head, body): (&mut Parts, Body),
         mut permitted: Box<Permitted>,
         (caller, to): (&Caller, &Destination),
         recording: &mut Recording,

@@ -83,7 +83,7 @@ impl Sending<'_> {
             let keep = repeatable || elsewhere;
             let sent = lease
                 .connection
-                .send(self.pool, key.clone(), outgoing, body, keep, self.interim)
+                .send(self.pool, key.clone(), &outgoing, body, keep, self.interim)
                 .await;
             match sent {
                 Ok(received) => return Ok(received),

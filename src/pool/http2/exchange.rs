@@ -37,7 +37,7 @@ impl Slot {
         self,
         pool: &Pool,
         key: &Key,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         body: Body,
         keep: bool,
         interim: &Interim,
@@ -165,7 +165,7 @@ impl Slot {
 }
 
 /// The head of a request (RFC 9113 §8.3.1): no Host beside `:authority`, no field of a connection, the length anew.
-pub(super) fn request(outgoing: Outgoing<'_>, secure: bool) -> Result<Request<()>, Failure> {
+pub(super) fn request(outgoing: &Outgoing<'_>, secure: bool) -> Result<Request<()>, Failure> {
     let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
     let uri = Uri::builder()
         .scheme(scheme)

@@ -32,7 +32,7 @@ impl Slot {
         self,
         pool: &Pool,
         key: &Key,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         interim: &Interim,
     ) -> Result<Received, SendError> {
         let limits = pool.limits(key);

@@ -119,7 +119,7 @@ impl Here {
         let (reused, interim) = (lease.reused, Interim::default());
         let sent = lease
             .connection
-            .send(&self.pool, key.clone(), outgoing, body, false, &interim);
+            .send(&self.pool, key.clone(), &outgoing, body, false, &interim);
         match sent.await {
             Ok(received) => Ok((received, reused)),
             Err(SendError::Origin(failure, _)) => Err(failure),

@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use http::Method;
 use http::header::{
     CACHE_CONTROL, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
     PRAGMA, RANGE,
 };
 use http::request::Parts;
-use http::{Method, Request};
 
 use super::Purpose;
 use crate::auth::Principal;
@@ -25,12 +25,10 @@ impl Relay {
         (caller, known): (&Caller, Option<Principal>),
         to: &Destination,
     ) {
-        let mut request = Request::new(Body::Empty);
-        *request.method_mut() = Method::GET;
-        *request.version_mut() = head.version;
-        *request.headers_mut() = head.headers.clone();
+        let mut head = head.clone();
+        head.method = Method::GET;
         for name in OF_THE_CLIENT {
-            request.headers_mut().remove(name);
+            head.headers.remove(name);
         }
         let (relay, to) = (self.clone(), to.clone());
         let caller = Caller {
@@ -39,9 +37,9 @@ impl Relay {
         };
         self.parts.life.spawn(async move {
             // Boxed: an exchange spawns this, so that its type would hold itself.
-            let purpose = Purpose::Refresh(known.as_ref());
+            let whose = (&caller, &to, Purpose::Refresh(known.as_ref()));
             let exchange: Pin<Box<dyn Future<Output = Reply> + '_>> =
-                Box::pin(relay.carry(request, &caller, &to, purpose));
+                Box::pin(relay.carry((&mut head, Body::Empty), whose));
             let mut reply = exchange.await;
             while let Some(Ok(_)) = reply.response.body_mut().frame().await {}
         });

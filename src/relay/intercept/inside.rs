@@ -66,7 +66,8 @@ impl Handler for Inside {
                     path,
                     by: None,
                 };
-                self.relay.exchange(request, &caller, &to).await
+                let (mut head, body) = request.into_parts();
+                self.relay.exchange((&mut head, body), &caller, &to).await
             }
             (Err(refusal), _) => self.refuse_with(&caller, request.headers(), &refusal),
         }
