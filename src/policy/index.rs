@@ -1,22 +1,29 @@
-//! Which rules can hold for a host at all: those that ask for it by name or suffix, and those that are not indexed.
+//! Which rules can hold for a host and a client at all: those that ask for the host by name or suffix, those that ask for no host but
+//! for a network that the client is in, and those that are not indexed.
 //! Not a decision: a candidate is still asked, in its place among the rules.
 //! Start at [`Index::candidates`].
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::condition::suffixes;
 use super::rule::Rule;
 use crate::addr::Host;
 
-/// Rules by the hosts that they demand.
+/// Rules by the hosts that they demand, or else by the clients.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     exact: HashMap<Host, Vec<usize>>,
     /// By suffix with its dot.
     below: HashMap<Box<str>, Vec<usize>>,
-    /// Rules that any host may meet.
+    /// By network of clients.
+    clients: HashMap<IpNet, Vec<usize>>,
+    /// The lengths of the prefixes of these networks, of IPv4 and of IPv6; each once.
+    lengths: [Vec<u8>; 2],
+    /// Rules that any host and any client may meet.
     rest: Vec<usize>,
 }
 
@@ -24,8 +31,9 @@ impl Index {
     pub(super) fn new(rules: &[Rule]) -> Self {
         let mut index = Self::default();
         for (at, rule) in rules.iter().enumerate() {
-            let mut demanded = rule.clauses.iter().filter(|clause| !clause.negated);
-            match demanded.find_map(|clause| clause.condition.host_keys()) {
+            let demanded = || rule.clauses.iter().filter(|clause| !clause.negated);
+            let networks = || demanded().find_map(|clause| clause.condition.client_networks());
+            match demanded().find_map(|clause| clause.condition.host_keys()) {
                 Some(keys) => {
                     for host in keys.exact {
                         index.exact.entry(host.clone()).or_default().push(at);
@@ -34,20 +42,47 @@ impl Index {
                         index.below.entry(suffix.into()).or_default().push(at);
                     }
                 }
-                None => index.rest.push(at),
+                None => match networks() {
+                    Some(networks) => index.add_client(networks, at),
+                    None => index.rest.push(at),
+                },
             }
         }
         index
     }
 
-    /// The places of all rules that may hold for this host, in their order.
-    pub(super) fn candidates(&self, host: &Host) -> impl Iterator<Item = usize> {
+    fn add_client(&mut self, networks: &[IpNet], at: usize) {
+        for network in networks {
+            self.clients.entry(network.trunc()).or_default().push(at);
+            let [v4, v6] = &mut self.lengths;
+            let lengths = if network.addr().is_ipv4() { v4 } else { v6 };
+            if !lengths.contains(&network.prefix_len()) {
+                lengths.push(network.prefix_len());
+            }
+        }
+    }
+
+    /// The places of the rules that ask for a network which the client is in.
+    fn of_client(&self, client: IpAddr) -> impl Iterator<Item = usize> {
+        let client = client.to_canonical();
+        let [v4, v6] = &self.lengths;
+        let lengths = if client.is_ipv4() { v4 } else { v6 };
+        let networks = lengths
+            .iter()
+            .filter_map(move |length| IpNet::new(client, *length).ok());
+        let found = networks.filter_map(|network| self.clients.get(&network.trunc()));
+        found.flatten().copied()
+    }
+
+    /// The places of all rules that may hold for this host and this client, in their order.
+    pub(super) fn candidates(&self, host: &Host, client: IpAddr) -> impl Iterator<Item = usize> {
         let mut found: SmallVec<[usize; 16]> = SmallVec::new();
         found.extend(self.exact.get(host).into_iter().flatten().copied());
         if let Some(name) = host.name().filter(|_| !self.below.is_empty()) {
             let below = suffixes(name).filter_map(|suffix| self.below.get(suffix));
             found.extend(below.flatten().copied());
         }
+        found.extend(self.of_client(client));
         found.sort_unstable();
         found.dedup();
         Merge {

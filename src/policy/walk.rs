@@ -113,8 +113,8 @@ impl<'a> Walk<'a> {
         if O::EVERY {
             return self.through(0..self.policy.rules.len(), observer);
         }
-        let host = &self.facts.authority.host;
-        self.through(self.policy.index.candidates(host), observer)
+        let (host, client) = (&self.facts.authority.host, self.facts.client);
+        self.through(self.policy.index.candidates(host, client), observer)
     }
 
     /// The same without the index, for the proof that the index changes nothing.

@@ -41,7 +41,8 @@ pub async fn look(stream: &mut Stream, limit: Duration) -> io::Result<Looked> {
         Step::Known(looked) => return Ok(looked),
         Step::Need(wanted) => wanted,
     };
-    match tokio::time::timeout(limit, held.rest(wanted)).await {
+    // In a box, for which there is no need while the client is silent.
+    match tokio::time::timeout(limit, Box::pin(held.rest(wanted))).await {
         Ok(looked) => looked,
         Err(_) => Ok(Looked::Bad(HelloError::Slow)),
     }

@@ -30,6 +30,10 @@ impl Condition for Client {
         self.0.iter().any(|net| net.contains(&ip)).into()
     }
 
+    fn client_networks(&self) -> Option<&[IpNet]> {
+        Some(&self.0)
+    }
+
     fn saw(&self, facts: &Facts<'_>) -> Option<String> {
         Some(facts.client.to_canonical().to_string())
     }

@@ -170,6 +170,11 @@ pub trait Condition: Debug + Send + Sync {
     fn host_keys(&self) -> Option<HostKeys<'_>> {
         None
     }
+
+    /// The networks of clients outside of which it can not hold.
+    fn client_networks(&self) -> Option<&[IpNet]> {
+        None
+    }
 }
 
 /// One condition: its key in a rule, one line about it, and how it is made of a value.

@@ -17,7 +17,7 @@ const PATTERNS: [&str; 9] = [
     "\"8.8.8.8\"",
     "[\"a.x\", \"*.x\", \"x\"]",
 ];
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 14] = [
     "port = 80",
     "port = 443",
     "group = \"ci\"",
@@ -28,6 +28,17 @@ const OTHERS: [&str; 10] = [
     "not = { address = \"8.8.8.8\" }",
     "not = { principal = \"eve\" }",
     "not = { host = \"a.x\" }",
+    "client = \"10.0.0.0/8\"",
+    "client = [\"10.1.0.0/16\", \"192.0.2.0/25\", \"2001:db8::/32\", \"10.1.2.0/24\"]",
+    "client = \"::ffff:192.0.2.0/120\"",
+    "not = { client = \"10.1.0.0/16\" }",
+];
+const CLIENTS: [&str; 5] = [
+    "10.1.2.3",
+    "192.0.2.9",
+    "::ffff:10.9.9.9",
+    "2001:db8::1",
+    "2001:db9::1",
 ];
 const ADDRESSES: [&str; 4] = ["8.8.8.8", "1.1.1.1", "10.0.0.1", "127.0.0.1"];
 
@@ -35,7 +46,7 @@ prop_compose! {
     fn rule()(
         allow in any::<bool>(),
         report in prop::bool::weighted(0.15),
-        host in prop::option::weighted(0.8, 0..PATTERNS.len()),
+        host in prop::option::weighted(0.6, 0..PATTERNS.len()),
         other in prop::option::of(0..OTHERS.len()),
     ) -> String {
         let action = if allow { "allow" } else { "deny" };
@@ -66,9 +77,11 @@ prop_compose! {
         port in prop::bool::ANY,
         who in 0..3,
         tunnel in prop::bool::ANY,
+        client in 0..CLIENTS.len(),
     ) -> Ask {
         let authority = format!("{}:{}", HOSTS[host], if port { 80 } else { 443 });
-        let ask = if tunnel { connect(&authority) } else { get(&authority) };
+        let mut ask = if tunnel { connect(&authority) } else { get(&authority) };
+        ask.client = ip(CLIENTS[client]);
         match who {
             0 => ask,
             1 => ask.by("eve", &[]),
