@@ -7,11 +7,13 @@ mod intent;
 mod judged;
 mod own;
 mod rate;
+mod ways;
 
 pub use intent::{Intent, Seen};
 pub use judged::Judged;
 pub use own::OwnListeners;
 pub use rate::Rates;
+pub use ways::{Group, Ways};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

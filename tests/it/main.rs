@@ -21,6 +21,7 @@ mod cache;
 mod cache_control;
 mod cache_disk;
 mod cache_gateway;
+mod circles;
 mod client_side;
 mod clients;
 mod commands;
