@@ -66,6 +66,7 @@ mod reload;
 mod reload_reverse;
 mod reverse;
 mod reverse_safety;
+mod reverse_tls;
 mod rules;
 mod samples;
 mod socks;

@@ -83,9 +83,13 @@ pub(crate) fn serve_websocket(wire: &mut Wire) {
 
 /// Opens one at the path `/socket`.
 pub(crate) fn open_websocket(address: SocketAddr) -> Wire {
-    let mut wire = Wire::connect(address);
+    open_websocket_over(Wire::connect(address), "app.example")
+}
+
+/// The same, over a connection that there is.
+pub(crate) fn open_websocket_over(mut wire: Wire, host: &str) -> Wire {
     let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
-    wire.send(get("app.example", "/socket", lines).as_bytes());
+    wire.send(get(host, "/socket", lines).as_bytes());
     let head = wire.head();
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     wire
