@@ -96,6 +96,7 @@
 //! | balancer | which of the usable endpoints is next |
 //! | try, retry | a request sent to one endpoint; each one after the first, at another endpoint |
 //! | attempts, visit | from one endpoint to the next, for a request, a connection or a flow; the same once the upstream has room, where bytes go there as they are |
+//! | circle | a way from an endpoint, over listeners of this process, back to the upstream that it is of |
 //! | rest | an endpoint has asked to be left alone (`Retry-After`), and others are asked meanwhile |
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |

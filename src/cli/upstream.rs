@@ -113,7 +113,9 @@ fn row(endpoint: &Value) -> String {
         None => address.to_owned(),
     };
     let seconds = |key: &str| endpoint.get(key).and_then(Value::as_u64);
+    let circular = endpoint.get("circular") == Some(&Value::Bool(true));
     let health = match (seconds("ejected"), seconds("resting")) {
+        _ if circular => "circle".to_owned(),
         (Some(seconds), _) => format!("out {seconds}s"),
         (None, Some(seconds)) => format!("rests {seconds}s"),
         (None, None) => text(endpoint, "health").to_owned(),

@@ -52,10 +52,14 @@ impl Balanced {
         }
     }
 
+    /// The names of the upstreams that what comes may go to.
+    pub(super) fn upstreams(&self) -> impl Iterator<Item = &str> {
+        self.choices.iter().map(|choice| choice.upstream.as_str())
+    }
+
     /// Whether what comes may go to this upstream.
     pub(super) fn leads_to(&self, upstream: &str) -> bool {
-        let mut choices = self.choices.iter();
-        choices.any(|choice| choice.upstream == upstream)
+        self.upstreams().any(|name| name == upstream)
     }
 
     pub(super) fn is_of_datagrams(&self) -> bool {

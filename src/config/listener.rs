@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::PolicyConfig;
 use super::balanced::{self, Balanced};
-use super::circles;
 use super::gateway::{self, Forwarded};
 use super::upstreams::Upstreams;
 use crate::auth::Authenticator;
@@ -87,7 +86,6 @@ pub(super) fn read_all(
         }
     }
     check_addresses(&listeners, faults);
-    circles::check(&listeners, upstreams, faults);
     listeners
 }
 

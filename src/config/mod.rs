@@ -163,6 +163,7 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
     let listeners = listener::read_all(&root, of_listeners, &via, faults);
     let routes = root.take_value("route");
     let routes = gateway::read_routes(routes, &listeners, &upstreams, faults);
+    circles::check(&listeners, &routes, &upstreams, faults);
     let workers = root.take::<crate::settings::Located<usize>>("workers", faults);
     if let Some(workers) = workers
         .as_ref()

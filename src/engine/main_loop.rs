@@ -144,12 +144,12 @@ impl Engine {
         };
         let workers: Result<Vec<Worker>, Fault> = (0..count).map(worker).collect();
         let workers = workers.map_err(one)?;
-        let upkeep = Upkeep::start(&workers, lasting.upkeep(&config));
         listeners.commit(&mut change);
         datagrams.commit(&mut of_datagrams);
         lasting
             .own()
             .replace(listeners.places(), datagrams.places());
+        let upkeep = Upkeep::start(&workers, lasting.upkeep(&config, listeners.addresses()));
         for (worker, sockets) in workers.iter().zip(change.opened) {
             worker.line().tell(Command::Open(sockets));
         }

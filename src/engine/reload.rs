@@ -74,7 +74,8 @@ impl Engine {
         }
         let own = self.lasting.own();
         own.replace(self.listeners.places(), self.datagrams.places());
-        self.upkeep.follow(self.lasting.upkeep(&config));
+        let bound = self.listeners.addresses();
+        self.upkeep.follow(self.lasting.upkeep(&config, bound));
         let opened = change.opened.into_iter().zip(datagrams.opened);
         for (worker, (sockets, of_datagrams)) in self.workers.iter().zip(opened) {
             worker.line().tell(Command::Replace(snapshot.clone()));

@@ -1,6 +1,7 @@
 //! What a configuration means for the workers, built once and shared by them.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::cache::Cache;
@@ -64,8 +65,12 @@ impl Lasting {
         &self.upstreams
     }
 
-    /// The upstreams in force, as they are looked after.
-    pub(super) fn upkeep(&self, config: &Config) -> probe::Plan {
+    /// The upstreams in force, as they are looked after, with the addresses that listeners are bound to for connections.
+    pub(super) fn upkeep<'a>(
+        &self,
+        config: &Config,
+        bound: impl Iterator<Item = (&'a str, SocketAddr)>,
+    ) -> probe::Plan {
         let watched = |served: &Arc<Served>| probe::Watched {
             upstream: served.upstream.clone(),
             terms: served.terms.clone(),
@@ -74,6 +79,7 @@ impl Lasting {
             upstreams: self.served.iter().map(watched).collect(),
             dns: config.dns.clone(),
             origin: config.origin.clone(),
+            ways: config.ways(bound).into(),
         }
     }
 

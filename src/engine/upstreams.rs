@@ -30,7 +30,7 @@ pub(super) fn status(registry: &Registry) -> Vec<Value> {
 
 fn short(status: &Status) -> Value {
     let up = status.endpoints.iter();
-    let up = up.filter(|one| one.health != "down" && one.ejected.is_none());
+    let up = up.filter(|one| one.health != "down" && one.ejected.is_none() && !one.circular);
     json!({
         "upstream": status.name,
         "endpoints": status.endpoints.len(),

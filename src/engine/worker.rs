@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::listeners::Key;
 use super::snapshot::Snapshot;
+use crate::gate::Seen;
 use crate::lifeline::{Lifeline, Tail};
 use crate::listener::Intake;
 use crate::listener::accept::{self, Dropped, Taker};
@@ -384,6 +385,7 @@ impl Door {
             },
             interim: Interim::default(),
             within: None,
+            hello: Seen::Nothing,
             tls: None,
         }
     }

@@ -1,16 +1,18 @@
-//! The third moment of a tunnel: what its first bytes say is held against what it was permitted for.
+//! The third moment of a tunnel: what its first bytes say is held against what it was permitted for. Of a gateway's request, what its
+//! connection began with is known from the start.
 //! Reads no bytes (relay does): it is given what was seen.
 //! Start at [`Gate::judge_hello`].
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::{Gate, Intent};
 use crate::addr::Authority;
 use crate::policy::{
-    Demands, Denial, DenyAction, Facts, Grant, HelloProblem, Look, NamedBy, Permit, Reason,
-    RuleRef, Sni,
+    Allowance, Demands, Denial, DenyAction, Facts, Grant, HelloProblem, Look, NamedBy, Permit,
+    Reason, RuleRef, Sni,
 };
 
 impl Gate {
@@ -41,6 +43,33 @@ impl Gate {
         let mut facts = intent.facts(headers);
         facts.authority = &named;
         self.permit_for(&facts, peer).map(|_by_name| permit)
+    }
+
+    /// Holds a request to a gateway against what its connection began with: TLS that ended here, and may carry requests for
+    /// several hosts (RFC 9113 §9.1.1). Where no rule goes by that, it makes no difference. Where one does, a request for another
+    /// host than the connection's is misdirected (RFC 9110 §15.5.20), unless its rule takes any server name: the client asks
+    /// again on a connection of its own, and is decided about by the name of that.
+    pub(super) fn judge_connection(
+        &self,
+        allowance: &Allowance,
+        intent: &Intent,
+    ) -> Result<(), Denial> {
+        if !self.gateway || !self.looks() {
+            return Ok(());
+        }
+        let hello = intent.hello.look().hello();
+        let demands = &allowance.obligations.tls;
+        let Some(problem) = demands.problem(&intent.authority.host, hello) else {
+            return Ok(());
+        };
+        let mut denial = refused(&allowance.rule, problem);
+        if matches!(denial.reason, Reason::Hello(HelloProblem::OtherName { .. })) {
+            denial.action = Arc::new(DenyAction {
+                status: StatusCode::MISDIRECTED_REQUEST.as_u16(),
+                ..DenyAction::default()
+            });
+        }
+        Err(denial)
     }
 
     /// A ClientHello that can not be read is refused: the origin might read it.

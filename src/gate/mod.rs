@@ -7,11 +7,13 @@ mod intent;
 mod judged;
 mod own;
 mod rate;
+mod ways;
 
 pub use intent::{Intent, Seen};
 pub use judged::Judged;
 pub use own::OwnListeners;
 pub use rate::Rates;
+pub use ways::{Group, Ways};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -176,11 +178,17 @@ impl Gate {
         if let Some(headers) = headers.filter(|_| self.keeps_fields) {
             intent.judged.saw_fields(headers);
         }
-        let grant = self.decide(&intent.facts(headers))?;
+        let grant = self.admit_by(intent, &intent.facts(headers))?;
         match intent.other_facts(headers) {
-            Some(other) => self.decide(&other).map(|_| grant),
+            Some(other) => self.admit_by(intent, &other).map(|_| grant),
             None => Ok(grant),
         }
+    }
+
+    fn admit_by(&self, intent: &Intent, facts: &Facts<'_>) -> Result<Grant, Denial> {
+        let grant = self.decide(facts)?;
+        self.judge_connection(grant.allowance(), intent)?;
+        Ok(grant)
     }
 
     fn decide(&self, facts: &Facts<'_>) -> Result<Grant, Denial> {
@@ -285,7 +293,9 @@ impl Gate {
         };
         let permit = self.confirm_readings(grant, intent, &facts, endpoints);
         intent.judged.saw_addresses(endpoints.to_vec());
-        permit
+        let permit = permit?;
+        self.judge_connection(permit.allowance(), intent)?;
+        Ok(permit)
     }
 
     /// Explains what was judged, with the policy in force now: by the fields and the addresses that the decision saw.
@@ -304,6 +314,9 @@ impl Gate {
         peer: SocketAddr,
     ) -> Result<(), Denial> {
         let permit = self.permit_for(&intent.facts(headers), peer)?;
+        if self.gateway {
+            return self.judge_connection(permit.allowance(), intent);
+        }
         if intent.is_unseen() {
             return Ok(());
         }

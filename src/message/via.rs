@@ -1,5 +1,5 @@
 //! `Via` on each message that is forwarded (RFC 9110 §7.6.3).
-//! No loop is found by it: names repeat; the gate knows the proxy's own addresses.
+//! No loop is found by it: names repeat; the gate knows the proxy's own addresses, and where they lead.
 //! Start at [`Via::append`].
 
 use http::header::VIA;

@@ -9,6 +9,7 @@ use http::{Request, Response, Version};
 
 use super::Means;
 use crate::addr::Authority;
+use crate::gate::Seen;
 use crate::lifeline::{Lifeline, Tail};
 use crate::listener::http::{Exchange, Handler, Trouble};
 use crate::listener::{Conn, Protocol, serve_http1, serve_http2};
@@ -25,6 +26,8 @@ pub(super) struct Client {
     /// The address that it connected to.
     pub(super) local: Option<SocketAddr>,
     pub(super) tls: Option<Rc<ClientTls>>,
+    /// What was agreed on when a gateway's connection began with TLS.
+    hello: Seen,
 }
 
 /// Serves the requests of a connection of HTTP, whichever version it has begun with.
@@ -34,8 +37,14 @@ pub(super) async fn serve<H: Handler + 'static>(
     life: Lifeline,
     requests: impl FnOnce(Client) -> H,
 ) -> Option<Tail> {
-    let limits = means.relay.service(&means.service).limits.clone();
+    let service = means.relay.service(&means.service);
+    let limits = service.limits.clone();
+    let hello = match &conn.tls {
+        Some(tls) if service.gate.gateway => Seen::agreed(tls),
+        Some(_) | None => Seen::Nothing,
+    };
     let requests = requests(Client {
+        hello,
         means,
         address: conn.client,
         local: conn.local,
@@ -73,6 +82,7 @@ impl Client {
             protocol,
             interim,
             within: None,
+            hello: self.hello.clone(),
             tls: self.tls.clone(),
         }
     }

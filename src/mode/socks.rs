@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 use super::Means;
 use crate::addr::Authority;
 use crate::auth::Credentials;
+use crate::gate::Seen;
 use crate::lifeline::Tail;
 use crate::listener::{Conn, Protocol};
 use crate::message::{Interim, ProxyError};
@@ -35,6 +36,7 @@ pub(super) async fn serve(means: &Means, conn: Conn) -> Option<Tail> {
             protocol,
             interim: Interim::default(),
             within: None,
+            hello: Seen::Nothing,
             tls: conn.tls,
         },
     };

@@ -186,12 +186,12 @@ pub enum Reason {
 pub enum HelloProblem {
     /// The server name is another one: the front of another service would be used to reach it unseen.
     #[error(
-        "the server name in the TLS handshake is {name}, but the tunnel was asked for {host} (domain fronting)"
+        "the server name in the TLS handshake is {name}, but what is asked for is {host} (domain fronting)"
     )]
     OtherName {
         /// The server name.
         name: Host,
-        /// The host of the tunnel.
+        /// The host of the tunnel, or of the request.
         host: Host,
     },
     /// There is no server name.
@@ -203,7 +203,7 @@ pub enum HelloProblem {
     )]
     Hidden,
     /// It is not TLS.
-    #[error("the tunnel does not begin with TLS, which the rule demands")]
+    #[error("it does not begin with TLS, which the rule demands")]
     NotTls,
     /// It begins like TLS and goes on otherwise.
     #[error("the TLS handshake can not be read: {0}")]

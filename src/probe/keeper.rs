@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::means::{Means, Tended};
 use super::{discovery, health};
+use crate::gate::Ways;
 use crate::lifeline::Lifeline;
 use crate::pool::{Origin, Pool, Terms};
 use crate::resolve;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub dns: resolve::Plan,
     /// How endpoints are reached, where their upstream says nothing of it.
     pub origin: Origin,
+    /// Where connections to this process's own listeners go.
+    pub ways: Arc<Ways>,
 }
 
 /// An upstream, and how its endpoints are spoken to.
@@ -83,7 +86,7 @@ impl Keeper {
             self.kept.insert(name, kept);
         }
         let tended = self.kept.values().map(|kept| kept.tended.clone());
-        self.means.tend(tended.collect());
+        self.means.tend(tended.collect(), plan.ways);
         async move {
             // Nothing is ever sent: it ends when everybody has dropped the other end.
             while asked.recv().await.is_some() {}
@@ -158,6 +161,14 @@ fn tell(name: &str, tended: &Tended, news: &News) {
         }
         News::Endpoint(endpoint, Change::Ejected(long)) => {
             tracing::warn!("upstream {name}: {endpoint} fails, and is left out for {long:?}");
+        }
+        News::Endpoint(endpoint, Change::Circular) => {
+            tracing::error!(
+                "upstream {name}: {endpoint} is this process itself, and leads back to this upstream: it is not used, since it would go round in circles"
+            );
+        }
+        News::Endpoint(endpoint, Change::Straight) => {
+            tracing::info!("upstream {name}: {endpoint} does not lead back here any more");
         }
         News::Panic(panic) => {
             tracing::warn!(

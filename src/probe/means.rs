@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::guard::Guard;
+use crate::gate::{Group, Ways};
 use crate::pool::{Pool, Terms};
 use crate::resolve::CachedResolver;
 use crate::upstream::{Dice, EndpointKey, Upstream};
@@ -24,6 +25,7 @@ pub(super) struct Means {
     pub(super) at_once: Semaphore,
     resolver: RefCell<CachedResolver>,
     tended: RefCell<Vec<Rc<Tended>>>,
+    ways: RefCell<Arc<Ways>>,
     /// The addresses of all endpoints.
     known: RefCell<HashSet<SocketAddr>>,
     forget: Box<dyn Fn(SocketAddr)>,
@@ -53,6 +55,7 @@ impl Means {
             at_once: Semaphore::new(AT_ONCE),
             resolver: RefCell::new(resolver),
             tended: RefCell::default(),
+            ways: RefCell::default(),
             known: RefCell::default(),
             forget: Box::new(forget),
         }
@@ -70,20 +73,49 @@ impl Means {
         self.tended.borrow().clone()
     }
 
-    pub(super) fn tend(&self, all: Vec<Rc<Tended>>) {
+    pub(super) fn tend(&self, all: Vec<Rc<Tended>>, ways: Arc<Ways>) {
         *self.tended.borrow_mut() = all;
+        *self.ways.borrow_mut() = ways;
         self.settle();
     }
 
-    /// Says of the addresses that have gone, of whatever upstream they were, that connections to them are of no use any more.
+    /// Says of endpoints that lead back to their upstream that they are not to be used; and of the addresses that have gone, of
+    /// whatever upstream they were, that connections to them are of no use any more.
     pub(super) fn settle(&self) {
         let tended = self.tended();
-        let endpoints = tended.iter().flat_map(|one| one.upstream.endpoints());
-        let now: HashSet<SocketAddr> = endpoints.map(|endpoint| endpoint.address()).collect();
+        let addresses = |one: &Rc<Tended>| -> Vec<SocketAddr> {
+            let endpoints = one.upstream.endpoints();
+            endpoints
+                .iter()
+                .map(|endpoint| endpoint.address())
+                .collect()
+        };
+        let all: Vec<(Rc<Tended>, Vec<SocketAddr>)> = tended
+            .into_iter()
+            .map(|one| (one.clone(), addresses(&one)))
+            .collect();
+        self.break_circles(&all);
+        let now: HashSet<SocketAddr> = all.into_iter().flat_map(|(_, of)| of).collect();
         let before = self.known.replace(now);
         let known = self.known.borrow();
         for gone in before.difference(&known) {
             (self.forget)(*gone);
+        }
+    }
+}
+
+impl Means {
+    fn break_circles(&self, all: &[(Rc<Tended>, Vec<SocketAddr>)]) {
+        let groups: Vec<Group<'_>> = all
+            .iter()
+            .map(|(one, addresses)| (one.upstream.name(), addresses.as_slice()))
+            .collect();
+        let circles = self.ways.borrow().circles(&groups);
+        for (one, _) in all {
+            let of = circles.iter();
+            let of = of.filter(|(name, _)| *name == one.upstream.name());
+            let at: Vec<SocketAddr> = of.map(|(_, address)| *address).collect();
+            one.upstream.avoid_circles(&at);
         }
     }
 }

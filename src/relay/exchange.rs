@@ -19,7 +19,7 @@ use super::upgrade::{self, Asked};
 use super::way::{Judging, Way};
 use super::{Caller, Destination, Refusal, Relay, filtered, personal, throttle};
 use crate::cache::CacheStatus;
-use crate::gate::{Intent, Judged, Seen};
+use crate::gate::{Intent, Judged};
 use crate::listener::http::Trouble;
 use crate::message::compress::Plan;
 use crate::message::{Body, ProxyError, Reply, buffer, hop, normal_path, other_reading};
@@ -98,10 +98,7 @@ impl Relay {
             method: Some(head.method.clone()),
             other_path: other_reading(&path).map(Into::into),
             path: Some(path.into()),
-            hello: caller
-                .within
-                .as_ref()
-                .map_or(Seen::Nothing, |within| within.hello.clone()),
+            hello: caller.hello.clone(),
             now: recording.time(),
             named_by: if to.by.is_some() {
                 NamedBy::Operator
@@ -111,6 +108,9 @@ impl Relay {
             judged: Judged::default(),
         };
         recording.note_intent(intent, FlowKind::Exchange);
+        if to.by.is_some() {
+            recording.saw(caller.hello.clone());
+        }
         let Some(flow) = recording.flow().cloned() else {
             return Err(Refusal::Misdirected("nothing was asked for"));
         };

@@ -80,6 +80,8 @@ pub struct Caller {
     pub interim: Interim,
     /// The tunnel that the request came through, where one was decrypted.
     pub within: Option<Rc<Within>>,
+    /// What that tunnel began with, or a gateway's connection: where a proxy is spoken to over TLS, that is none of what is asked for.
+    pub hello: Seen,
     /// What the TLS handshake of its connection found out, where there was one.
     pub tls: Option<Rc<ClientTls>>,
 }

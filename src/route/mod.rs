@@ -80,11 +80,16 @@ impl Route {
         self.action.act(client)
     }
 
-    /// Whether requests, or copies of them, may go to this upstream.
-    pub fn leads_to(&self, upstream: &str) -> bool {
+    /// The names of the upstreams that requests, or copies of them, may go to.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<str>> {
         let split = self.action.split().into_iter().flat_map(Split::upstreams);
         let mirror = self.treatment.mirror.iter().map(|mirror| &mirror.to);
-        split.chain(mirror).any(|chosen| *chosen.name == *upstream)
+        split.chain(mirror).map(|chosen| &chosen.name)
+    }
+
+    /// Whether requests, or copies of them, may go to this upstream.
+    pub fn leads_to(&self, upstream: &str) -> bool {
+        self.upstreams().any(|name| **name == *upstream)
     }
 
     /// Whether it does with a request what the other one does, so that it is all the same which of them is taken. Routes

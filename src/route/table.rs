@@ -45,16 +45,25 @@ pub struct RouteTable {
     /// In the file's order.
     routes: Vec<(Arc<Route>, Conditions)>,
     /// By listener; listeners with the same routes share one.
-    listeners: HashMap<Arc<str>, Arc<Index>>,
+    listeners: HashMap<Arc<str>, Arc<Taken>>,
+}
+
+/// The routes of one listener.
+#[derive(Debug)]
+struct Taken {
+    index: Index,
+    /// Their places in the file.
+    places: Vec<usize>,
 }
 
 impl RouteTable {
     /// The route that a request takes. Allocates nothing, except where the fields or the query are asked for and have
     /// characters that have to be decoded.
     pub fn find(&self, asked: &Asked<'_>) -> Found<'_> {
-        let Some(index) = self.listeners.get(asked.listener) else {
+        let Some(taken) = self.listeners.get(asked.listener) else {
             return Found::Nothing;
         };
+        let index = &taken.index;
         let found = self.by_path(index, asked, asked.path.normal());
         for reading in asked.path.others() {
             let other = self.by_path(index, asked, reading);
@@ -73,6 +82,13 @@ impl RouteTable {
     /// The routes, in the file's order.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.iter().map(|(route, _)| route)
+    }
+
+    /// Those that requests to a listener may take, in the file's order.
+    pub fn of_listener(&self, listener: &str) -> impl Iterator<Item = &Arc<Route>> {
+        let taken = self.listeners.get(listener);
+        let places = taken.into_iter().flat_map(|taken| &taken.places);
+        places.filter_map(|at| self.routes.get(*at).map(|(route, _)| route))
     }
 
     /// How many routes there are.
@@ -97,17 +113,22 @@ impl RouteTable {
     }
 
     pub(super) fn new(listeners: &[Arc<str>], routes: Vec<(Arc<Route>, Matches)>) -> Self {
-        let mut shared: HashMap<Vec<usize>, Arc<Index>> = HashMap::new();
+        let mut shared: HashMap<Vec<usize>, Arc<Taken>> = HashMap::new();
         let of_listener = |place: usize| {
             let all = routes.iter().enumerate();
             let taken = all.filter(|(_, (_, matches))| matches.listeners.contains(&place));
             taken.map(|(at, _)| at).collect::<Vec<usize>>()
         };
         let listeners = listeners.iter().enumerate().map(|(place, name)| {
-            let index = shared
+            let taken = shared
                 .entry(of_listener(place))
-                .or_insert_with_key(|taken| Arc::new(index_of(taken, &routes)));
-            (name.clone(), index.clone())
+                .or_insert_with_key(|places| {
+                    Arc::new(Taken {
+                        index: index_of(places, &routes),
+                        places: places.clone(),
+                    })
+                });
+            (name.clone(), taken.clone())
         });
         let listeners = listeners.collect();
         let routes = routes.into_iter();

@@ -47,6 +47,9 @@ pub enum Unavailable {
     /// All are drained, disabled, or of weight 0.
     #[error("every endpoint is drained, disabled or of weight 0")]
     Disabled,
+    /// Those that are neither drained nor disabled are listeners of this process from which there is a way back here.
+    #[error("every endpoint leads back here: it would go round in circles")]
+    Circular,
     /// None is healthy, and panic is off.
     #[error("no endpoint is healthy")]
     Unhealthy,
@@ -65,7 +68,7 @@ impl Unavailable {
     /// Of several reasons the one is told that leaves most to hope for.
     pub(super) fn matters(&self) -> u8 {
         match self {
-            Self::NoEndpoints(_) | Self::Disabled | Self::Unhealthy => 0,
+            Self::NoEndpoints(_) | Self::Disabled | Self::Circular | Self::Unhealthy => 0,
             Self::AllTried => 1,
             Self::Full => 2,
             Self::Resting => 3,
@@ -77,6 +80,7 @@ impl Unavailable {
         match self {
             Self::NoEndpoints(_) => "no_endpoints",
             Self::Disabled => "endpoints_disabled",
+            Self::Circular => "endpoints_circular",
             Self::Unhealthy => "endpoints_unhealthy",
             Self::Full => "endpoints_full",
             Self::AllTried => "endpoints_tried",

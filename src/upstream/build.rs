@@ -257,7 +257,8 @@ fn named(
     let mut named: Vec<_> = members
         .all
         .iter()
-        .filter(|member| member.state.admin != Admin::Disabled && (all || member.is_well()))
+        .filter(|member| member.state.admin != Admin::Disabled && !member.state.circular)
+        .filter(|member| all || member.is_well())
         .map(|member| (sticky.id(member.endpoint.key()), member.endpoint.clone()))
         .collect();
     named.sort_by_key(|(id, _)| *id);
@@ -270,6 +271,9 @@ fn why_none(members: &Members, settings: &Settings) -> Unavailable {
     }
     if members.all.iter().any(Member::serves) {
         return Unavailable::Unhealthy;
+    }
+    if members.all.iter().any(|member| member.state.circular) {
+        return Unavailable::Circular;
     }
     Unavailable::Disabled
 }

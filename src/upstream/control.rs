@@ -2,6 +2,7 @@
 //! Under one lock, which no request waits for: what a request would change while somebody else changes something is left for the next.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -157,6 +158,32 @@ impl Upstream {
         let mut control = self.control();
         control.members.fail(source, problem.into());
         self.regather(&mut control);
+    }
+
+    /// The endpoints at these addresses, and no others, are this process itself, from where there is a way back to this upstream:
+    /// they take no requests, and are no part of those that panic would use.
+    pub fn avoid_circles(&self, at: &[SocketAddr]) {
+        let mut control = self.control();
+        let mut changed = Vec::new();
+        for member in &mut control.members.all {
+            let circular = at.contains(&member.endpoint.address());
+            if std::mem::replace(&mut member.state.circular, circular) != circular {
+                changed.push((member.endpoint.key().clone(), circular));
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        for (endpoint, circular) in changed {
+            let change = if circular {
+                Change::Circular
+            } else {
+                Change::Straight
+            };
+            control.tell(News::Endpoint(endpoint, change));
+        }
+        let now = self.since_epoch(Instant::now());
+        self.publish(&mut control, now);
     }
 
     fn regather(&self, control: &mut Control) {

@@ -132,4 +132,8 @@ pub enum Change {
     Down,
     /// It takes no requests for so long.
     Ejected(Duration),
+    /// It is this process itself, from where there is a way back to its upstream: it takes no requests.
+    Circular,
+    /// There is no way back from it any more.
+    Straight,
 }

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) weight: Option<u32>,
     /// When its slow start began, since the epoch, where it is in one.
     pub(super) warm_from: Option<Duration>,
+    /// It is this process itself, from where there is a way back to its upstream.
+    pub(super) circular: bool,
 }
 
 impl Member {
@@ -75,7 +77,7 @@ impl Member {
 
     /// Whether it is meant to take requests, whatever its health.
     pub(super) fn serves(&self) -> bool {
-        self.state.admin == Admin::Enabled && self.weight() > 0
+        self.state.admin == Admin::Enabled && self.weight() > 0 && !self.state.circular
     }
 
     /// Whether its health lets it take requests.

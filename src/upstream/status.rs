@@ -47,6 +47,8 @@ pub struct EndpointStatus {
     pub ejected: Option<u64>,
     /// For how many seconds it is still left alone, as it has asked for.
     pub resting: Option<u64>,
+    /// It is this process itself, and leads back here: it takes no requests.
+    pub circular: bool,
     /// What an operator wants of it.
     pub admin: Admin,
     /// Its weight.
@@ -89,6 +91,7 @@ impl Upstream {
                 health: member.state.health.word(),
                 ejected: until.map(|until| until.saturating_sub(now).as_secs()),
                 resting: resting(load.rests_until.load(Ordering::Relaxed), now),
+                circular: member.state.circular,
                 admin: member.state.admin,
                 weight: member.weight(),
                 backup: member.backup,

@@ -708,6 +708,78 @@ endpoints = []
 }
 
 #[test]
+fn each_of_the_usual_mistakes_is_a_fault_with_its_remedy() {
+    let web = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:8080\"\nmode = \"reverse\"\n";
+    let route = "[[route]]\nto = \"app\"\n";
+    let app = "[upstream.app]\nendpoints = [\"10.0.0.11:80\"]\n";
+    let weightless = "[upstream.app]\nendpoints = [{ address = \"10.0.0.11:80\", weight = 0 }, { address = \"10.0.0.12:80\", weight = 0 }]\n";
+    let split = "[[route]]\nto = [{ upstream = \"app\", weight = 0 }]\n";
+    for (text, problem, remedy) in [
+        (
+            format!("{web}{route}{route}{app}"),
+            "two default routes",
+            "keep one",
+        ),
+        (
+            format!("{web}[[route]]\nto = \"ap\"\n{app}"),
+            "there is no upstream \"ap\"",
+            "Did you mean \"app\"?",
+        ),
+        (
+            format!("{web}{route}"),
+            "there is no upstream \"app\"",
+            "[upstream.app]",
+        ),
+        (
+            format!("{web}{route}[upstream.app]\nendpoints = []\n"),
+            "an upstream without endpoints serves nobody",
+            "name where",
+        ),
+        (
+            format!("{web}{web}{route}{app}"),
+            "there are two listeners named \"web\"",
+            "give each a name of its own",
+        ),
+        (
+            format!("{web}{}{route}{app}", web.replace("\"web\"", "\"other\"")),
+            "127.0.0.1:8080 is bound twice",
+            "give each listener an address or a port of its own",
+        ),
+        (
+            format!("{web}{route}{weightless}"),
+            "every endpoint has weight 0",
+            "weight",
+        ),
+        (
+            format!("{web}{split}{app}"),
+            "every upstream has the weight 0",
+            "weight",
+        ),
+    ] {
+        let told = faults(&text);
+        assert!(
+            told.contains(problem) && told.contains(remedy),
+            "{text}\n{told}"
+        );
+        assert!(
+            told.contains("egret.toml:"),
+            "a place is missing in\n{told}"
+        );
+    }
+}
+
+/// What is told of a configuration that is refused.
+fn faults(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("egret.toml");
+    std::fs::write(&path, text).unwrap();
+    let mut check = crate::support::program();
+    let output = check.args(["check", "-c"]).arg(&path).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
 fn a_call_of_grpc_that_fails_is_told_in_its_own_words() {
     let (_socket, dead) = nobody();
     let tables = format!("[[route]]\nto = \"app\"\n{}", upstream("app", &[dead], ""));

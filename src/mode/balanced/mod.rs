@@ -84,6 +84,7 @@ impl Balanced {
             protocol,
             interim: Interim::default(),
             within: None,
+            hello: Seen::Nothing,
             tls,
         };
         Some((caller, balancing))

@@ -11,7 +11,7 @@ use crate::settings::Value;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "sni",
-    summary: "the server name of the tunnel's ClientHello is one of these, written as hosts are; \"*\" is any name",
+    summary: "the server name of the ClientHello is one of these, written as hosts are; \"*\" is any name",
     build,
 };
 

@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, Response, Version};
 
 use super::{Interception, Within};
 use crate::addr::Authority;
+use crate::gate::Seen;
 use crate::listener::http::{Exchange, Handler, Trouble};
 use crate::message::http1::head::RequestHead;
 use crate::message::{Body, Interim, Reply, Target, default_port};
@@ -26,6 +27,7 @@ pub(super) struct Inside {
     pub(super) client: SocketAddr,
     pub(super) authority: Authority,
     pub(super) within: Rc<Within>,
+    hello: Seen,
     pub(super) tls: Option<Rc<ClientTls>>,
     pub(super) role: Role,
 }
@@ -102,9 +104,9 @@ impl Inside {
             tls: tunnel.recording.tls().cloned(),
             within: Rc::new(Within {
                 principal,
-                hello,
                 tunnel: tunnel.recording.id(),
             }),
+            hello,
             role,
         }
     }
@@ -117,6 +119,7 @@ impl Inside {
             protocol: Protocol::of_version(version),
             interim,
             within: Some(self.within.clone()),
+            hello: self.hello.clone(),
             tls: self.tls.clone(),
         }
     }

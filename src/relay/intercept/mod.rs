@@ -21,7 +21,6 @@ use super::opening::{deny, unless_absent};
 use super::tunnel::Tunnel;
 use crate::addr::Authority;
 use crate::auth::Principal;
-use crate::gate::Seen;
 use crate::policy::{ClientCertificate, Hello, Intercept, Otherwise, Permit};
 use crate::pool::{Failure, Key};
 use crate::report::RequestId;
@@ -58,7 +57,6 @@ pub(super) fn authority_of(asked: &Authority, hello: Option<&Arc<Hello>>) -> Aut
 #[derive(Debug)]
 pub struct Within {
     pub(super) principal: Option<Principal>,
-    pub(super) hello: Seen,
     pub(super) tunnel: Option<RequestId>,
 }
 

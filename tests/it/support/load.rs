@@ -53,12 +53,17 @@ impl Load {
 
     /// Waits until so many more have been asked, and no client has failed.
     pub(crate) fn more(&self, count: usize) {
-        let before = self.asked.load(Ordering::SeqCst);
+        let before = self.asked();
         until("more requests", || {
             let failed = self.clients.iter().any(JoinHandle::is_finished);
             assert!(!failed, "a client of the load failed");
-            self.asked.load(Ordering::SeqCst) >= before + count
+            self.asked() >= before + count
         });
+    }
+
+    /// How many were asked so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Ends it. How many were asked, and answered.
