@@ -138,9 +138,13 @@ impl Keeper {
 /// Tells operators what has become of endpoints.
 async fn tell_news(means: Rc<Means>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    loop {
+    for turn in 1_u64.. {
         ticks.tick().await;
         means.pool.sweep();
+        if turn.is_multiple_of(LOOKED_AT) {
+            // An address of an endpoint may have come to this machine, and a circle with it.
+            means.settle();
+        }
         for tended in means.tended() {
             let name = tended.upstream.name();
             for news in tended.upstream.take_news() {
@@ -179,3 +183,6 @@ fn tell(name: &str, tended: &Tended, news: &News) {
         }
     }
 }
+
+/// Seconds from one look at where endpoints lead to the next, where nobody tells of a change.
+const LOOKED_AT: u64 = 10;

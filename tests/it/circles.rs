@@ -3,10 +3,14 @@
 
 use std::net::SocketAddr;
 
+use hickory_resolver::proto::rr::rdata::SRV;
+use hickory_resolver::proto::rr::{RData, Record};
 use serde_json::Value;
 
 use crate::reverse::{ask, get};
+use crate::support::dns_server::{DnsServer, Reply};
 use crate::support::{Config, Dns, Egret, Origin, Wire, ok, program, said, until};
+use crate::upstreams::{addresses, dns, name};
 
 /// Listeners as (name, mode, lines), and tables.
 fn listeners(listeners: &[(&str, &str, &str)], tables: &str) -> Config {
@@ -88,6 +92,47 @@ fn connections_to_a_listener_that_a_file_names_as_its_own_endpoint_do_not_go_rou
         assert_eq!(taken(&egret, "lb"), b"here");
     }
     assert!(!is_circular(&egret, "app", origin.address));
+}
+
+#[test]
+fn a_name_or_its_srv_records_lead_back_only_while_they_say_so() {
+    let server = DnsServer::start();
+    let config = |tables: &str| {
+        let lb = [("lb", "balanced", "to = \"app\"")];
+        listeners(&lb, &(tables.to_owned() + &dns(&server)))
+    };
+    let egret = Egret::start(&config(&filed("app")));
+    let own = egret.address("lb");
+    // The same port at another address of this machine is somebody else.
+    let origin = Origin::http_on(("127.0.0.2", own.port()), |_| ok(b"here"));
+    let answers = || {
+        let Ok(tcp) = std::net::TcpStream::connect(own) else {
+            return false;
+        };
+        let mut wire = Wire::from_tcp(tcp);
+        let sent = wire.try_send(get("a.test", "/", "").as_bytes());
+        sent.is_ok() && wire.try_until(b"here").is_ok()
+    };
+    let service = name("_lb._tcp.app.test");
+    let data = RData::SRV(SRV::new(0, 1, own.port(), name("app.test.")));
+    let record = Record::from_rdata(service, 1, data);
+    server.set("_lb._tcp.app.test", Reply::Records(vec![record]));
+    let by_name = format!("\"app.test:{}\"", own.port());
+    for endpoint in [&*by_name, "{ srv = \"_lb._tcp.app.test\" }"] {
+        server.set("app.test", addresses(1, &["127.0.0.2"]));
+        let table = format!("[upstream.app]\nendpoints = [{endpoint}]\n");
+        egret.write("egret.toml", &config(&table).text());
+        let reload = egret.command(&["reload"]);
+        assert!(reload.status.success(), "{}", said(&reload));
+        until("the origin", answers);
+        server.set("app.test", addresses(1, &["127.0.0.1"]));
+        until("the judgement", || is_circular(&egret, "app", own));
+        let before = origin.connections();
+        assert_eq!(taken(&egret, "lb"), b"", "{endpoint}");
+        assert_eq!(origin.connections(), before, "{endpoint}");
+        server.set("app.test", addresses(1, &["127.0.0.2"]));
+        until("the origin again", answers);
+    }
 }
 
 #[test]

@@ -35,7 +35,8 @@ fn app(endpoints: &[&dyn std::fmt::Display], lines: &str) -> String {
     format!("[upstream.app]\nbalance = \"round-robin\"\nendpoints = {endpoints:?}\n{lines}")
 }
 
-fn dns(server: &DnsServer) -> String {
+/// Names are looked up there, and nowhere else.
+pub(crate) fn dns(server: &DnsServer) -> String {
     format!("[dns]\nservers = [\"{}\"]\nhosts = false", server.addr())
 }
 
@@ -563,12 +564,14 @@ fn a_probe_that_can_never_pass_is_a_fault() {
     );
 }
 
-fn addresses(ttl: u32, texts: &[&str]) -> Reply {
+/// An answer that lives for so many seconds.
+pub(crate) fn addresses(ttl: u32, texts: &[&str]) -> Reply {
     let parse = |text: &&str| text.parse().unwrap();
     Reply::Addresses(ttl, texts.iter().map(parse).collect())
 }
 
-fn name(text: &str) -> Name {
+/// A name as it stands in records.
+pub(crate) fn name(text: &str) -> Name {
     let mut name = Name::from_ascii(text).unwrap();
     name.set_fqdn(true);
     name

@@ -148,3 +148,34 @@ async fn the_cookie_has_its_attributes_and_no_address() {
         assert!(!format!("{sticky:?} {:?}", upstream.settings()).contains(SECRET));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_leads_back_here_is_used_by_nobody_whatever_the_need() {
+    let upstream = named("app", 3, "", SECRET);
+    let sticky = upstream.sticky().expect("it is sticky");
+    let worker = Worker::new();
+    upstream.avoid_circles(&[address(0)]);
+    assert_eq!(worker.takers(&upstream), [address(1), address(2)]);
+    let told = News::Endpoint(key(0), Change::Circular);
+    assert_eq!(upstream.take_news(), [told]);
+    // Neither for its cookie, nor where the others are down and all are used.
+    for down in [key(1), key(2)] {
+        upstream.probed(&down, false);
+    }
+    let status = upstream.status();
+    assert!(status.panic && status.endpoints[0].circular);
+    assert_eq!(worker.takers(&upstream), [address(1), address(2)]);
+    let value = sticky.value(&Endpoint::new(key(0)), now());
+    let ask = Ask {
+        sticky: sticky.read(value.as_bytes(), now()),
+        ..worker.ask()
+    };
+    let other = upstream.pick(&ask).expect("somebody takes it");
+    assert!(!other.is_named() && other.address() != address(0));
+    drop(other);
+    upstream.avoid_circles(&[address(0), address(1), address(2)]);
+    let none = worker.pick(&upstream).err();
+    assert_eq!(none, Some(Unavailable::Circular));
+    upstream.avoid_circles(&[]);
+    assert_eq!(worker.takers(&upstream), [address(0)], "the one that is up");
+}
