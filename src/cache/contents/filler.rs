@@ -20,7 +20,7 @@ use crate::cache::disk::Writer;
 pub struct Filler {
     contents: Contents,
     limits: Limits,
-    /// For how long a reader of what is not stored may hold back others, and again for each MiB that it takes. Then it is cut.
+    /// For how long a reader of what is not stored may hold back others, and again after each MiB that it takes. Then it is cut.
     pub(super) patience: Duration,
     writer: Option<Writer>,
     /// It has not all that was pushed: a push was dropped in the middle, or brought more than was announced.
@@ -33,8 +33,8 @@ pub struct Filler {
 #[error("the content is not wanted any more")]
 pub struct Abandoned;
 
-/// For so long one reader may hold back others.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// For so long one reader may hold back others: no client is to feel another's silence as that of the origin.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Filler {
     pub(super) fn new(contents: Contents, limits: Limits) -> Self {

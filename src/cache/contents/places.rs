@@ -14,6 +14,8 @@ pub(super) struct Places {
     taken: usize,
     /// Whether anyone has ever read it.
     ever: bool,
+    /// When it was last seen that someone is behind, until nobody is.
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -30,8 +32,8 @@ struct Position {
     at: u64,
     /// Of a reader that waits for more.
     waker: Option<Waker>,
-    /// Since when it is so far behind that others may wait for it, and where it was then.
-    behind: Option<(Instant, u64)>,
+    /// For how long it has held back others since it was here; begun when it is first too far behind.
+    held: Option<(Duration, u64)>,
 }
 
 /// How things stand with those who are behind.
@@ -43,10 +45,8 @@ pub(super) enum Behind {
 
 /// So far may the slowest reader be behind, in bytes.
 pub(super) const WINDOW: u64 = 1 << 20;
-/// How soon to look again for readers that are held back, while none is.
-const AGAIN: Duration = Duration::from_secs(1);
-/// When to look again at one who may take as long as they like.
-const FAR: Duration = Duration::from_secs(3600);
+/// How soon to look again at readers that are behind: what is seen then counts for all the time since the last look.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl Places {
     /// How many read.
@@ -66,7 +66,7 @@ impl Places {
         let place = Place::Reading(Position {
             at,
             waker: None,
-            behind: None,
+            held: None,
         });
         if let Some(free) = self.free.pop()
             && let Some(old) = self.places.get_mut(free)
@@ -121,8 +121,9 @@ impl Places {
         self.all().any(|position| position.at < offset)
     }
 
-    /// Looks at who is further behind the end than the window. Whoever has been so for longer than the patience, with as much
-    /// again for each window that it has taken since, while another has taken all there is, is cut, and woken to learn of it.
+    /// Looks at who is further behind the end than the window. Whoever has held back for longer than the patience another who has
+    /// taken all there is, without taking a window meanwhile, is cut, and woken to learn of it. Time in which nobody waited
+    /// for it is not held against a reader.
     pub(super) fn judge(
         &mut self,
         end: u64,
@@ -130,31 +131,36 @@ impl Places {
         patience: Duration,
     ) -> (Behind, Vec<Waker>) {
         let starving = self.all().any(|position| position.at >= end);
-        let (bound, caught_up) = (end.saturating_sub(WINDOW), end.saturating_sub(WINDOW / 2));
+        let since = self
+            .looked
+            .map(|looked| now.saturating_duration_since(looked));
+        let more = since.filter(|_| starving).unwrap_or_default();
+        let bound = end.saturating_sub(WINDOW);
         let (mut soonest, mut woken) = (None::<Instant>, Vec::new());
         for place in &mut self.places {
             let Place::Reading(position) = place else {
                 continue;
             };
             if position.at >= bound {
-                if position.at >= caught_up {
-                    position.behind = None;
-                }
                 continue;
             }
-            let (since, from) = *position.behind.get_or_insert((now, position.at));
-            let windows = 1 + position.at.saturating_sub(from) / WINDOW;
-            let granted = patience.saturating_mul(u32::try_from(windows).unwrap_or(u32::MAX));
-            let until = since.checked_add(granted).unwrap_or(now + FAR);
-            if until > now || !starving {
-                let look = until.max(now + if starving { Duration::ZERO } else { AGAIN });
-                soonest = Some(soonest.map_or(look, |soonest| soonest.min(look)));
+            let begun = (Duration::ZERO, position.at);
+            let (held, from) = position
+                .held
+                .map_or(begun, |(held, from)| (held + more, from));
+            let has_gone_on = position.at.saturating_sub(from) >= WINDOW;
+            let (held, from) = if has_gone_on { begun } else { (held, from) };
+            if held >= patience {
+                woken.extend(position.waker.take());
+                *place = Place::Cut;
+                self.taken -= 1;
                 continue;
             }
-            woken.extend(position.waker.take());
-            *place = Place::Cut;
-            self.taken -= 1;
+            position.held = Some((held, from));
+            let look = now + AGAIN.min(patience - held);
+            soonest = Some(soonest.map_or(look, |soonest| soonest.min(look)));
         }
+        self.looked = soonest.map(|_| now);
         (soonest.map_or(Behind::Nobody, Behind::Someone), woken)
     }
 

@@ -256,6 +256,35 @@ fn a_slow_reader_holds_up_nobody() {
 }
 
 #[test]
+fn who_does_not_read_what_is_too_long_to_be_stored_is_cut_before_others_wait_for_long() {
+    let body = pattern(24 << 20);
+    let chunked = [
+        format!("{:x}\r\n", body.len()).as_bytes(),
+        &body,
+        b"\r\n0\r\n\r\n",
+    ]
+    .concat();
+    let origin = Origin::scripted(move |wire| {
+        while read_request(wire, 0).is_ok() {
+            // How long it is, is not known before it has come: so they share it at first.
+            let head = format!("HTTP/1.1 200 OK\r\n{FRESH}\r\nTransfer-Encoding: chunked\r\n\r\n");
+            if wire
+                .try_send(&[head.as_bytes(), &chunked].concat())
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+    let egret = Egret::start(&caching());
+    let mut slow = clients(&egret, &origin, 1).remove(0);
+    slow.head();
+    let mut fast = clients(&egret, &origin, 1).remove(0);
+    // A client of these tests waits for ten seconds at most.
+    assert!(fast.response("GET").body == body);
+}
+
+#[test]
 fn a_fetch_that_breaks_off_is_whole_for_nobody() {
     let tries = Arc::new(Mutex::new(0));
     let count = tries.clone();
