@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Polls for bytes, at most [`ROOM`] of them and at most `most`, and puts them behind those of `buf`. The number of bytes; 0 at
+/// Polls for bytes, at most 16 KiB and at most `most` of them, and puts them behind those of `buf`. The number of bytes; 0 at
 /// the end of the stream.
 ///
 /// `buf` gets room when there is something to put there, and where it was empty, no more than that. Not to be called by what
