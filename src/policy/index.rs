@@ -82,7 +82,9 @@ impl Index {
             let below = suffixes(name).filter_map(|suffix| self.below.get(suffix));
             found.extend(below.flatten().copied());
         }
-        found.extend(self.of_client(client));
+        if !self.clients.is_empty() {
+            found.extend(self.of_client(client));
+        }
         found.sort_unstable();
         found.dedup();
         Merge {
