@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use super::control::SetCookie;
 use super::directives::{RequestDirectives, ResponseDirectives};
 use super::freshness::{self, Came, Freshness};
-use super::hop::{is_hop, named_by_connection};
+use super::hop::is_hop;
 use super::{Control, Vary, status_code};
-use crate::message::date;
+use crate::message::{date, hop::nominated};
 
 /// A response that may be stored.
 #[derive(Debug)]
@@ -180,9 +180,11 @@ fn check_use(
 
 /// The fields that are stored: not those of a connection, of a proxy, or of this moment (§3.1).
 pub fn to_store(headers: &HeaderMap) -> HeaderMap {
-    let listed = named_by_connection(headers);
     let mut stored = headers.clone();
-    for name in headers.keys().filter(|name| is_hop(name)).chain(&listed) {
+    for name in headers.keys().filter(|name| is_hop(name)) {
+        stored.remove(name);
+    }
+    for name in nominated(headers) {
         stored.remove(name);
     }
     stored.remove(AGE);

@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
-use super::hop::{is_hop, named_by_connection};
+use super::hop::is_hop;
 use super::validator::{EntityTag, date_of, last_modified, single, strong_last_modified};
 use super::{Stored, Vary};
+use crate::message::hop::nominated;
 
 /// What of a stored response matters here.
 #[derive(Debug, Clone, Copy)]
@@ -281,7 +282,7 @@ impl<'a> Spoken<'a> {
 /// have changed: it is made anew.
 pub fn updated(stored: &HeaderMap, received: &HeaderMap) -> HeaderMap {
     let mut fields = stored.clone();
-    let listed = named_by_connection(received);
+    let listed: Vec<HeaderName> = nominated(received).collect();
     for name in received.keys() {
         if NEVER.contains(name) || is_hop(name) || listed.contains(name) {
             continue;

@@ -74,8 +74,8 @@ pub fn remove_all(headers: &mut HeaderMap, which: impl Fn(&HeaderName) -> bool) 
 /// Reads what `Connection` says without changing anything.
 pub fn read(headers: &HeaderMap) -> Hop {
     let mut hop = Hop::default();
-    for token in tokens(headers) {
-        hop.note(&token, headers);
+    for name in nominated(headers) {
+        hop.note(&name, headers);
     }
     hop
 }
@@ -84,8 +84,7 @@ pub fn read(headers: &HeaderMap) -> Hop {
 /// something that it has seen. `Connection` and `Upgrade` stay, which say what the connection is for.
 pub fn without_nominated(headers: &HeaderMap) -> Cow<'_, HeaderMap> {
     let stays = |name: &HeaderName| KEPT.contains(name) || [CONNECTION, UPGRADE].contains(name);
-    let names: SmallVec<[HeaderName; 4]> = tokens(headers)
-        .filter_map(|token| HeaderName::try_from(token).ok())
+    let names: SmallVec<[HeaderName; 4]> = nominated(headers)
         .filter(|name| !stays(name) && headers.contains_key(name))
         .collect();
     if names.is_empty() {
@@ -109,7 +108,8 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
 }
 
 impl Hop {
-    fn note(&mut self, token: &str, headers: &HeaderMap) {
+    fn note(&mut self, name: &HeaderName, headers: &HeaderMap) {
+        let token = name.as_str();
         self.close |= token == "close";
         self.keep_alive |= token == "keep-alive";
         self.upgrade |= token == "upgrade";
@@ -122,23 +122,22 @@ fn remove_nominated(headers: &mut HeaderMap) -> Hop {
     if !headers.contains_key(CONNECTION) {
         return hop;
     }
-    let nominated: Vec<String> = tokens(headers).collect();
-    for token in nominated {
-        hop.note(&token, headers);
-        if let Ok(name) = HeaderName::try_from(token)
-            && !KEPT.contains(&name)
-        {
+    let names: SmallVec<[HeaderName; 4]> = nominated(headers).collect();
+    for name in names {
+        hop.note(&name, headers);
+        if !KEPT.contains(&name) {
             headers.remove(name);
         }
     }
     hop
 }
 
-/// The members of `Connection`. One that is no token takes nothing from the others.
-fn tokens(headers: &HeaderMap) -> impl Iterator<Item = String> {
+/// What `Connection` says: names of fields and of options, all of them tokens (RFC 9110 §7.6.1). A member that is none takes nothing
+/// from the others.
+pub fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     let values = headers.get_all(CONNECTION).iter();
     let members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    members.map(|member| String::from_utf8_lossy(member.trim_ascii()).to_ascii_lowercase())
+    members.filter_map(|member| HeaderName::from_bytes(member.trim_ascii()).ok())
 }
 
 /// Whether `TE` says that trailers are taken (RFC 9110 §10.1.4).
