@@ -91,16 +91,16 @@ impl Relay {
                 Some(way) => way.allowance.clone(),
                 None => to.treated(grant.allowance()),
             };
-            let variables = recording.variables();
-            let question = Question::new((head, body), to, (&allowance, &variables), way.is_some());
             let found = match self.parts.cache() {
-                Some(cache) if is_purge(&cache, &head.method) => {
-                    check_right(&cache, recording.intent())?;
-                    self.take_on(&allowance, (caller, to), purpose, recording)?;
-                    let answer = question.purge(&cache).await;
-                    return Ok(Consulted::Answered(allowance, answer));
-                }
                 Some(cache) => {
+                    let said = (&allowance, &recording.variables());
+                    let question = Question::new((head, body), to, said, way.is_some());
+                    if is_purge(&cache, &head.method) {
+                        check_right(&cache, recording.intent())?;
+                        self.take_on(&allowance, (caller, to), purpose, recording)?;
+                        let answer = question.purge(&cache).await;
+                        return Ok(Consulted::Answered(allowance, answer));
+                    }
                     let (worker, now) = (self.parts.worker, recording.time());
                     question.ask(&cache, worker, purpose, now).await
                 }
