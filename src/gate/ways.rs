@@ -17,7 +17,6 @@ pub struct Ways(Vec<Way>);
 #[derive(Debug)]
 struct Way {
     own: OwnListeners,
-    ports: Vec<u16>,
     /// The upstreams that connections may go on to, whatever they carry.
     to: Vec<Arc<str>>,
 }
@@ -28,9 +27,8 @@ pub type Group<'a> = (&'a str, &'a [SocketAddr]);
 impl Ways {
     /// Adds a listener with the addresses that it is bound to, and the names of the upstreams that it leads to.
     pub fn add(&mut self, addresses: Vec<SocketAddr>, to: Vec<Arc<str>>) {
-        let ports = addresses.iter().map(SocketAddr::port).collect();
         let own = OwnListeners::new(addresses, Vec::new());
-        self.0.push(Way { own, ports, to });
+        self.0.push(Way { own, to });
     }
 
     /// The endpoints that are listeners of this process from which there is a way back to the upstream that they are of; each with
@@ -60,10 +58,8 @@ impl Ways {
     /// The listeners, by place, that receive what is sent to an address.
     fn at(&self, address: SocketAddr) -> impl Iterator<Item = usize> {
         let ways = self.0.iter().enumerate();
-        // Most endpoints have no port of ours, and nobody needs to ask for these.
-        let ways = ways.filter(move |(_, way)| way.ports.contains(&address.port()));
-        ways.filter(move |(_, way)| way.own.contains(address))
-            .map(|(place, _)| place)
+        let own = ways.filter(move |(_, way)| way.own.contains(address));
+        own.map(|(place, _)| place)
     }
 
     /// Whether connections to a listener may come to this upstream, over however many other listeners.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::condition::suffixes;
+use super::condition::{HostKeys, suffixes};
 use super::rule::Rule;
 use crate::addr::Host;
 
@@ -32,26 +32,29 @@ impl Index {
         let mut index = Self::default();
         for (at, rule) in rules.iter().enumerate() {
             let demanded = || rule.clauses.iter().filter(|clause| !clause.negated);
-            let networks = || demanded().find_map(|clause| clause.condition.client_networks());
-            match demanded().find_map(|clause| clause.condition.host_keys()) {
-                Some(keys) => {
-                    for host in keys.exact {
-                        index.exact.entry(host.clone()).or_default().push(at);
-                    }
-                    for suffix in keys.below {
-                        index.below.entry(suffix.into()).or_default().push(at);
-                    }
-                }
-                None => match networks() {
-                    Some(networks) => index.add_client(networks, at),
-                    None => index.rest.push(at),
-                },
+            if let Some(keys) = demanded().find_map(|clause| clause.condition.host_keys()) {
+                index.add_hosts(keys, at);
+            } else if let Some(networks) =
+                demanded().find_map(|clause| clause.condition.client_networks())
+            {
+                index.add_clients(networks, at);
+            } else {
+                index.rest.push(at);
             }
         }
         index
     }
 
-    fn add_client(&mut self, networks: &[IpNet], at: usize) {
+    fn add_hosts(&mut self, keys: HostKeys<'_>, at: usize) {
+        for host in keys.exact {
+            self.exact.entry(host.clone()).or_default().push(at);
+        }
+        for suffix in keys.below {
+            self.below.entry(suffix.into()).or_default().push(at);
+        }
+    }
+
+    fn add_clients(&mut self, networks: &[IpNet], at: usize) {
         for network in networks {
             self.clients.entry(network.trunc()).or_default().push(at);
             let [v4, v6] = &mut self.lengths;

@@ -102,9 +102,7 @@ impl Means {
             (self.forget)(*gone);
         }
     }
-}
 
-impl Means {
     fn break_circles(&self, all: &[(Rc<Tended>, Vec<SocketAddr>)]) {
         let groups: Vec<Group<'_>> = all
             .iter()
