@@ -82,7 +82,7 @@ impl Basic {
         (faults.len() == before).then_some(read)
     }
 
-    async fn answer(&self, offered: &Credentials) -> Answer {
+    async fn answer(&self, client: IpAddr, offered: &Credentials) -> Answer {
         let Credentials::Basic { user, password } = offered;
         let known = self.users.find(user);
         let Some(hash) = known.map(|user| &user.hash).or_else(|| self.users.decoy()) else {
@@ -90,7 +90,7 @@ impl Basic {
         };
         let verdict = self
             .verifier
-            .verify(user, hash, password, self.remember)
+            .verify(client, user, hash, password, self.remember)
             .await;
         match (verdict, known) {
             (Verdict::Right, Some(user)) => Answer::Known(user.principal.clone()),
@@ -104,7 +104,7 @@ impl Basic {
 impl AuthMethod for Basic {
     fn authenticate<'a>(&'a self, seen: Seen<'a>) -> Answering<'a> {
         match seen.offered {
-            Some(offered) => Box::pin(self.answer(offered)),
+            Some(offered) => Box::pin(self.answer(seen.client, offered)),
             None => Box::pin(std::future::ready(Answer::Unknown)),
         }
     }

@@ -3,6 +3,7 @@
 mod hashes;
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -250,6 +251,8 @@ fn settings_that_cannot_be_meant_are_faults() {
     }
 }
 
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 fn hash() -> Arc<Hash> {
     Arc::new(Hash::parse(BCRYPT).expect("the hash is whole"))
 }
@@ -260,7 +263,7 @@ async fn asks_for_the_same_are_verified_once() {
     let (hash, right) = (hash(), Password::new(PASSWORD.as_bytes()));
     let minute = Duration::from_secs(60);
     let mut asks: Vec<_> = (0..20)
-        .map(|_| Box::pin(verifier.verify("ann", &hash, &right, minute)))
+        .map(|_| Box::pin(verifier.verify(CLIENT, "ann", &hash, &right, minute)))
         .collect();
     let mut told = Vec::new();
     // All are polled once before the first is waited for.
@@ -287,19 +290,19 @@ async fn what_was_verified_is_remembered_for_its_time_and_for_one_user() {
     let (right, wrong) = (Password::new(PASSWORD.as_bytes()), Password::new(b"wrong"));
     for _ in 0..3 {
         assert_eq!(
-            verifier.verify("ann", &hash, &right, minute).await,
+            verifier.verify(CLIENT, "ann", &hash, &right, minute).await,
             Verdict::Right
         );
     }
     for _ in 0..3 {
         assert_eq!(
-            verifier.verify("ann", &hash, &wrong, minute).await,
+            verifier.verify(CLIENT, "ann", &hash, &wrong, minute).await,
             Verdict::Wrong
         );
     }
     assert_eq!(verifier.verifications(), 2);
     assert_eq!(
-        verifier.verify("bob", &hash, &right, minute).await,
+        verifier.verify(CLIENT, "bob", &hash, &right, minute).await,
         Verdict::Right
     );
     assert_eq!(
@@ -308,7 +311,9 @@ async fn what_was_verified_is_remembered_for_its_time_and_for_one_user() {
         "what is remembered is remembered for one user"
     );
     assert_eq!(
-        verifier.verify("ann", &hash, &right, Duration::ZERO).await,
+        verifier
+            .verify(CLIENT, "ann", &hash, &right, Duration::ZERO)
+            .await,
         Verdict::Right
     );
     assert_eq!(
@@ -318,7 +323,7 @@ async fn what_was_verified_is_remembered_for_its_time_and_for_one_user() {
     );
 
     let later = Instant::now() + Duration::from_secs(3);
-    let recall = |password, at| verifier.begin("ann", &hash, password, minute, at);
+    let recall = |password, at| verifier.begin(CLIENT, ("ann", &hash, password), minute, at);
     assert!(matches!(recall(&right, later), Begun::Done(Verdict::Right)));
     assert!(
         matches!(recall(&wrong, later), Begun::Flying(_)),
@@ -336,9 +341,8 @@ async fn what_no_longer_fits_the_queue_is_busy_and_joins_no_flight() {
     let (hash, minute) = (hash(), Duration::from_secs(60));
     let begin = |password: &[u8]| {
         verifier.begin(
-            "ann",
-            &hash,
-            &Password::new(password),
+            CLIENT,
+            ("ann", &hash, &Password::new(password)),
             minute,
             Instant::now(),
         )
@@ -350,9 +354,48 @@ async fn what_no_longer_fits_the_queue_is_busy_and_joins_no_flight() {
     );
     assert!(matches!(begin(b"two"), Begun::Done(Verdict::Busy)));
     let busy = verifier
-        .verify("ann", &hash, &Password::new(b"two"), minute)
+        .verify(CLIENT, "ann", &hash, &Password::new(b"two"), minute)
         .await;
     assert_eq!(busy, Verdict::Busy);
+}
+
+#[tokio::test]
+async fn half_of_the_queue_is_enough_for_one_client() {
+    let verifier = Verifier::new(0, 4).expect("no threads are made");
+    let (hash, minute) = (hash(), Duration::from_secs(60));
+    let begin = |client: &str, password: &str| {
+        let client = client.parse().expect("an address");
+        let password = Password::new(password.as_bytes());
+        let begun = verifier.begin(client, ("ann", &hash, &password), minute, Instant::now());
+        matches!(begun, Begun::Flying(_))
+    };
+    let rows = [
+        ("2001:db8::1", "one", true),
+        ("2001:db8::1", "two", true),
+        ("2001:db8::1", "three", false),
+        // The same client, who has the whole network.
+        ("2001:db8::2", "three", false),
+        // What is under way needs no room.
+        ("2001:db8::2", "two", true),
+        ("192.0.2.1", "three", true),
+        ("192.0.2.2", "four", true),
+        // All of it is taken.
+        ("192.0.2.3", "five", false),
+    ];
+    for (client, password, expected) in rows {
+        assert_eq!(begin(client, password), expected, "{client} {password}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_an_answer_can_ask_again() {
+    let verifier = Verifier::new(1, 2).expect("threads can be made");
+    let (hash, minute) = (hash(), Duration::from_secs(60));
+    for guess in ["one", "two", "three"] {
+        let guess = Password::new(guess.as_bytes());
+        let verdict = verifier.verify(CLIENT, "ann", &hash, &guess, minute).await;
+        assert_eq!(verdict, Verdict::Wrong);
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Password;
 use super::hash::Hash;
+use crate::addr::client_network;
 
 /// Verifies passwords. One for the process, because the cores are the process's: however many listeners there are, and
 /// through every reload, few verifications run at once and few wait.
@@ -27,8 +29,14 @@ pub(super) struct Verifier {
     queue: SyncSender<Job>,
     /// Shared with the threads; kept, so that the queue is one even if none of them lives.
     _waiting: Arc<Mutex<Receiver<Job>>>,
+    begun: Arc<Mutex<Counts>>,
+    /// So many of one client may wait or run.
+    most_of_client: usize,
     verifications: Arc<AtomicU64>,
 }
+
+/// How many verifications of each client's network wait or run.
+type Counts = HashMap<IpAddr, usize>;
 
 /// What became of a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +45,7 @@ pub(super) enum Verdict {
     Right,
     /// It is not.
     Wrong,
-    /// Too many wait, or this waited too long.
+    /// Too many wait, in all or of this client, or this waited too long.
     Busy,
 }
 
@@ -61,7 +69,14 @@ struct Job {
     password: Password,
     flight: Flight,
     shard: Arc<Mutex<Shard>>,
+    counted: Counted,
     verifications: Arc<AtomicU64>,
+}
+
+/// A verification that counts for the client who began it.
+struct Counted {
+    begun: Arc<Mutex<Counts>>,
+    client: IpAddr,
 }
 
 pub(super) enum Begun {
@@ -69,7 +84,7 @@ pub(super) enum Begun {
     Flying(watch::Receiver<Option<Verdict>>),
 }
 
-/// At most this many wait.
+/// At most this many wait, and half as many of one client: whoever guesses leaves room for those who know.
 const QUEUE: usize = 256;
 
 /// At most this long.
@@ -110,6 +125,8 @@ impl Verifier {
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             shards: (0..SHARDS).map(|_| Arc::default()).collect(),
             queue: sender,
+            begun: Arc::default(),
+            most_of_client: (queue / 2).max(1),
             _waiting: receiver,
             verifications: Arc::default(),
         })
@@ -120,12 +137,14 @@ impl Verifier {
     /// a verification that nobody waits for any more is not begun.
     pub(super) async fn verify(
         &self,
+        client: IpAddr,
         user: &str,
         hash: &Arc<Hash>,
         password: &Password,
         remember: Duration,
     ) -> Verdict {
-        let mut flight = match self.begin(user, hash, password, remember, Instant::now()) {
+        let now = Instant::now();
+        let mut flight = match self.begin(client, (user, hash, password), remember, now) {
             Begun::Done(verdict) => return verdict,
             Begun::Flying(flight) => flight,
         };
@@ -138,9 +157,8 @@ impl Verifier {
     /// Looks into the memory, joins a flight, or begins one.
     pub(super) fn begin(
         &self,
-        user: &str,
-        hash: &Arc<Hash>,
-        password: &Password,
+        client: IpAddr,
+        (user, hash, password): (&str, &Arc<Hash>, &Password),
         remember: Duration,
         now: Instant,
     ) -> Begun {
@@ -155,6 +173,9 @@ impl Verifier {
         if let Some(flight) = state.flights.get(&key) {
             return Begun::Flying(flight.subscribe());
         }
+        let Some(counted) = Counted::of(client, self) else {
+            return Begun::Done(Verdict::Busy);
+        };
         let (sender, receiver) = watch::channel(None);
         let flight = Arc::new(sender);
         let job = Job {
@@ -163,6 +184,7 @@ impl Verifier {
             password: password.clone(),
             flight: flight.clone(),
             shard: shard.clone(),
+            counted,
             verifications: self.verifications.clone(),
         };
         if self.queue.try_send(job).is_err() {
@@ -256,7 +278,37 @@ impl Job {
             Err(_) => Verdict::Busy,
         };
         lock(&self.shard).settle(self.key, verdict, Instant::now());
+        // Whoever has the answer can ask again.
+        drop(self.counted);
         self.flight.send_replace(Some(verdict));
+    }
+}
+
+impl Counted {
+    fn of(client: IpAddr, verifier: &Verifier) -> Option<Self> {
+        let client = client_network(client);
+        let mut begun = lock(&verifier.begun);
+        let count = begun.get(&client).copied().unwrap_or(0);
+        if count >= verifier.most_of_client {
+            return None;
+        }
+        begun.insert(client, count + 1);
+        Some(Self {
+            begun: verifier.begun.clone(),
+            client,
+        })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut begun = lock(&self.begun);
+        if let Some(count) = begun.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                begun.remove(&self.client);
+            }
+        }
     }
 }
 

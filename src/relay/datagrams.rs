@@ -46,6 +46,11 @@ pub struct Association {
     idle: LazyDeadline,
     /// When the first datagram went out over this line.
     first: Cell<Option<Instant>>,
+    /// Datagrams of the client's, and whether any was ever answered.
+    said: Cell<u64>,
+    is_answered: Cell<bool>,
+    /// The place is another's now.
+    gave_way: Notify,
     /// The endpoint does not take datagrams: told by who sent one.
     is_refused: Cell<bool>,
     refused: Notify,
@@ -59,6 +64,7 @@ enum Stop {
     /// All that was asked is answered.
     Answered,
     Idle,
+    GaveWay,
     /// Nobody takes datagrams there.
     Refused(io::ErrorKind),
     Ended(String),
@@ -88,6 +94,9 @@ impl Association {
             police: OnceCell::new(),
             idle: LazyDeadline::new(),
             first: Cell::new(None),
+            said: Cell::new(0),
+            is_answered: Cell::new(false),
+            gave_way: Notify::new(),
             is_refused: Cell::new(false),
             refused: Notify::new(),
         }
@@ -98,6 +107,7 @@ impl Association {
     pub fn pass(&self, bytes: &[u8]) {
         let counters = &self.relay.parts.counters;
         counters.datagrams_in.bump();
+        self.said.set(self.said.get() + 1);
         if self.line.is_closed() {
             return counters.datagrams_dropped.bump();
         }
@@ -114,6 +124,16 @@ impl Association {
         if !passed {
             counters.datagrams_dropped.bump();
         }
+    }
+
+    /// Whether this may be of a client that is nobody: it has sent one datagram, and nothing has answered it.
+    pub fn may_give_way(&self) -> bool {
+        self.said.get() < 2 && !self.is_answered.get()
+    }
+
+    /// Ends the flow, whose place another is to have.
+    pub fn give_way(&self) {
+        self.gave_way.notify_one();
     }
 
     /// Whether the endpoint, or at least the network, was given it.
@@ -154,7 +174,15 @@ impl Association {
         let parts = &self.relay.parts;
         let mut recording = Recording::begin(parts, &self.caller);
         let generation = parts.generation();
-        match self.open(&mut recording).await {
+        let opened = tokio::select! {
+            biased;
+            () = self.gave_way.notified() => {
+                self.line.close();
+                return recording.close(GAVE_WAY);
+            }
+            opened = self.open(&mut recording) => opened,
+        };
+        match opened {
             Ok(open) => self.run(open, recording, generation, reply).await,
             Err(refusal) => {
                 recording.note_refusal(&refusal);
@@ -162,6 +190,7 @@ impl Association {
                 self.line.close();
                 tokio::select! {
                     () = sleep(SWALLOWED) => {}
+                    () = self.gave_way.notified() => {}
                     () = parts.life.draining() => {}
                 }
             }
@@ -254,6 +283,7 @@ impl Association {
                     }
                     return recording.finish();
                 }
+                Stop::GaveWay => return recording.close(GAVE_WAY),
                 Stop::Ended(reason) => return recording.cut(reason),
                 Stop::Refused(kind) => kind,
             };
@@ -311,6 +341,7 @@ impl Association {
             tokio::select! {
                 biased;
                 reason = &mut ended => return Stop::Ended(reason),
+                () = self.gave_way.notified() => return Stop::GaveWay,
                 () = self.refused.notified() => {
                     // Not one that was meant for the endpoint before.
                     if self.is_refused.take() {
@@ -344,6 +375,7 @@ impl Association {
                     Err(error) => return Err(error),
                 };
                 self.idle.set(Instant::now() + self.limits.idle);
+                self.is_answered.set(true);
                 if self.line.answered() == 1 {
                     let took = self.first.get().map(|first| first.elapsed());
                     open.held.picked.succeeded(took.unwrap_or_default(), None);
@@ -389,6 +421,8 @@ thread_local! {
 
 /// What is waited for: an answer, or that nobody is there to give one (ICMP), which is no answer to read.
 const HEARD: Interest = Interest::READABLE.add(Interest::ERROR);
+
+const GAVE_WAY: &str = "no answer came before another flow needed the place";
 
 const UNANSWERED: &str = "no answer came within the idle limit";
 

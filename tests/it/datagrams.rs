@@ -302,6 +302,46 @@ fn there_are_as_many_flows_as_there_may_be() {
 }
 
 #[test]
+fn a_flow_that_nothing_answers_makes_room_and_one_that_was_answered_stays() {
+    let server = Server::new(|bytes| match bytes {
+        b"forged" => vec![],
+        _ => vec![[b"a:", bytes].concat()],
+    });
+    // None of them ends by itself while this runs.
+    let lines = format!("{UDP}\nudp = {{ flows = 3, idle = \"10m\" }}");
+    // A worker makes room among its own.
+    let config = balanced(&lines, &[("app", &[server.address])]).workers(1);
+    let egret = Egret::start(&config);
+    let known = Client::new(&egret);
+    assert_eq!(known.ask("1"), "a:1");
+    let talking = Client::new(&egret);
+    talking.send(b"forged");
+    talking.send(b"forged");
+    let forged = Client::new(&egret);
+    forged.send(b"forged");
+    until("three flows", || server.seen().len() == 4);
+    let refused = || egret.status()["totals"]["connections_refused"].as_u64();
+    let new = Client::new(&egret);
+    until("a place", || {
+        new.send(b"2");
+        !new.hears_nothing()
+    });
+    until("its record", || !ours(&egret).is_empty());
+    assert_eq!(
+        ours(&egret)[0]["reason"],
+        "no answer came before another flow needed the place"
+    );
+    // Nobody is left that could make room: one was answered, one has sent again, one was answered after that.
+    let before = refused();
+    let late = Client::new(&egret);
+    late.send(b"3");
+    until("the refusal", || refused() > before);
+    assert!(late.hears_nothing());
+    assert_eq!(known.ask("4"), "a:4");
+    assert_eq!(ours(&egret).len(), 1);
+}
+
+#[test]
 fn one_client_has_as_many_flows_as_it_may() {
     let server = Server::named("a:");
     let egret = start("udp = { flows-per-client = 1 }", &[server.address]);

@@ -217,7 +217,7 @@ fn trailers_do_not_say_what_a_field_was_not_let_say() {
     let egret = Egret::start(&reverse("", &routes));
     let request = "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\
          X-Forwarded-For: 10.0.0.1\r\nForwarded: for=10.0.0.1\r\nX_Forwarded_For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n\
-         X-User: root\r\nX_User: root\r\nX-Sum: 42\r\n\r\n";
+         Proxy: http://10.0.0.1/\r\nX-User: root\r\nX_User: root\r\nX-Sum: 42\r\n\r\n";
     assert_eq!(ask(&egret, request).status, 200);
     let trailers = app.wait_request(0).trailers;
     let names: Vec<&str> = trailers.iter().map(|(name, _)| name.as_str()).collect();

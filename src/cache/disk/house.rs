@@ -83,19 +83,20 @@ fn sweep(shared: &Arc<Shared>) -> bool {
 
 /// Looks at one object; whether it could be.
 fn look(shared: &Arc<Shared>, name: Name) -> bool {
+    let seen = shared.published.now();
     match read::open(&shared.place, name, false, 0) {
         Ok(object) => {
             let head = object.head;
             let purged =
                 lock(&shared.bans).holds(head.key.uri(), &head.headers, head.freshness.received);
-            !purged || shared.change(Change::Discard(name))
+            !purged || shared.change(Change::Discard(name, Some(seen)))
         }
         Err(Miss::Torn) => {
-            shared.torn(name);
+            shared.torn(name, seen);
             true
         }
         // It has been removed by others than us, or just now by us.
-        Err(Miss::Absent) => shared.change(Change::Discard(name)),
+        Err(Miss::Absent) => shared.change(Change::Discard(name, Some(seen))),
         Err(Miss::Failed(error)) => {
             shared.read_failed(&error);
             false

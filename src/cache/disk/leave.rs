@@ -65,7 +65,7 @@ pub(super) fn wind_up(shared: &Arc<Shared>, change: Change) {
             let _ = reply.send(());
         }
         Change::Update(_)
-        | Change::Discard(_)
+        | Change::Discard(..)
         | Change::Trim
         | Change::Bans(None)
         | Change::Probe

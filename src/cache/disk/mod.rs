@@ -30,6 +30,7 @@ mod leave;
 mod name;
 mod object;
 mod place;
+mod published;
 mod queue;
 mod read;
 mod shared;
@@ -258,7 +259,7 @@ impl Disk {
         let head = head.into();
         let name = head.name();
         if shared.may_have(&name.uri) && !shared.change(Change::Update(head)) {
-            shared.discard(name);
+            shared.discard(name, None);
         }
     }
 
@@ -309,7 +310,7 @@ impl Disk {
 
     fn remove_variant(&self, name: &Name) {
         if self.shared().may_have(&name.uri) {
-            self.shared().discard(*name);
+            self.shared().discard(*name, None);
         }
     }
 

@@ -129,6 +129,8 @@ fn write_whole(
 /// Gives a complete file its name, in place of one that has it. The new name is not synced: what a crash leaves is the old file,
 /// the new one, or one whose sums are wrong.
 fn publish(shared: &Arc<Shared>, path: &Path, name: &Name) -> Result<(), Trouble> {
+    // Before it has it: who looks in between takes out too much rather than too little.
+    shared.published.note(*name);
     let rename = || fs::rename(path, shared.place.new_object(name)?);
     match rename() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -92,17 +92,18 @@ fn load(shared: &Arc<Shared>, uri: &str, digest: &Digest) -> Vec<Loaded> {
 }
 
 fn load_one(shared: &Arc<Shared>, uri: &str, name: Name) -> Option<Loaded> {
+    let seen = shared.published.now();
     let object = match open(&shared.place, name, false, SMALL) {
         Ok(object) => object,
         Err(Miss::Absent) => return None,
         Err(Miss::Torn) => {
-            shared.torn(name);
+            shared.torn(name, seen);
             return None;
         }
         Err(Miss::Failed(error)) => {
             // A bad spot of the disk stays bad; a lack of descriptors, say, does not.
             if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
-                shared.discard(name);
+                shared.discard(name, Some(seen));
             }
             shared.read_failed(&error);
             return None;
@@ -122,7 +123,7 @@ fn load_one(shared: &Arc<Shared>, uri: &str, name: Name) -> Option<Loaded> {
     }
     let banned = lock(&shared.bans).holds(uri, &head.headers, head.freshness.received);
     if banned {
-        shared.discard(name);
+        shared.discard(name, Some(seen));
         return None;
     }
     shared.read_went_well();
@@ -141,6 +142,7 @@ fn load_one(shared: &Arc<Shared>, uri: &str, name: Name) -> Option<Loaded> {
 }
 
 fn block(shared: &Arc<Shared>, of: Source, index: u64) -> io::Result<(Bytes, Option<Arc<Held>>)> {
+    let seen = shared.published.now();
     let reopened = match &of.file {
         Some(_) => None,
         None => Some(reopen(shared, &of)?),
@@ -162,10 +164,10 @@ fn block(shared: &Arc<Shared>, of: Source, index: u64) -> io::Result<(Bytes, Opt
         }
         Err(error) => {
             if error.kind() == io::ErrorKind::InvalidData {
-                shared.torn(of.layout.name);
+                shared.torn(of.layout.name, seen);
             } else {
                 shared.read_failed(&error);
-                shared.discard(of.layout.name);
+                shared.discard(of.layout.name, Some(seen));
             }
             Err(error)
         }
@@ -174,6 +176,7 @@ fn block(shared: &Arc<Shared>, of: Source, index: u64) -> io::Result<(Bytes, Opt
 
 /// Opens an object again that was put aside. It may have been removed, or replaced by another: not found then.
 fn reopen(shared: &Arc<Shared>, of: &Source) -> io::Result<File> {
+    let seen = shared.published.now();
     match open(&shared.place, of.layout.name, false, 0) {
         Ok(object) if object.layout == of.layout && object.length == of.length => {
             lock(&shared.index).touch(&of.layout.name);
@@ -181,7 +184,7 @@ fn reopen(shared: &Arc<Shared>, of: &Source) -> io::Result<File> {
         }
         Ok(_) | Err(Miss::Absent) => Err(io::ErrorKind::NotFound.into()),
         Err(Miss::Torn) => {
-            shared.torn(of.layout.name);
+            shared.torn(of.layout.name, seen);
             Err(io::ErrorKind::InvalidData.into())
         }
         Err(Miss::Failed(error)) => {

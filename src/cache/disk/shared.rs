@@ -17,6 +17,7 @@ use super::bans::{Ban, Bans};
 use super::index::Index;
 use super::name::Name;
 use super::place::{self, Place};
+use super::published::{Moment, Published};
 use super::queue::{Queue, lock};
 use super::read::Read;
 use super::write::Change;
@@ -50,6 +51,7 @@ pub(super) struct Shared {
     pub(super) verified: AtomicBool,
     pub(super) health: Health,
     pub(super) counters: Counters,
+    pub(super) published: Published,
     pub(super) changes: Queue<Change>,
     pub(super) reads: Queue<Read>,
     /// Wakes the housekeeper.
@@ -131,6 +133,7 @@ impl Shared {
             bound: AtomicU64::new(size),
             health: Health::default(),
             counters: Counters::default(),
+            published: Published::default(),
             changes: Queue::new(),
             reads: Queue::new(),
             house: Queue::new(),
@@ -272,21 +275,22 @@ impl Shared {
         lock(&self.removed).contains_key(uri)
     }
 
-    /// Takes out one file, or, if that cannot even be asked for, all of its URI.
-    pub(super) fn discard(&self, name: Name) {
-        if !self.change(Change::Discard(name)) {
+    /// Takes out one file, or, if that cannot even be asked for, all of its URI. Where one was looked at, `seen` is when, and one that
+    /// was written since stays; otherwise those that wait to be written go too.
+    pub(super) fn discard(&self, name: Name, seen: Option<Moment>) {
+        if !self.change(Change::Discard(name, seen)) {
             self.remove(name.uri, None);
         }
     }
 
     /// A file that does not hold what it should.
-    pub(super) fn torn(&self, name: Name) {
+    pub(super) fn torn(&self, name: Name, seen: Moment) {
         self.counters.torn.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(
             object = place::shown(&name),
             "disk cache: an object is torn, it is taken out"
         );
-        self.discard(name);
+        self.discard(name, Some(seen));
     }
 
     /// Nothing of what is there is given out any more.

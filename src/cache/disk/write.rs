@@ -17,6 +17,7 @@ use super::leave::{leave, wind_up};
 use super::name::Name;
 use super::object::{abort, complete, grow, save, update};
 use super::place;
+use super::published::Moment;
 use super::queue::lock;
 use super::read;
 use super::shared::Shared;
@@ -36,8 +37,8 @@ pub(super) enum Change {
     Update(Head),
     /// All of a URI goes, or all of it in one realm.
     Remove(Digest, Option<Realm>),
-    /// One object goes.
-    Discard(Name),
+    /// One object goes: whatever has this name, or only what has had it since before a moment.
+    Discard(Name, Option<Moment>),
     /// A block of an object that is being written.
     Block {
         of: Arc<Stream>,
@@ -133,8 +134,9 @@ fn apply(shared: &Arc<Shared>, change: Change) {
             }
         }
         Change::Remove(uri, realm) => remove(shared, &uri, realm),
-        Change::Discard(name) => {
-            if !discard(shared, &name) {
+        Change::Discard(name, seen) => {
+            let is_another = seen.is_some_and(|seen| shared.published.since(seen, &name));
+            if !is_another && !discard(shared, &name) {
                 shared.remove(name.uri, None);
             }
         }

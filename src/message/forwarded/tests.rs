@@ -288,6 +288,7 @@ fn what_a_client_says_of_itself_is_replaced() {
         ("x-original-url", "/admin"),
         ("x_rewrite_url", "/admin"),
         ("x-forwarded-uri", "/admin"),
+        ("proxy", "http://evil.test/"),
         ("x-other", "1"),
     ];
     let nobody = Trusted::default();

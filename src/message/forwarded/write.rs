@@ -91,8 +91,8 @@ impl FromValue for Writing {
     }
 }
 
-/// Removes every field that says where a request comes from, those among them that are not written here: an origin may believe
-/// any of them. `X_Forwarded_For` too: CGI and what came after it make one name of both.
+/// Removes every field that says where a request comes from, those among them that are not written here, and `Proxy`: an origin may
+/// believe any of them. `X_Forwarded_For` too: CGI and what came after it make one name of both.
 fn remove(headers: &mut HeaderMap) {
     hop::remove_all(headers, |name| is_provenance(name.as_str()));
 }
@@ -107,7 +107,7 @@ pub(in crate::message) fn is_provenance(name: &str) -> bool {
                 .all(|(a, b)| a == b || (a, b) == (b'_', b'-'))
     };
     // Most fields begin otherwise.
-    name.starts_with(['x', 'f', 't', 'c']) && REMOVED.iter().any(same)
+    name.starts_with(['x', 'f', 't', 'c', 'p']) && REMOVED.iter().any(same)
 }
 
 /// Whether a field tells one client from another where we write it: its value is not the one that came.
@@ -175,8 +175,10 @@ pub(super) const X_FORWARDED_FOR: &str = "x-forwarded-for";
 pub(super) const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 pub(super) const X_FORWARDED_HOST: &str = "x-forwarded-host";
 
-/// Fields that some origin takes for the client's address, scheme, host or path.
+/// Fields that some origin takes for the client's address, scheme, host or path; and `Proxy`, which has no meaning in HTTP, and which
+/// CGI makes `HTTP_PROXY` of: where many programs look for the proxy to send their own requests, and secrets, through.
 const REMOVED: &[&str] = &[
+    "proxy",
     FORWARDED,
     X_FORWARDED_FOR,
     X_FORWARDED_PROTO,

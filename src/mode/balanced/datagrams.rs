@@ -3,18 +3,19 @@
 //! Start at [`serve`].
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Balanced, toward};
 use crate::lifeline::Lifeline;
-use crate::listener::{Datagram, Datagrams, Intake, Room};
+use crate::listener::{Admitted, Datagram, Datagrams, Intake, Room};
 use crate::relay::Association;
 use crate::report;
 
@@ -24,36 +25,107 @@ type Key = (SocketAddr, SocketAddr);
 /// The flows of one socket.
 #[derive(Debug, Default)]
 struct Flows {
-    flows: RefCell<HashMap<Key, Rc<Association>>>,
+    flows: RefCell<HashMap<Key, Seat>>,
+    /// Those that may have to make room, the oldest first; some of them have ended or were answered meanwhile.
+    newcomers: RefCell<VecDeque<Newcomer>>,
     /// Told when the last one has ended.
     empty: Notify,
+}
+
+/// A flow, which counts until it has ended or made room.
+#[derive(Debug)]
+struct Seat {
+    flow: Rc<Association>,
+    _admitted: Admitted,
+}
+
+#[derive(Debug)]
+struct Newcomer {
+    begun: Instant,
+    key: Key,
+    flow: Weak<Association>,
 }
 
 /// A flow's place among the others, and the end of it.
 struct Place {
     flows: Rc<Flows>,
     key: Key,
+    flow: Rc<Association>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut flows = self.flows.flows.borrow_mut();
-        flows.remove(&self.key);
-        if flows.is_empty() {
-            self.flows.empty.notify_one();
-        }
+        self.flows.remove(&self.key, &self.flow);
     }
 }
 
 impl Flows {
     fn find(&self, key: &Key) -> Option<Rc<Association>> {
-        self.flows.borrow().get(key).cloned()
+        self.flows.borrow().get(key).map(|seat| seat.flow.clone())
+    }
+
+    fn add(&self, key: Key, flow: &Rc<Association>, admitted: Admitted) {
+        let seat = Seat {
+            flow: flow.clone(),
+            _admitted: admitted,
+        };
+        let mut flows = self.flows.borrow_mut();
+        flows.insert(key, seat);
+        let mut newcomers = self.newcomers.borrow_mut();
+        if newcomers.len() > 2 * flows.len() + SWEEP_FROM {
+            newcomers.retain(|one| one.waiting().is_some());
+        }
+        newcomers.push_back(Newcomer {
+            begun: Instant::now(),
+            key,
+            flow: Rc::downgrade(flow),
+        });
+    }
+
+    /// Ends the oldest flow that may be of a client that is nobody, if that had its time; whether there was one.
+    fn make_room(&self) -> bool {
+        let mut newcomers = self.newcomers.borrow_mut();
+        while let Some(oldest) = newcomers.front() {
+            let waiting = oldest.waiting();
+            if waiting.is_some() && oldest.begun.elapsed() < GRACE {
+                return false;
+            }
+            let key = oldest.key;
+            newcomers.pop_front();
+            if let Some(flow) = waiting {
+                self.remove(&key, &flow);
+                flow.give_way();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes a flow out, if it is still there: another of the same client may have its place.
+    fn remove(&self, key: &Key, flow: &Rc<Association>) {
+        let mut flows = self.flows.borrow_mut();
+        if flows
+            .get(key)
+            .is_some_and(|seat| Rc::ptr_eq(&seat.flow, flow))
+        {
+            flows.remove(key);
+        }
+        if flows.is_empty() {
+            self.empty.notify_one();
+        }
     }
 
     async fn ended(&self) {
         while !self.flows.borrow().is_empty() {
             self.empty.notified().await;
         }
+    }
+}
+
+impl Newcomer {
+    /// The flow, while nothing says that its client is somebody.
+    fn waiting(&self) -> Option<Rc<Association>> {
+        self.flow.upgrade().filter(|flow| flow.may_give_way())
     }
 }
 
@@ -117,8 +189,8 @@ impl Door {
         }
     }
 
-    /// A new flow, where there may be one more. Its client may be anybody's forgery: what it costs is bounded in number and in time,
-    /// and where there are too many nothing is written down.
+    /// A new flow, where there may be one more or another makes room. Its client may be anybody's forgery: what it costs is bounded in
+    /// number and in time, and where there are too many nothing is written down.
     fn begin(&self, key: Key) -> Option<Rc<Association>> {
         let (client, local) = key;
         let counters = &self.mode.means.relay.parts().counters;
@@ -126,7 +198,9 @@ impl Door {
             return None;
         }
         let intake = (self.intake)();
-        let admitted = intake.admission.admit(&intake.limits);
+        let admit = || intake.admission.admit(&intake.limits);
+        // Those that are nobody must not keep others out until they are idle.
+        let admitted = admit().or_else(|| self.flows.make_room().then(admit)?);
         let admitted = admitted.and_then(|one| one.of_client(client.ip(), &intake.limits));
         let Some(admitted) = admitted else {
             counters.connections_refused.bump();
@@ -139,14 +213,15 @@ impl Door {
         let toward = toward(served, &balancing, None, Some(local));
         let relay = self.mode.means.relay.clone();
         let flow = Rc::new(Association::new(relay, caller, toward, balancing.datagrams));
-        self.flows.flows.borrow_mut().insert(key, flow.clone());
+        self.flows.add(key, &flow, admitted);
         let place = Place {
             flows: self.flows.clone(),
             key,
+            flow: flow.clone(),
         };
         let (carried, socket, open) = (flow.clone(), self.socket.clone(), counters.accepted());
         self.life.spawn(async move {
-            let _of_flow = (admitted, open, place);
+            let _of_flow = (open, place);
             carried
                 .carry(&move |answer: &[u8]| socket.answer(client, local, answer))
                 .await;
@@ -154,3 +229,10 @@ impl Door {
         Some(flow)
     }
 }
+
+/// How long an answer may take before another flow can have the place. So long it takes at least to fill all places anew, whoever
+/// forges clients, and however fast.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Fewer newcomers are never swept.
+const SWEEP_FROM: usize = 64;

@@ -226,6 +226,23 @@ async fn a_cut_write_is_a_miss_after_a_restart_too() {
 }
 
 #[tokio::test]
+async fn what_was_found_bad_does_not_take_out_what_was_written_since() {
+    let directory = directory();
+    let disk = looked_through(directory.path()).await;
+    let (old, new) = (content(7, 700), content(8, 700));
+    store(&disk, URI, &old).await;
+    let (name, seen) = (head(URI).name(), disk.shared().published.now());
+    store(&disk, URI, &new).await;
+    // The housekeeper, say, was not let run between its look and what it says.
+    disk.shared().torn(name, seen);
+    disk.flush().await;
+    assert_eq!(fetch(&disk, URI).await.as_deref(), Some(&*new));
+    disk.shared().torn(name, disk.shared().published.now());
+    disk.flush().await;
+    assert_eq!(fetch(&disk, URI).await, None);
+}
+
+#[tokio::test]
 async fn files_and_blocks_of_others_are_not_believed() {
     let directory = directory();
     let disk = looked_through(directory.path()).await;
