@@ -5,11 +5,13 @@
 mod authority;
 mod class;
 mod host;
+mod host_map;
 mod pattern;
 
 pub use authority::Authority;
 pub use class::{AddrClass, client_network, wrapped_v4};
 pub use host::Host;
+pub use host_map::{HostKey, HostMap};
 pub use pattern::HostPattern;
 
 /// Why a text is not a place. Each variant is a fact about the text, fit for a client to read.

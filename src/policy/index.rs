@@ -3,23 +3,20 @@
 //! Not a decision: a candidate is still asked, in its place among the rules.
 //! Start at [`Index::candidates`].
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::condition::{HostKeys, suffixes};
 use super::rule::Rule;
-use crate::addr::Host;
+use crate::addr::{Host, HostMap};
 
 /// Rules by the hosts that they demand, or else by the clients.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    exact: HashMap<Host, Vec<usize>>,
-    /// By suffix with its dot.
-    below: HashMap<Box<str>, Vec<usize>>,
-    /// By network of clients.
+    hosts: HostMap<Vec<usize>>,
+    /// By network of clients; the operator's keys, so that no client can choose some that collide.
     clients: HashMap<IpNet, Vec<usize>>,
     /// The lengths of the prefixes of these networks, of IPv4 and of IPv6; each once.
     lengths: [Vec<u8>; 2],
@@ -32,8 +29,8 @@ impl Index {
         let mut index = Self::default();
         for (at, rule) in rules.iter().enumerate() {
             let demanded = || rule.clauses.iter().filter(|clause| !clause.negated);
-            if let Some(keys) = demanded().find_map(|clause| clause.condition.host_keys()) {
-                index.add_hosts(keys, at);
+            if let Some(hosts) = demanded().find_map(|clause| clause.condition.hosts()) {
+                index.add_hosts(hosts, at);
             } else if let Some(networks) =
                 demanded().find_map(|clause| clause.condition.client_networks())
             {
@@ -45,12 +42,9 @@ impl Index {
         index
     }
 
-    fn add_hosts(&mut self, keys: HostKeys<'_>, at: usize) {
-        for host in keys.exact {
-            self.exact.entry(host.clone()).or_default().push(at);
-        }
-        for suffix in keys.below {
-            self.below.entry(suffix.into()).or_default().push(at);
+    fn add_hosts(&mut self, hosts: &HostMap<()>, at: usize) {
+        for key in hosts.keys() {
+            self.hosts.of_key(key).push(at);
         }
     }
 
@@ -80,11 +74,7 @@ impl Index {
     /// The places of all rules that may hold for this host and this client, in their order.
     pub(super) fn candidates(&self, host: &Host, client: IpAddr) -> impl Iterator<Item = usize> {
         let mut found: SmallVec<[usize; 16]> = SmallVec::new();
-        found.extend(self.exact.get(host).into_iter().flatten().copied());
-        if let Some(name) = host.name().filter(|_| !self.below.is_empty()) {
-            let below = suffixes(name).filter_map(|suffix| self.below.get(suffix));
-            found.extend(below.flatten().copied());
-        }
+        found.extend(self.hosts.matching(host).flatten().copied());
         if !self.clients.is_empty() {
             found.extend(self.of_client(client));
         }

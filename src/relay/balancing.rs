@@ -2,12 +2,11 @@
 //! Not which endpoint of it (upstream), and not the look at the first bytes (look).
 //! Start at [`Balancing::choose`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Served;
-use crate::addr::{Host, HostPattern};
+use crate::addr::{Host, HostKey, HostMap, HostPattern};
 use crate::proxy_protocol::Version;
 
 /// What a balanced listener does with its connections, or datagrams; shared by the workers, replaced whole.
@@ -18,9 +17,7 @@ use crate::proxy_protocol::Version;
 #[derive(Debug)]
 pub struct Balancing {
     choices: Box<[(Choice, Arc<Served>)]>,
-    exact: HashMap<Host, Vec<usize>>,
-    /// By suffix with its dot.
-    below: HashMap<Box<str>, Vec<usize>>,
+    named: HostMap<Vec<usize>>,
     /// Of no name.
     rest: Vec<usize>,
     /// The version of the PROXY header that endpoints are sent.
@@ -66,27 +63,22 @@ impl Balancing {
         datagrams: DatagramLimits,
     ) -> Self {
         let choices: Box<[_]> = choices.into_iter().collect();
-        let mut exact: HashMap<Host, Vec<usize>> = HashMap::new();
-        let mut below: HashMap<Box<str>, Vec<usize>> = HashMap::new();
+        let mut named: HostMap<Vec<usize>> = HostMap::default();
         let mut rest = Vec::new();
         for (place, (choice, _)) in choices.iter().enumerate() {
             if choice.sni.is_empty() {
                 rest.push(place);
             }
             for pattern in &choice.sni {
-                match pattern {
-                    HostPattern::Exact(host) => exact.entry(host.clone()).or_default().push(place),
-                    HostPattern::Below(suffix) => {
-                        below.entry(suffix.clone()).or_default().push(place);
-                    }
-                    HostPattern::Any | HostPattern::Glob(..) => rest.push(place),
+                match HostKey::of(pattern) {
+                    Some(key) => named.of_key(key).push(place),
+                    None => rest.push(place),
                 }
             }
         }
         Self {
             choices,
-            exact,
-            below,
+            named,
             rest,
             send,
             datagrams,
@@ -101,17 +93,9 @@ impl Balancing {
 
     /// The upstream for a client that asks for this name and offers these protocols, in its order; `None` where there is none.
     pub fn choose(&self, name: Option<&Host>, alpn: &[Box<str>]) -> Option<&Arc<Served>> {
-        let text = name.and_then(Host::name);
-        let suffixes = text.into_iter().flat_map(|text| {
-            let dots = text.match_indices('.');
-            dots.filter_map(move |(at, _)| text.get(at..))
-        });
-        let exact = name.and_then(|name| self.exact.get(name));
-        let tiers = exact
-            .into_iter()
-            .chain(suffixes.filter_map(|suffix| self.below.get(suffix)))
-            .chain([&self.rest]);
-        tiers.into_iter().find_map(|tier| self.best(tier, alpn))
+        let named = name.into_iter().flat_map(|name| self.named.matching(name));
+        let mut tiers = named.chain([&self.rest]);
+        tiers.find_map(|tier| self.best(tier, alpn))
     }
 
     /// The best of one tier: by the protocol that the client likes most, else one that asks for none.

@@ -2,26 +2,22 @@
 //! The order is that of the module's docs.
 //! Start at [`Index::first`].
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use memchr::memchr_iter;
 use regex::Regex;
 
 use super::conditions::Weight;
 use super::path::{Glob, PathPattern};
-use crate::addr::{Host, HostPattern};
-use crate::policy::condition::suffixes;
+use crate::addr::{Host, HostKey, HostMap, HostPattern};
 
 /// Routes by host.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    exact: HashMap<Host, Paths>,
-    /// By suffix with its dot.
-    below: HashMap<Box<str>, Paths>,
+    hosts: HostMap<Paths>,
     rest: Paths,
 }
 
-/// Routes of one host by path.
+/// Routes of one host by path. The keys of its maps are the operator's, so that no client can choose some that collide.
 #[derive(Debug, Default)]
 struct Paths {
     exact: HashMap<Box<str>, Entries>,
@@ -62,39 +58,23 @@ impl Index {
         path: &str,
         holds: impl Fn(usize) -> bool + Copy,
     ) -> Option<usize> {
-        if let Some(host) = host {
-            let exact = self
-                .exact
-                .get(host)
-                .and_then(|paths| paths.first(path, holds));
-            if exact.is_some() {
-                return exact;
-            }
-            if let Some(name) = host.name().filter(|_| !self.below.is_empty()) {
-                let mut below = suffixes(name).filter_map(|suffix| self.below.get(suffix));
-                let found = below.find_map(|paths| paths.first(path, holds));
-                if found.is_some() {
-                    return found;
-                }
-            }
-        }
-        self.rest.first(path, holds)
+        let named = host.into_iter().flat_map(|host| self.hosts.matching(host));
+        let mut tiers = named.chain([&self.rest]);
+        tiers.find_map(|paths| paths.first(path, holds))
     }
 
     pub(super) fn insert(&mut self, host: &HostPattern, path: &PathPattern, entry: Entry) {
-        let paths = match host {
-            HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
-            HostPattern::Below(suffix) => self.below.entry(suffix.clone()).or_default(),
+        let paths = match HostKey::of(host) {
+            Some(key) => self.hosts.of_key(key),
             // Globs are refused when routes are read.
-            HostPattern::Any | HostPattern::Glob(..) => &mut self.rest,
+            None => &mut self.rest,
         };
         paths.insert(path, entry);
     }
 
     /// To be called once all are in.
     pub(super) fn sort(&mut self) {
-        let named = self.exact.values_mut().chain(self.below.values_mut());
-        for paths in named.chain([&mut self.rest]) {
+        for paths in self.hosts.values_mut().chain([&mut self.rest]) {
             paths.sort();
         }
     }

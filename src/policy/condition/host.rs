@@ -2,11 +2,10 @@
 //! Not the address behind a name: that is `address`, and only that opens a guarded one.
 //! Start at [`ENTRY`].
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Condition, Entry, Facts, Ground, HostKeys, ListRef, Truth, quoted};
-use crate::addr::{Host, HostPattern};
+use super::{Condition, Entry, Facts, Ground, ListRef, Truth, quoted};
+use crate::addr::{Host, HostKey, HostMap, HostPattern};
 use crate::settings::{Located, Value};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -18,8 +17,7 @@ pub(super) const ENTRY: Entry = Entry {
 /// Exact names and suffixes are looked up, so that thousands of them cost what one costs; only globs are tried in turn.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    exact: HashSet<Host>,
-    below: HashSet<Box<str>>,
+    named: HostMap<()>,
     globs: Vec<HostPattern>,
     lists: Vec<ListRef>,
     any: bool,
@@ -40,8 +38,7 @@ impl Hosts {
     /// Whether a host is among them.
     pub(super) fn has(&self, host: &Host) -> bool {
         self.any
-            || self.exact.contains(host)
-            || self.has_suffix_of(host)
+            || self.named.matching(host).next().is_some()
             || self.globs.iter().any(|glob| glob.matches(host))
             || self.lists.iter().any(|list| list.lookup.has_host(host))
     }
@@ -59,10 +56,11 @@ impl Hosts {
             );
         }
         match HostPattern::parse(&item.value) {
-            Ok(HostPattern::Exact(host)) => drop(self.exact.insert(host)),
-            Ok(HostPattern::Below(suffix)) => drop(self.below.insert(suffix)),
-            Ok(HostPattern::Any) => self.any = true,
-            Ok(glob @ HostPattern::Glob(..)) => self.globs.push(glob),
+            Ok(pattern) => match HostKey::of(&pattern) {
+                Some(key) => *self.named.of_key(key) = (),
+                None if matches!(pattern, HostPattern::Any) => self.any = true,
+                None => self.globs.push(pattern),
+            },
             Err(error) => {
                 let remedy = match item.value.contains('/') {
                     true => "networks are named by the condition \"address\"",
@@ -72,13 +70,6 @@ impl Hosts {
             }
         }
         Some(())
-    }
-
-    fn has_suffix_of(&self, host: &Host) -> bool {
-        let Some(name) = host.name().filter(|_| !self.below.is_empty()) else {
-            return false;
-        };
-        suffixes(name).any(|suffix| self.below.contains(suffix))
     }
 }
 
@@ -99,18 +90,8 @@ impl Condition for Hosts {
         !self.any && self.globs.iter().all(HostPattern::has_literal)
     }
 
-    fn host_keys(&self) -> Option<HostKeys<'_>> {
-        let only_keys = self.globs.is_empty() && self.lists.is_empty() && !self.any;
-        only_keys.then(|| HostKeys {
-            exact: self.exact.iter().collect(),
-            below: self.below.iter().map(|suffix| &**suffix).collect(),
-        })
+    fn hosts(&self) -> Option<&HostMap<()>> {
+        let only_named = self.globs.is_empty() && self.lists.is_empty() && !self.any;
+        only_named.then_some(&self.named)
     }
-}
-
-/// Every proper suffix of a name, from its dots: `.b.example`, `.example`.
-pub(crate) fn suffixes(name: &str) -> impl Iterator<Item = &str> {
-    name.match_indices('.')
-        // A name never begins with a dot, so that what stands before one is not empty.
-        .filter_map(|(at, _)| name.get(at..))
 }

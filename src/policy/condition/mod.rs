@@ -24,7 +24,6 @@ mod time;
 mod tls_version;
 
 pub(super) use header::NAME as FIELDS;
-pub(crate) use host::suffixes;
 pub(crate) use method::read_method;
 pub use table::CONDITIONS;
 
@@ -37,7 +36,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
 
 use super::{Facts, ListLookup, Lists};
-use crate::addr::Host;
+use crate::addr::HostMap;
 use crate::fault::{Fault, Faults, nearest};
 use crate::settings::{FromValue, Located, Value};
 
@@ -167,7 +166,7 @@ pub trait Condition: Debug + Send + Sync {
     }
 
     /// The hosts outside of which it can not hold, where these are known as exact names and suffixes.
-    fn host_keys(&self) -> Option<HostKeys<'_>> {
+    fn hosts(&self) -> Option<&HostMap<()>> {
         None
     }
 
@@ -192,15 +191,6 @@ impl Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
-}
-
-/// Hosts by which a rule is found in the index.
-#[derive(Debug)]
-pub struct HostKeys<'a> {
-    /// Exactly these.
-    pub exact: Vec<&'a Host>,
-    /// Names that end so; each begins with a dot.
-    pub below: Vec<&'a str>,
 }
 
 /// What a condition is built with.
