@@ -67,10 +67,14 @@ impl Routes {
         self.requests.len()
     }
 
+    /// Host and target of a request.
+    pub(crate) fn request(&self, nth: usize) -> &(Host, String) {
+        self.requests.get(nth).expect("there is such a request")
+    }
+
     /// Whether a route is found for a request.
     pub(crate) fn find(&self, nth: usize) -> bool {
-        let (host, target) = self.requests.get(nth).expect("there is such a request");
-        let (host, target) = black_box((host, target));
+        let (host, target) = black_box(self.request(nth));
         // The readings are a part of it: a gateway makes them for each request.
         let path = Readings::of(target);
         let asked = Asked {

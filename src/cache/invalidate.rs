@@ -6,6 +6,7 @@ use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::addr::Authority;
+use crate::message::split_query;
 
 /// The URIs to invalidate, each once: the one of the request, and those that `Location` and `Content-Location` name, if they
 /// have the same origin, so that no server can invalidate what is another's. `uri` is the effective request URI, absolute and in
@@ -143,10 +144,7 @@ fn scheme_of(reference: &str) -> Option<&str> {
 
 fn path_and_query(text: &str) -> (&str, Option<&str>) {
     let text = text.split('#').next().unwrap_or_default();
-    match text.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (text, None),
-    }
+    split_query(text)
 }
 
 /// A path without its dot segments, beginning with a slash (RFC 3986 §5.2.4).

@@ -24,5 +24,5 @@ pub use body::{Body, BodyError};
 pub use cookies::cookies;
 pub use proxy_status::{ProxyError, proxy_status};
 pub use reply::{Interim, Reply, Takeover};
-pub use target::{Target, TargetError, default_port, normal_path, other_reading};
+pub use target::{Target, TargetError, default_port, normal_path, other_reading, split_query};
 pub use via::Via;

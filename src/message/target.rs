@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::Method;
+use memchr::{memchr, memchr2};
 
 use crate::addr::{AddrError, Authority};
 
@@ -97,7 +98,7 @@ pub fn default_port(secure: bool) -> u16 {
 /// decoded, other encodings in upper case (RFC 3986 §6.2.2), runs of slashes as one.
 pub fn normal_path(path_and_query: &str) -> Cow<'_, str> {
     let path = path_of(path_and_query);
-    if !path.contains('%') && !path.contains("//") {
+    if memchr(b'%', path.as_bytes()).is_none() && !path.contains("//") {
         return Cow::Borrowed(path);
     }
     let mut normal = String::with_capacity(path.len());
@@ -122,9 +123,7 @@ pub fn normal_path(path_and_query: &str) -> Cow<'_, str> {
 /// `;parameters`, and with the characters decoded that a segment may have as they are. Who is judged by paths is judged by both.
 pub fn other_reading(normal_path: &str) -> Option<String> {
     // What has neither is read in one way.
-    if !normal_path.contains(['%', ';']) {
-        return None;
-    }
+    memchr2(b'%', b';', normal_path.as_bytes())?;
     let decoded = normal_path.replace("%2F", "/").replace("%5C", "/");
     let segments: Vec<&str> = decoded
         .split('/')
@@ -156,8 +155,16 @@ const IN_SEGMENTS: [(&str, &str); 13] = [
     ("%40", "@"),
 ];
 
+/// Path and query, the latter without its question mark (RFC 3986 §3.4).
+pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
+    let mark = memchr(b'?', path_and_query.as_bytes());
+    let parts =
+        mark.and_then(|at| Some((path_and_query.get(..at)?, path_and_query.get(at + 1..)?)));
+    parts.map_or((path_and_query, None), |(path, query)| (path, Some(query)))
+}
+
 fn path_of(path_and_query: &str) -> &str {
-    path_and_query.split('?').next().unwrap_or_default()
+    split_query(path_and_query).0
 }
 
 fn one_slash(path: &str) -> String {

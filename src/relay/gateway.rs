@@ -17,7 +17,7 @@ use super::{Caller, Refusal, Relay};
 use crate::addr::{Authority, Host};
 use crate::filter::Variables;
 use crate::message::forwarded::{Trusted, Writing};
-use crate::message::{cookies, default_port};
+use crate::message::{cookies, default_port, split_query};
 use crate::route::{Act, Asked, Found, Page, Readings, Redirect, Route, RouteTable};
 use crate::upstream;
 
@@ -158,10 +158,10 @@ impl Asking<'_> {
             }
             Key::Header(name) => Cow::Borrowed(headers.get(name)?.as_bytes()),
             Key::Cookie(name) => Cow::Borrowed(cookie(headers, name)?),
-            Key::Path => Cow::Borrowed(self.path.split('?').next()?.as_bytes()),
+            Key::Path => Cow::Borrowed(split_query(self.path).0.as_bytes()),
             Key::Query(name) => {
-                let (_, query) = self.path.split_once('?')?;
-                let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+                let (_, query) = split_query(self.path);
+                let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
                 let (_, value) = pairs.find(|(known, _)| *known == &**name)?;
                 Cow::Borrowed(value.as_bytes())
             }

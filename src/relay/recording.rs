@@ -18,7 +18,7 @@ use super::{Caller, Refusal};
 use crate::addr::{AddrClass, Authority};
 use crate::filter::Variables;
 use crate::gate::{Intent, Seen};
-use crate::message::Body;
+use crate::message::{Body, split_query};
 use crate::policy::{Allowance, Scheme};
 use crate::report::{Flow, FlowFacts, FlowGuard, FlowKind, Record, RequestId, Verdict, text_of};
 use crate::stream::LazyDeadline;
@@ -112,11 +112,7 @@ impl Recording {
             return;
         };
         record.method = Some(method.clone());
-        if let Some((path, query)) = path_and_query.map(|target| {
-            target
-                .split_once('?')
-                .map_or((target, None), |(path, query)| (path, Some(query)))
-        }) {
+        if let Some((path, query)) = path_and_query.map(split_query) {
             record.path = Some(path.into());
             record.query = query.filter(|_| wants.query).map(Into::into);
         }

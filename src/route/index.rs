@@ -2,11 +2,14 @@
 //! The order is that of the module's docs.
 //! Start at [`Index::first`].
 
+use std::cmp::Reverse;
+use std::sync::Arc;
+
 use foldhash::HashMap;
 use memchr::memchr_iter;
 use regex::Regex;
+use smallvec::SmallVec;
 
-use super::conditions::Weight;
 use super::path::{Glob, PathPattern};
 use crate::addr::{Host, HostKey, HostMap, HostPattern};
 
@@ -17,40 +20,67 @@ pub(super) struct Index {
     rest: Paths,
 }
 
-/// Routes of one host by path. The keys of its maps are the operator's, so that no client can choose some that collide.
+/// Routes of one host. Small where no route asks for a path: thousands of hosts share a processor's caches.
 #[derive(Debug, Default)]
 struct Paths {
-    exact: HashMap<Box<str>, Entries>,
+    by_path: Option<Box<ByPath>>,
+    any: Places,
+}
+
+/// Routes of one host by path. The keys of its maps are the operator's, so that no client can choose some that collide.
+#[derive(Debug, Default)]
+struct ByPath {
+    exact: HashMap<Box<str>, Places>,
     /// By the beginning that is written out, without a slash at its end.
     beginnings: HashMap<Box<str>, Beginning>,
     /// The most segments of a beginning.
     deepest: usize,
     /// In the file's order.
-    regexes: Vec<(Regex, Entries)>,
-    any: Entries,
+    regexes: Vec<(Arc<Regex>, Places)>,
 }
 
 /// Routes of one beginning.
 #[derive(Debug, Default)]
 struct Beginning {
     /// Those with more letters first.
-    globs: Vec<(Glob, Entries)>,
-    below: Entries,
+    globs: Vec<(Arc<Glob>, Places)>,
+    below: Places,
 }
 
-/// Routes with the same host and path, the one that asks for more first.
-type Entries = Vec<Entry>;
+/// The places in the file of routes with the same host and path, the one that asks for more first. One or two as a rule.
+type Places = SmallVec<[usize; 2]>;
 
-/// A route in one place of the index.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    /// Its place in the file.
-    pub(super) at: usize,
-    /// How much its conditions say.
-    pub(super) weight: Weight,
+/// The globs and expressions of an index: those that are written alike are one, because each works in memory of its own, and a
+/// thousand hosts would have a thousand.
+#[derive(Default)]
+struct Patterns<'a> {
+    globs: HashMap<&'a str, Arc<Glob>>,
+    regexes: HashMap<&'a str, Arc<Regex>>,
 }
 
 impl Index {
+    /// Of hosts, paths and the places of their routes, in the order in which routes with the same host and path are looked at.
+    pub(super) fn new<'a>(
+        routes: impl Iterator<Item = (&'a HostPattern, &'a PathPattern, usize)>,
+    ) -> Self {
+        let mut index = Self::default();
+        let mut patterns = Patterns::default();
+        for (host, path, at) in routes {
+            let paths = match HostKey::of(host) {
+                Some(key) => index.hosts.of_key(key),
+                // Globs are refused when routes are read.
+                None => &mut index.rest,
+            };
+            paths.insert(path, at, &mut patterns);
+        }
+        for paths in index.hosts.values_mut().chain([&mut index.rest]) {
+            if let Some(by_path) = &mut paths.by_path {
+                by_path.sort();
+            }
+        }
+        index
+    }
+
     /// The first route, in the order of precedence, of those that host and path match, that holds otherwise.
     pub(super) fn first(
         &self,
@@ -62,41 +92,43 @@ impl Index {
         let mut tiers = named.chain([&self.rest]);
         tiers.find_map(|paths| paths.first(path, holds))
     }
-
-    pub(super) fn insert(&mut self, host: &HostPattern, path: &PathPattern, entry: Entry) {
-        let paths = match HostKey::of(host) {
-            Some(key) => self.hosts.of_key(key),
-            // Globs are refused when routes are read.
-            None => &mut self.rest,
-        };
-        paths.insert(path, entry);
-    }
-
-    /// To be called once all are in.
-    pub(super) fn sort(&mut self) {
-        for paths in self.hosts.values_mut().chain([&mut self.rest]) {
-            paths.sort();
-        }
-    }
 }
 
 impl Paths {
     fn first(&self, path: &str, holds: impl Fn(usize) -> bool + Copy) -> Option<usize> {
-        let take = |entries: &Entries| entries.iter().map(|entry| entry.at).find(|at| holds(*at));
+        let by_path = self.by_path.as_ref();
+        by_path
+            .and_then(|by_path| by_path.first(path, holds))
+            .or_else(|| first_of(&self.any, holds))
+    }
+
+    fn insert<'a>(&mut self, path: &'a PathPattern, at: usize, patterns: &mut Patterns<'a>) {
+        if matches!(path, PathPattern::Any) {
+            self.any.push(at);
+        } else {
+            let by_path = self.by_path.get_or_insert_default();
+            by_path.insert(path, at, patterns);
+        }
+    }
+}
+
+impl ByPath {
+    fn first(&self, path: &str, holds: impl Fn(usize) -> bool + Copy) -> Option<usize> {
+        let take = |places: &Places| first_of(places, holds);
         if let Some(found) = self.exact.get(path).and_then(take) {
             return Some(found);
         }
         // `OPTIONS *` is for a whole host, and has no path that a pattern could match (RFC 9112 §3.2.4).
         if !path.starts_with('/') {
-            return take(&self.any);
+            return None;
         }
         let mut end = self.longest_beginning(path);
         while let Some(at) = end {
             let beginning = path.get(..at).and_then(|text| self.beginnings.get(text));
             let found = beginning.and_then(|beginning| {
                 let mut globs = beginning.globs.iter();
-                let matching = |(glob, entries): &(Glob, Entries)| {
-                    glob.matcher.is_match(path).then(|| take(entries)).flatten()
+                let matching = |(glob, places): &(Arc<Glob>, Places)| {
+                    glob.matcher.is_match(path).then(|| take(places)).flatten()
                 };
                 globs.find_map(matching).or_else(|| take(&beginning.below))
             });
@@ -106,10 +138,7 @@ impl Paths {
             end = path.get(..at).and_then(|text| text.rfind('/'));
         }
         let mut regexes = self.regexes.iter();
-        let matching = |(regex, entries): &(Regex, Entries)| {
-            regex.is_match(path).then(|| take(entries)).flatten()
-        };
-        regexes.find_map(matching).or_else(|| take(&self.any))
+        regexes.find_map(|(regex, places)| regex.is_match(path).then(|| take(places)).flatten())
     }
 
     /// Where the longest beginning ends that there may be a route for; `None` where there are no beginnings.
@@ -122,24 +151,25 @@ impl Paths {
         Some(slashes.nth(self.deepest).unwrap_or(path.len()))
     }
 
-    fn insert(&mut self, path: &PathPattern, entry: Entry) {
+    fn insert<'a>(&mut self, path: &'a PathPattern, at: usize, patterns: &mut Patterns<'a>) {
         match path {
-            PathPattern::Any => self.any.push(entry),
-            PathPattern::Exact(path) => self.exact.entry(path.clone()).or_default().push(entry),
-            PathPattern::Below(base) => self.beginning(base).below.push(entry),
+            // These are kept apart.
+            PathPattern::Any => {}
+            PathPattern::Exact(path) => self.exact.entry(path.clone()).or_default().push(at),
+            PathPattern::Below(base) => self.beginning(base).below.push(at),
             PathPattern::Glob(glob) => {
-                let globs = &mut self.beginning(&glob.beginning).globs;
-                match globs.iter_mut().find(|(known, _)| known.text == glob.text) {
-                    Some((_, entries)) => entries.push(entry),
-                    None => globs.push((glob.clone(), vec![entry])),
-                }
+                let glob = patterns
+                    .globs
+                    .entry(&glob.text)
+                    .or_insert_with(|| glob.clone());
+                push(&mut self.beginning(&glob.beginning).globs, glob, at);
             }
-            PathPattern::Regex(_, regex) => {
-                let mut known = self.regexes.iter_mut();
-                match known.find(|(known, _)| known.as_str() == regex.as_str()) {
-                    Some((_, entries)) => entries.push(entry),
-                    None => self.regexes.push((regex.clone(), vec![entry])),
-                }
+            PathPattern::Regex(text, regex) => {
+                let regex = patterns
+                    .regexes
+                    .entry(text)
+                    .or_insert_with(|| regex.clone());
+                push(&mut self.regexes, regex, at);
             }
         }
     }
@@ -149,23 +179,31 @@ impl Paths {
         self.beginnings.entry(base.into()).or_default()
     }
 
+    /// Puts globs and expressions in their order; where nothing else makes a difference, in that of the file.
     fn sort(&mut self) {
-        let by_weight = |entries: &mut Entries| {
-            entries.sort_by(|a, b| (&a.weight, a.at).cmp(&(&b.weight, b.at)));
-        };
-        self.exact.values_mut().for_each(by_weight);
         for beginning in self.beginnings.values_mut() {
-            beginning
-                .globs
-                .sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literals));
-            for (_, entries) in &mut beginning.globs {
-                by_weight(entries);
-            }
-            by_weight(&mut beginning.below);
+            let globs = &mut beginning.globs;
+            globs.sort_by_key(|(glob, places)| (Reverse(glob.literals), earliest(places)));
         }
-        for (_, entries) in &mut self.regexes {
-            by_weight(entries);
-        }
-        by_weight(&mut self.any);
+        self.regexes.sort_by_key(|(_, places)| earliest(places));
     }
+}
+
+/// Adds a place to those of a pattern.
+fn push<P>(known: &mut Vec<(Arc<P>, Places)>, pattern: &Arc<P>, at: usize) {
+    let mut alike = known.iter_mut();
+    match alike.find(|(known, _)| Arc::ptr_eq(known, pattern)) {
+        Some((_, places)) => places.push(at),
+        None => known.push((pattern.clone(), SmallVec::from_slice(&[at]))),
+    }
+}
+
+/// The first of them in the file.
+fn earliest(places: &Places) -> Option<usize> {
+    places.iter().copied().min()
+}
+
+/// The first of these places that holds otherwise.
+fn first_of(places: &Places, holds: impl Fn(usize) -> bool) -> Option<usize> {
+    places.iter().copied().find(|at| holds(*at))
 }

@@ -70,6 +70,12 @@ impl Matches {
             conditions: Conditions::read(table, faults),
         }
     }
+
+    /// Each host with each path.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&HostPattern, &PathPattern)> {
+        let hosts = self.hosts.iter();
+        hosts.flat_map(|host| self.paths.iter().map(move |path| (host, path)))
+    }
 }
 
 fn read_listeners(names: &[Located<String>], ground: Ground<'_>) -> Vec<usize> {

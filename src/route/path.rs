@@ -2,6 +2,8 @@
 //! Not which of them comes first (the module's docs, and `index`).
 //! Start at [`PathPattern::read`].
 
+use std::sync::Arc;
+
 use globset::GlobMatcher;
 use http::Method;
 use regex::{Regex, RegexBuilder};
@@ -21,13 +23,13 @@ pub(super) enum PathPattern {
     /// This one, and all that has it and a slash in front. Ends with no slash.
     Below(Box<str>),
     /// What a glob matches.
-    Glob(Glob),
+    Glob(Arc<Glob>),
     /// What a regular expression matches as a whole.
-    Regex(Box<str>, Regex),
+    Regex(Box<str>, Arc<Regex>),
 }
 
 /// A glob over paths; `*` stays inside a segment, `**` crosses them, `/*` at the end means all below.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Glob {
     /// As written.
     pub(super) text: Box<str>,
@@ -113,12 +115,12 @@ impl PathPattern {
         let beginning = base.get(..wild).unwrap_or_default();
         let beginning = beginning.rsplit_once('/').map_or("", |(before, _)| before);
         let literals = base.chars().filter(|c| !WILD.contains(c)).count();
-        Some(Self::Glob(Glob {
+        Some(Self::Glob(Arc::new(Glob {
             text: item.value.as_str().into(),
             beginning: beginning.into(),
             literals,
             matcher,
-        }))
+        })))
     }
 
     /// As the operator wrote it, and the same for two that are written alike.
@@ -139,7 +141,7 @@ fn read_regex_table(table: Table, faults: &Faults) -> Option<PathPattern> {
     table.finish(faults);
     let text = text?;
     let regex = whole_regex(&text, faults)?;
-    Some(PathPattern::Regex(text.value.into(), regex))
+    Some(PathPattern::Regex(text.value.into(), Arc::new(regex)))
 }
 
 /// A regular expression over the whole of a path. It takes time in proportion to the path, whatever it is.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::message::{normal_path, other_reading};
+use crate::message::{normal_path, other_reading, split_query};
 
 /// A target in origin-form, and what its path may mean.
 #[derive(Debug, Clone)]
@@ -17,10 +17,7 @@ pub struct Readings<'a> {
 impl<'a> Readings<'a> {
     /// Of path and query as the client sent them. Allocates nothing for a path that is in its normal form.
     pub fn of(target: &'a str) -> Self {
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
+        let (path, query) = split_query(target);
         let normal = normal_path(path);
         // RFC 3986 §6.2.2.1: the case of hexadecimal digits is no difference to anyone.
         let literal = (*normal != *path)

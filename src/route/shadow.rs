@@ -30,7 +30,7 @@ pub(super) fn find_hidden(
             seen.add(at, matches);
         }
         for (at, (route, matches)) in on_it() {
-            for (host, path) in pairs(matches) {
+            for (host, path) in matches.pairs() {
                 let Some(by) = seen.hides(at, matches, host, path) else {
                     continue;
                 };
@@ -84,11 +84,6 @@ fn host_text(host: &HostPattern) -> String {
     }
 }
 
-fn pairs(matches: &Matches) -> impl Iterator<Item = (&HostPattern, &PathPattern)> {
-    let hosts = matches.hosts.iter();
-    hosts.flat_map(|host| matches.paths.iter().map(move |path| (host, path)))
-}
-
 /// What the routes of a listener take.
 #[derive(Debug, Default)]
 struct Seen {
@@ -105,7 +100,7 @@ struct Seen {
 impl Seen {
     fn add(&mut self, at: usize, matches: &Matches) {
         let bare = matches.conditions.is_empty();
-        for (host, path) in pairs(matches) {
+        for (host, path) in matches.pairs() {
             self.first.entry(key(matches, host, path)).or_insert(at);
             let host = host_text(host);
             match path {

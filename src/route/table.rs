@@ -1,14 +1,14 @@
 //! All routes of a configuration, and the search for the one that a request takes. Immutable: a reload makes a new table.
 //! Start at [`RouteTable::find`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use http::{HeaderMap, Method};
 
 use super::Route;
 use super::conditions::Conditions;
-use super::index::{Entry, Index};
+use super::index::Index;
 use super::matches::Matches;
 use super::readings::Readings;
 use crate::addr::Host;
@@ -43,8 +43,10 @@ pub enum Found<'a> {
 #[derive(Debug, Default)]
 pub struct RouteTable {
     /// In the file's order.
-    routes: Vec<(Arc<Route>, Conditions)>,
-    /// By listener; listeners with the same routes share one.
+    routes: Vec<Arc<Route>>,
+    /// What each asks beside host and path; `None` where that is nothing, as for most.
+    conditions: Vec<Option<Box<Conditions>>>,
+    /// By listener, which the operator names; listeners with the same routes share one.
     listeners: HashMap<Arc<str>, Arc<Taken>>,
 }
 
@@ -81,14 +83,14 @@ impl RouteTable {
 
     /// The routes, in the file's order.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.routes.iter().map(|(route, _)| route)
+        self.routes.iter()
     }
 
     /// Those that requests to a listener may take, in the file's order.
     pub fn of_listener(&self, listener: &str) -> impl Iterator<Item = &Arc<Route>> {
         let taken = self.listeners.get(listener);
         let places = taken.into_iter().flat_map(|taken| &taken.places);
-        places.filter_map(|at| self.routes.get(*at).map(|(route, _)| route))
+        places.filter_map(|at| self.routes.get(*at))
     }
 
     /// How many routes there are.
@@ -103,17 +105,16 @@ impl RouteTable {
 
     fn by_path(&self, index: &Index, asked: &Asked<'_>, path: &str) -> Option<&Arc<Route>> {
         let holds = |at: usize| {
-            let entry = self.routes.get(at);
-            entry.is_some_and(|(_, conditions)| {
+            let conditions = self.conditions.get(at).and_then(Option::as_ref);
+            conditions.is_none_or(|conditions| {
                 conditions.hold(asked.method, asked.headers, asked.path.query())
             })
         };
-        let at = index.first(asked.host, path, holds)?;
-        self.routes.get(at).map(|(route, _)| route)
+        self.routes.get(index.first(asked.host, path, holds)?)
     }
 
     pub(super) fn new(listeners: &[Arc<str>], routes: Vec<(Arc<Route>, Matches)>) -> Self {
-        let mut shared: HashMap<Vec<usize>, Arc<Taken>> = HashMap::new();
+        let mut shared: HashMap<Vec<usize>, Arc<Taken>> = HashMap::default();
         let of_listener = |place: usize| {
             let all = routes.iter().enumerate();
             let taken = all.filter(|(_, (_, matches))| matches.listeners.contains(&place));
@@ -131,27 +132,29 @@ impl RouteTable {
             (name.clone(), taken.clone())
         });
         let listeners = listeners.collect();
-        let routes = routes.into_iter();
+        let routes = routes.into_iter().map(|(route, matches)| {
+            let conditions = Some(matches.conditions).filter(|all| !all.is_empty());
+            (route, conditions.map(Box::new))
+        });
+        let (routes, conditions) = routes.unzip();
         Self {
-            routes: routes
-                .map(|(route, matches)| (route, matches.conditions))
-                .collect(),
+            routes,
+            conditions,
             listeners,
         }
     }
 }
 
 fn index_of(taken: &[usize], routes: &[(Arc<Route>, Matches)]) -> Index {
-    let mut index = Index::default();
-    for (at, (_, matches)) in taken.iter().filter_map(|at| Some((*at, routes.get(*at)?))) {
-        let weight = matches.conditions.weight(usize::from(matches.named));
-        for host in &matches.hosts {
-            for path in &matches.paths {
-                let weight = weight.clone();
-                index.insert(host, path, Entry { at, weight });
-            }
-        }
-    }
-    index.sort();
-    index
+    let of_place = |at: &usize| routes.get(*at).map(|(_, matches)| (*at, matches));
+    let mut taken: Vec<(usize, &Matches)> = taken.iter().filter_map(of_place).collect();
+    taken.sort_by_cached_key(|(at, matches)| {
+        let more = usize::from(matches.named);
+        (matches.conditions.weight(more), *at)
+    });
+    let all = taken.iter().flat_map(|(at, matches)| {
+        let pairs = matches.pairs();
+        pairs.map(|(host, path)| (host, path, *at))
+    });
+    Index::new(all)
 }

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::Digest;
 use super::key::digest;
+use crate::message::split_query;
 
 /// What a rule or route says of caching: `cache = false`, `cache = "off"` or `cache = { … }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl Control {
     ///
     /// A parameter with a `;` in it stays: some origins read that as a separator, and would see in it what the key does not.
     pub fn query_for_key<'a>(&self, path_and_query: &'a str) -> Cow<'a, str> {
-        let Some((path, query)) = path_and_query.split_once('?') else {
+        let (path, Some(query)) = split_query(path_and_query) else {
             return Cow::Borrowed(path_and_query);
         };
         match &self.ignore_query {
