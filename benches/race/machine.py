@@ -1,0 +1,98 @@
+"""What a race needs of the machine: processes on cores of their own, what they cost, ports that are free."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def running(command, core):
+    """A server, which ends with this block: it, and everything that it has started."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(pinned(command, core), stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+        process.said = said
+        try:
+            yield process
+        finally:
+            for sign in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, sign)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=3)
+
+
+def pinned(command, core):
+    return ["taskset", "-c", str(core), *(str(word) for word in command)]
+
+
+def run(command):
+    ran = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if ran.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{ran.stdout}{ran.stderr}")
+    return ran.stdout
+
+
+def wait_for(port, process):
+    until = time.monotonic() + 20
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    process.said.seek(0)
+    sys.exit(f"{' '.join(process.args)} does not serve:\n{process.said.read()}")
+
+
+def free_ports(count):
+    """Ports that are free now. Below those that the kernel gives to connections, which the load makes many of."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found = []
+    for port in range(first - 1, 1024, -1):
+        if len(found) == count:
+            break
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
+
+
+def cpu_of(root):
+    """Seconds that a process and all it has started have used, in user and in system mode."""
+    children, ticks = {}, {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+            # With the children that it has waited for.
+            ticks[int(entry.name)] = sum(map(int, fields[11:15]))
+    total, left = 0, [root]
+    while left:
+        process = left.pop()
+        total += ticks.get(process, 0)
+        left += children.get(process, [])
+    return total / TICK
+
+
+def busy(core):
+    """Seconds that a core has not been idle."""
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
+    user, nice, system, _idle, _iowait, *rest = map(int, line.split()[1:9])
+    return (user + nice + system + sum(rest)) / TICK
+
+
+def spread(values):
+    if not values:
+        return "-"
+    digits = 0 if min(values) >= 1000 else 1 if min(values) >= 10 else 2
+    return "{:.{d}f} ({:.{d}f}..{:.{d}f})".format(median(values), min(values), max(values), d=digits)
