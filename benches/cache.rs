@@ -2,6 +2,9 @@
 //! what is really allocated is what the tier says, and how much more than its bound the process takes of the machine.
 //! `cargo bench --bench cache`
 
+#[path = "work/cache.rs"]
+mod work;
+
 use std::alloc::System;
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
@@ -10,13 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::Criterion;
 use egret::cache::contents::Limits;
-use egret::cache::memory::{Memory, compact};
-use egret::cache::{Contents, Freshness, Key, Stored, Vary};
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use jiff::Timestamp;
+use egret::cache::memory::Memory;
+use egret::cache::{Contents, Key, Stored};
+use http::HeaderMap;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::time::Instant;
+use work::{Hits, Random, stored};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -186,28 +188,16 @@ fn allocated() -> u64 {
 }
 
 fn hits(criterion: &mut Criterion) {
-    let memory = Memory::new(256 << 20);
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
-    let keys: Vec<Key> = (0..20_000)
-        .map(|n| {
-            let uri = format!("https://www.example.com/assets/{n:x}/some-script.js");
-            memory.insert(stored(&uri, 1024, &mut random));
-            Key::new(uri, "")
-        })
-        .collect();
-    let request = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
-    let hit = |key: &Key| {
-        let found = memory.candidates(black_box(key), &request);
-        assert!(black_box(found.selected()).is_some());
-    };
-    for (what, keys) in [("many", &*keys), ("one", keys.get(..1).unwrap_or_default())] {
+    let all = Hits::default();
+    let hit = |nth| assert!(all.hit(nth));
+    for (what, of) in [("many", all.len()), ("one", 1)] {
         for threads in [1, 2] {
             criterion.bench_function(&format!("hit {what}, {threads} threads"), |bencher| {
-                bencher.iter_custom(|rounds| side_by_side(threads, rounds, keys, hit));
+                bencher.iter_custom(|rounds| side_by_side(threads, rounds, of, hit));
             });
         }
     }
-    let mut writes = 0;
+    let (mut writes, mut random) = (0, Random(0x9e37_79b9_7f4a_7c15));
     criterion.bench_function("hit many, while another inserts", |bencher| {
         bencher.iter_custom(|rounds| {
             let is_done = std::sync::atomic::AtomicBool::new(false);
@@ -215,12 +205,13 @@ fn hits(criterion: &mut Criterion) {
                 scope.spawn(|| {
                     while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
                         let uri = format!("https://example.com/{writes}");
-                        memory.insert(stored(&uri, 1024, &mut random));
+                        all.memory.insert(stored(&uri, 1024, &mut random));
                         writes += 1;
                     }
                 });
-                let took = side_by_side(1, rounds, keys.get(..100).unwrap_or_default(), |key| {
-                    black_box(memory.candidates(black_box(key), &request));
+                // Some of these may have made room meanwhile.
+                let took = side_by_side(1, rounds, 100, |nth| {
+                    black_box(all.hit(nth));
                 });
                 is_done.store(true, std::sync::atomic::Ordering::Relaxed);
                 took
@@ -229,17 +220,17 @@ fn hits(criterion: &mut Criterion) {
     });
 }
 
-/// The time that so many hits take each thread; it would be that of one thread alone if they did not meet.
-fn side_by_side(threads: u64, rounds: u64, keys: &[Key], hit: impl Fn(&Key) + Sync) -> Duration {
+/// The time that so many hits of the first `of` responses take each thread; it would be that of one thread alone if they did not meet.
+fn side_by_side(threads: u64, rounds: u64, of: usize, hit: impl Fn(usize) + Sync) -> Duration {
     let start = Barrier::new(threads as usize);
     std::thread::scope(|scope| {
         let one = |nth: u64| {
             let (start, hit) = (&start, &hit);
             move || {
-                let mut keys = keys.iter().cycle().skip(nth as usize * keys.len() / 2);
+                let mut all = (0..of).cycle().skip(nth as usize * of / 2);
                 start.wait();
                 let started = Instant::now();
-                (0..rounds).for_each(|_| hit(keys.next().expect("a cycle has no end")));
+                (0..rounds).for_each(|_| hit(all.next().expect("a cycle has no end")));
                 started.elapsed()
             }
         };
@@ -267,46 +258,6 @@ fn churn(criterion: &mut Criterion) {
     assert!(memory.stats().evictions > 0);
 }
 
-/// A response as it is stored, with 5 to 30 fields of all kinds.
-fn stored(uri: &str, size: usize, random: &mut Random) -> Arc<Stored> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    let known = ["etag", "cache-control", "last-modified", "date", "server"];
-    for n in 0..random.between(4, 29) {
-        let name = match known.get(n) {
-            Some(name) => HeaderName::from_static(name),
-            None => HeaderName::from_bytes(format!("x-field-{}", n % 20).as_bytes())
-                .expect("it is a token"),
-        };
-        let value = "v".repeat(random.between(1, 60));
-        let value = HeaderValue::from_str(&value).expect("it is a value");
-        headers.append(name, value);
-    }
-    let headers = compact(&headers);
-    let content = Bytes::from(vec![b'c'; size]);
-    Arc::new(Stored {
-        key: Key::new(uri, ""),
-        vary: Vary::of(&headers, &HeaderMap::new()).expect("there is none"),
-        status: StatusCode::OK,
-        headers,
-        freshness: Freshness {
-            requested: Timestamp::UNIX_EPOCH,
-            received: Timestamp::UNIX_EPOCH,
-            initial_age: Duration::ZERO,
-            lifetime: Duration::from_secs(60),
-            heuristic: false,
-            no_cache: false,
-            must_revalidate: false,
-            immutable: false,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-        },
-        guarded: false,
-        held: None,
-        contents: Contents::whole(content),
-    })
-}
-
 /// What threads and their allocator take, however small the cache is.
 const BESIDE: u64 = 8 << 20;
 
@@ -318,20 +269,4 @@ fn resident() -> u64 {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     line.unwrap_or(0) << 10
-}
-
-/// Xorshift: the same responses in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        ((self.0 >> 32) as usize) % limit
-    }
-
-    fn between(&mut self, least: usize, most: usize) -> usize {
-        least + self.below(most - least + 1)
-    }
 }

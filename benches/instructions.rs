@@ -3,6 +3,8 @@
 //!
 //! Instructions for an operation. Aimed at: no more than the baseline in `benches/instructions.toml`.
 
+#[path = "work/cache.rs"]
+mod cache;
 #[path = "work/decide.rs"]
 mod decide;
 #[path = "work/message.rs"]
@@ -12,6 +14,7 @@ mod route;
 
 use std::hint::black_box;
 
+use cache::Hits;
 use decide::{Rules, Shape};
 use message::Messages;
 use route::shapes;
@@ -19,7 +22,11 @@ use route::shapes;
 /// A name, and what prepares the work. What was prepared does the n-th operation, and says how it went.
 type Work = (&'static str, fn() -> Box<dyn FnMut(usize) -> bool>);
 
-const WORKS: [Work; 5] = [
+const WORKS: [Work; 6] = [
+    ("cache: hit in memory, one of 20,000", || {
+        let hits = Hits::default();
+        Box::new(move |nth| hits.hit(nth % hits.len()))
+    }),
     (
         "decide: 1,000 rules with hosts, by name and address",
         || {

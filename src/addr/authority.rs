@@ -55,7 +55,9 @@ impl Authority {
 
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        self.host.fmt(f)?;
+        f.write_str(":")?;
+        f.write_str(itoa::Buffer::new().format(self.port))
     }
 }
 

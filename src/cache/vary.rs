@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::header::{self, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -25,6 +25,9 @@ pub struct Vary {
 
 /// More names than that are taken as `*`.
 const NAMES_MOST: usize = 32;
+
+/// The digest of no values.
+static NO_VALUES: LazyLock<Digest> = LazyLock::new(|| digest(&[]));
 
 /// A list with more members than that is compared as it is written.
 const MEMBERS_MOST: usize = 64;
@@ -62,6 +65,10 @@ impl Vary {
 
     /// The digest of a request's values: for a store that looks up several responses with the same names.
     pub fn values_of(names: &[HeaderName], request: &HeaderMap) -> Digest {
+        // As for most responses, on each hit.
+        if names.is_empty() {
+            return *NO_VALUES;
+        }
         let mut values = Vec::with_capacity(names.len() * 2);
         for name in names {
             values.push(Cow::Borrowed(name.as_str().as_bytes()));

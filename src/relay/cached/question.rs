@@ -144,8 +144,11 @@ impl<'a> Question<'a> {
         let authority = to.authority.without_default_port(default_port(to.secure));
         let path = self.allowance.obligations.cache.query_for_key(&to.path);
         let mut uri = String::with_capacity(AUTHORITY_ROOM + path.len());
+        uri.push_str(scheme);
+        uri.push_str("://");
         // Writing to a string does not fail.
-        let _ = write!(uri, "{scheme}://{authority}{path}");
+        let _ = write!(uri, "{authority}");
+        uri.push_str(&path);
         uri
     }
 
