@@ -11,6 +11,7 @@
 //! One process has one worker thread for each core, each with a runtime of its own, its own listening sockets (`SO_REUSEPORT`)
 //! and its own pool of connections. Workers share a snapshot of what was configured, swapped whole by a reload, and nothing else
 //! that a request would wait for; but what is counted or stored for all stands in atomics ([`upstream`]) and shards ([`cache`]).
+//! A worker that the kernel gives clearly more connections than another one passes new ones on, before a byte is read of them.
 //! Leaves for intercepted tunnels are signed on a thread of the mint's, passwords are hashed on threads of the verifier's, records are
 //! written by one of the access log's, and upstreams are probed and looked up on one of their own. The disk tier of the cache has one
 //! thread that writes, some that read, and one that keeps the house; one more waits where another process has the directory still.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::admin;
 use super::certificates;
+use super::colleagues::Colleagues;
 use super::desk::Desk;
 use super::handover::Inherited;
 use super::listeners::Listeners;
@@ -136,13 +137,15 @@ impl Engine {
         let mut lasting = Lasting::new(inherited.follows());
         let snapshot = Arc::new(lasting.snapshot(&config).map_err(one)?);
         let (sender, ended) = mpsc::unbounded_channel();
-        let worker = |number| {
+        let worker = |(number, colleagues)| {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
-            let worker = Worker::start(number, snapshot.clone(), log.reporter(), sender.clone());
+            let (snapshot, reporter) = (snapshot.clone(), log.reporter());
+            let worker = Worker::start(number, colleagues, snapshot, reporter, sender.clone());
             let remedy = "raise the limit of threads";
             worker.map_err(|error| Fault::new(format!("cannot start a worker: {error}"), remedy))
         };
-        let workers: Result<Vec<Worker>, Fault> = (0..count).map(worker).collect();
+        let each = Colleagues::of(count).into_iter().enumerate();
+        let workers: Result<Vec<Worker>, Fault> = each.map(worker).collect();
         let workers = workers.map_err(one)?;
         listeners.commit(&mut change);
         datagrams.commit(&mut of_datagrams);

@@ -5,7 +5,9 @@
 mod admin;
 mod cache;
 mod certificates;
+mod colleagues;
 mod desk;
+mod floor;
 mod handover;
 mod listeners;
 mod main_loop;

@@ -35,7 +35,13 @@ pub trait Taker {
     /// Serves a connection to its end, or up to its tail.
     fn serve(&self, conn: Conn) -> impl Future<Output = Option<Tail>>;
 
-    /// A connection was accepted; what is returned lives as long as it.
+    /// One connection of this worker, for as long as it lives.
+    type Share: 'static;
+
+    /// Sees to it that connections are spread over the workers: gives back what is to be served here, with its share.
+    fn pass_on(&self, stream: TcpStream) -> Option<(TcpStream, Self::Share)>;
+
+    /// A connection will be served here; what is returned lives as long as it.
     fn accepted(&self) -> impl Sized + 'static;
 
     /// Answers and records a connection that is not served.
@@ -93,8 +99,20 @@ pub async fn run<T: Taker + 'static>(
 }
 
 fn take<T: Taker + 'static>(stream: TcpStream, peer: SocketAddr, taker: &Rc<T>, life: &Lifeline) {
+    if let Some((stream, share)) = taker.pass_on(stream) {
+        serve((stream, peer), share, taker, life);
+    }
+}
+
+/// Serves a connection that this worker, or another one, has accepted.
+pub fn serve<T: Taker + 'static>(
+    (stream, peer): (TcpStream, SocketAddr),
+    share: T::Share,
+    taker: &Rc<T>,
+    life: &Lifeline,
+) {
     let taker = taker.clone();
-    let open = taker.accepted();
+    let open = (taker.accepted(), share);
     let of_task = life.clone();
     life.spawn(async move {
         let _open = open;

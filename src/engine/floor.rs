@@ -1,0 +1,263 @@
+//! What a worker listens by: its sockets, and how each leads to its mode.
+//! Not the orders of the main loop (worker), and no protocol (listener, mode).
+//! Start at [`Floor::open`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::Response;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use super::colleagues::{Colleagues, Passed, Share};
+use super::listeners::Key;
+use super::snapshot::Snapshot;
+use crate::gate::Seen;
+use crate::lifeline::Tail;
+use crate::listener::Intake;
+use crate::listener::accept::{self, Dropped, Taker};
+use crate::listener::http::Trouble;
+use crate::listener::{Conn, Datagrams};
+use crate::message::{Body, Interim};
+use crate::mode::{Entry, Means, Mode};
+use crate::relay::{Caller, Parts, Refusal, Relay};
+use crate::report::Protocol;
+
+/// Where the doors of a worker lead.
+pub(super) struct Floor {
+    intakes: RefCell<HashMap<Arc<str>, Arc<Intake>>>,
+    doors: RefCell<HashMap<Key, Vec<Opened>>>,
+    parts: Rc<Parts>,
+    colleagues: Colleagues,
+}
+
+/// A door that is open.
+struct Opened {
+    door: Rc<Door>,
+    stop: Rc<Notify>,
+}
+
+impl Floor {
+    pub(super) fn new(snapshot: &Snapshot, parts: Rc<Parts>, colleagues: Colleagues) -> Rc<Self> {
+        Rc::new(Self {
+            intakes: RefCell::new(snapshot.intakes.clone()),
+            doors: RefCell::default(),
+            parts,
+            colleagues,
+        })
+    }
+
+    /// Follows another snapshot from now on.
+    pub(super) fn replace(&self, snapshot: &Snapshot) {
+        self.intakes.replace(snapshot.intakes.clone());
+        self.parts.pool.replace(snapshot.origin.clone());
+        self.parts.replace(
+            snapshot.services.clone(),
+            snapshot.interception.clone(),
+            snapshot.cache.clone(),
+            Some(snapshot.dns.build()),
+        );
+    }
+
+    /// Accepts connections from a socket.
+    pub(super) fn open(
+        self: &Rc<Self>,
+        key: Key,
+        mode: &'static Entry,
+        socket: std::net::TcpListener,
+    ) {
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(%error, listener = %key.listener, "cannot use a listening socket");
+                return;
+            }
+        };
+        let Some(door) = self.door(&key, mode) else {
+            return;
+        };
+        let stop = Rc::new(Notify::new());
+        self.parts.life.spawn(accept::run(
+            socket,
+            door.clone(),
+            self.parts.life.clone(),
+            stop.clone(),
+        ));
+        self.keep(key, Opened { door, stop });
+    }
+
+    /// Receives datagrams from a socket.
+    pub(super) fn open_datagrams(
+        self: &Rc<Self>,
+        key: Key,
+        mode: &'static Entry,
+        socket: std::net::UdpSocket,
+    ) {
+        let socket = match Datagrams::new(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(%error, listener = %key.listener, "cannot use a datagram socket");
+                return;
+            }
+        };
+        let Some(door) = self.door(&key, mode) else {
+            return;
+        };
+        let (life, stop) = (self.parts.life.clone(), Rc::new(Notify::new()));
+        let intake = door.clone();
+        life.spawn(door.mode.clone().datagrams(
+            socket,
+            Rc::new(move || intake.intake()),
+            life.clone(),
+            stop.clone(),
+        ));
+        self.keep(key, Opened { door, stop });
+    }
+
+    fn keep(&self, key: Key, opened: Opened) {
+        self.doors.borrow_mut().entry(key).or_default().push(opened);
+    }
+
+    /// Accepts nothing more from the sockets of a key.
+    pub(super) fn close(&self, key: &Key) {
+        let closed = self.doors.borrow_mut().remove(key);
+        for opened in closed.into_iter().flatten() {
+            opened.stop.notify_one();
+        }
+    }
+
+    /// Serves a connection that another worker has accepted.
+    pub(super) fn take(&self, passed: Passed) {
+        let Passed { key, stream, share } = passed;
+        let doors = self.doors.borrow();
+        let opened = doors.get(&key).and_then(|doors| doors.first());
+        // Where the listener was closed meanwhile, it is as if the connection had come after that.
+        let Some(opened) = opened else { return };
+        let peer = stream.peer_addr();
+        match peer.and_then(|peer| Ok((TcpStream::from_std(stream)?, peer))) {
+            Ok((stream, peer)) => {
+                accept::serve((stream, peer), share, &opened.door, &self.parts.life);
+            }
+            // It is closed already, or descriptors are short: nothing can be told to the client.
+            Err(error) => tracing::debug!(%error, "cannot serve a connection of another worker"),
+        }
+    }
+
+    fn door(self: &Rc<Self>, key: &Key, mode: &'static Entry) -> Option<Rc<Door>> {
+        let service = self.parts.service(&key.listener)?;
+        let intake = self.intakes.borrow().get(&key.listener).cloned()?;
+        let means = Means {
+            relay: Relay::new(self.parts.clone()),
+            service,
+        };
+        Some(Rc::new(Door {
+            floor: self.clone(),
+            key: key.clone(),
+            last_intake: RefCell::new(intake),
+            mode: (mode.build)(means.clone()),
+            means,
+        }))
+    }
+}
+
+/// One socket's way to its mode.
+struct Door {
+    floor: Rc<Floor>,
+    key: Key,
+    last_intake: RefCell<Arc<Intake>>,
+    mode: Rc<dyn Mode>,
+    means: Means,
+}
+
+impl Taker for Door {
+    fn intake(&self) -> Arc<Intake> {
+        if let Some(intake) = self.floor.intakes.borrow().get(&self.key.listener) {
+            self.last_intake.replace(intake.clone());
+        }
+        // A listener that a reload took away still finishes what it has accepted, by what it last accepted.
+        self.last_intake.borrow().clone()
+    }
+
+    async fn serve(&self, conn: Conn) -> Option<Tail> {
+        self.mode
+            .clone()
+            .serve(conn, self.floor.parts.life.clone())
+            .await
+    }
+
+    type Share = Share;
+
+    fn pass_on(&self, stream: TcpStream) -> Option<(TcpStream, Share)> {
+        let colleagues = &self.floor.colleagues;
+        // Who drains passes nothing on: others may be gone before it is.
+        let other = colleagues
+            .with_fewer()
+            .filter(|_| !self.floor.parts.life.is_draining());
+        let Some(other) = other else {
+            return Some((stream, colleagues.own()));
+        };
+        let passed = stream.into_std().and_then(|stream| {
+            let back = other.pass(self.key.clone(), stream).err();
+            back.map(TcpStream::from_std).transpose()
+        });
+        match passed {
+            Ok(back) => Some((back?, colleagues.own())),
+            Err(error) => {
+                tracing::debug!(%error, "cannot pass a connection on");
+                None
+            }
+        }
+    }
+
+    fn accepted(&self) -> impl Sized + 'static {
+        self.floor.parts.counters.accepted()
+    }
+
+    fn refuse(&self, client: SocketAddr, trouble: Trouble) -> Response<Body> {
+        self.count(trouble);
+        let refusal = Refusal::Trouble(trouble);
+        self.means
+            .relay
+            .refuse(&self.caller(client), &refusal, None)
+    }
+
+    fn dropped(&self, client: SocketAddr, why: Dropped) {
+        let relay = &self.means.relay;
+        match why {
+            Dropped::Trouble(trouble) => {
+                self.count(trouble);
+                relay.abandoned(&self.caller(client), &trouble);
+            }
+            Dropped::Tls(error) => relay.broken_off(&self.caller(client), error.to_string()),
+            Dropped::Preface(error) => relay.broken_off(&self.caller(client), error.to_string()),
+        }
+    }
+}
+
+impl Door {
+    fn caller(&self, client: SocketAddr) -> Caller {
+        Caller {
+            service: self.means.relay.service(&self.means.service),
+            client,
+            local: None,
+            protocol: if self.last_intake.borrow().opaque {
+                Protocol::Tcp
+            } else {
+                Protocol::Http11
+            },
+            interim: Interim::default(),
+            within: None,
+            hello: Seen::Nothing,
+            tls: None,
+        }
+    }
+
+    fn count(&self, trouble: Trouble) {
+        if trouble == Trouble::Connections {
+            self.floor.parts.counters.connections_refused.bump();
+        }
+    }
+}
