@@ -126,20 +126,24 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(name) => f.write_str(name),
-            Self::Addr(IpAddr::V4(ip)) => write_v4(*ip, f),
+            Self::Addr(ip @ IpAddr::V4(_)) => write_ip(*ip, f),
             Self::Addr(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
         }
     }
 }
 
-/// As the standard library writes it, in a fifth of its time: an address may be written several times for a request.
-fn write_v4(ip: Ipv4Addr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes an address as the standard library does, IPv6 without brackets. IPv4 takes a fifth of the library's time: an address may be
+/// written several times for a request.
+pub fn write_ip(ip: IpAddr, to: &mut impl fmt::Write) -> fmt::Result {
+    let IpAddr::V4(ip) = ip else {
+        return write!(to, "{ip}");
+    };
     let mut digits = itoa::Buffer::new();
     let [first, rest @ ..] = ip.octets();
-    f.write_str(digits.format(first))?;
+    to.write_str(digits.format(first))?;
     rest.iter().try_for_each(|octet| {
-        f.write_str(".")?;
-        f.write_str(digits.format(*octet))
+        to.write_str(".")?;
+        to.write_str(digits.format(*octet))
     })
 }
 

@@ -10,7 +10,7 @@ mod pattern;
 
 pub use authority::Authority;
 pub use class::{AddrClass, client_network, wrapped_v4};
-pub use host::Host;
+pub use host::{Host, write_ip};
 pub use host_map::{HostKey, HostMap};
 pub use pattern::HostPattern;
 

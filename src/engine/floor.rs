@@ -3,11 +3,11 @@
 //! Start at [`Floor::open`].
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use http::Response;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;

@@ -1,8 +1,9 @@
 //! What a configuration means for the workers, built once and shared by them.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::cache::Cache;
 use crate::config::{Config, ListenerConfig};
@@ -97,8 +98,8 @@ impl Lasting {
         };
         self.follows = false;
         self.served = self.adopt(config);
-        let mut services = HashMap::new();
-        let mut intakes = HashMap::new();
+        let mut services = HashMap::default();
+        let mut intakes = HashMap::default();
         for listener in &config.listeners {
             let service = self.service(listener, config);
             services.insert(listener.name.clone(), Arc::new(service));

@@ -2,6 +2,7 @@
 //! Holds no connection.
 //! Start at [`Key`].
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::terms::{Protocol, Terms};
@@ -10,7 +11,7 @@ use crate::tls::connector::{Offered, Pins};
 
 /// What a connection can be used for: only the same origin over the same kind of transport, verified in the same way. Cheap to
 /// clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Whether it is under TLS.
     pub secure: bool,
@@ -22,6 +23,13 @@ pub struct Key {
     pub http1_only: bool,
     /// How the upstream that the origin is an endpoint of is spoken to; then `secure` and `pins` are what it says.
     pub terms: Option<Arc<Terms>>,
+}
+
+impl Hash for Key {
+    /// By the origin alone: all of an origin's keys are few, and each request is looked up twice.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.authority.hash(state);
+    }
 }
 
 impl Key {

@@ -3,10 +3,10 @@
 //! Start at [`Parts`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use tokio::sync::watch;
 
 use super::{Balancing, Interception, Routes};
@@ -46,6 +46,7 @@ pub struct Service {
 pub struct Parts {
     /// The worker's number.
     pub worker: u16,
+    /// By listener, which the operator names: so the hash may be a fast one.
     services: RefCell<HashMap<Arc<str>, Arc<Service>>>,
     generation: watch::Sender<u64>,
     resolver: RefCell<CachedResolver>,

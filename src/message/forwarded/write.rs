@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Provenance;
 use super::element::{Element, is_token};
+use crate::addr::write_ip;
 use crate::fault::Faults;
 use crate::message::{default_port, hop};
 use crate::settings::{FromValue, Kind, Located, Value, one_of};
@@ -45,11 +46,12 @@ impl Writing {
         remove(headers);
         let peer = peer.to_canonical();
         if matches!(self, Self::XForwarded | Self::Both) {
-            let mut list = String::new();
+            let mut list = String::with_capacity(32);
             for element in &seen.chain {
-                let _ = write!(list, "{}, ", element.address);
+                let _ = write_ip(element.address, &mut list);
+                list += ", ";
             }
-            let _ = write!(list, "{peer}");
+            let _ = write_ip(peer, &mut list);
             let told = seen.secure.unwrap_or(secure);
             let asked = match &seen.host {
                 Some(asked) => asked.without_default_port(default_port(told)).to_string(),
