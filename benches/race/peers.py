@@ -281,7 +281,12 @@ LogFile "{at.folder}/tinyproxy.log"
 
 def microsocks(at):
     program = find("microsocks")
-    return [program, "-q", "-i", "127.0.0.1", "-p", at.port] if program and at.kind == "socks" else None
+    if not program or at.kind != "socks":
+        return None
+    usage = subprocess.run([program, "-h"], capture_output=True, text=True)
+    # It writes a line for each connection, unless it can be told not to.
+    quiet = ["-q"] if re.search(r"\s-q\b", usage.stdout + usage.stderr) else []
+    return [program, *quiet, "-i", "127.0.0.1", "-p", at.port]
 
 
 def dante(at):
