@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from files import Files
 from machine import run
@@ -24,12 +25,12 @@ class At:
 
     kind: str
     port: int
-    origins: list
+    origins: list[str]
     folder: Path
     files: Files
     # The names that a forward proxy is asked for, and those that it refuses, if any.
     hosts: Path
-    denied: Path | None
+    denied: Optional[Path]
     # Paths of our own programs.
     egret: Path
     load: Path
@@ -245,7 +246,7 @@ def squid_generator(program):
 
 
 def squid_bump(at, generator, user):
-    """What stands behind the port, and the lines for looking into TLS."""
+    """What stands behind the port, and the lines for looking into TLS: at the origin's certificate first, as Egret does."""
     kept = f"{at.folder}/certificates"
     run([generator, "-c", "-s", kept, "-M", "64MB"])
     if os.geteuid() == 0:
