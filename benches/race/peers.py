@@ -366,7 +366,10 @@ PEERS = PROXIES.keys() - {"Egret", "bare relay"}
 
 
 def version(name, egret):
-    """The version that a program says it has; not all of them do."""
+    """The version that a program says it has."""
+    if name == "microsocks":
+        # It says none.
+        return name
     programs = {"Egret": [egret], "Dante": ["danted", "sockd"]}.get(name, [name.lower()])
     program = next(filter(None, (find(str(program)) for program in programs)))
     said = subprocess.run([program, "--version" if name in ("Egret", "Envoy") else "-v"], stdin=subprocess.DEVNULL, capture_output=True, text=True)

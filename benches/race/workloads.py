@@ -32,7 +32,7 @@ class Workload:
 
 
 # A tunnel takes two of a proxy's descriptors, and it has others.
-TUNNELS = min(9000, (descriptors() - 2000) // 2)
+TUNNELS = descriptors() * 9 // 20
 
 WORKLOADS = {
     "forward-1k": Workload("forward", "forward proxy, GET, 1 KiB"),
