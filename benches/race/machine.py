@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from statistics import median
 
 TICK = os.sysconf("SC_CLK_TCK")
+DESCRIPTORS = 20_000
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @contextlib.contextmanager
@@ -30,6 +33,17 @@ def running(command, core):
                     process.wait(timeout=3)
 
 
+def descriptors():
+    """As many as a process may have here, but not so many more than are needed that one of them makes room for them all."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return DESCRIPTORS if most == resource.RLIM_INFINITY else min(DESCRIPTORS, most)
+
+
+def let_have(descriptors):
+    """Lets all that is started from here have so many."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
 def pinned(command, core):
     return ["taskset", "-c", str(core), *(str(word) for word in command)]
 
@@ -41,11 +55,17 @@ def run(command):
     return ran.stdout
 
 
-def wait_for(port, process):
-    until = time.monotonic() + 20
+def wait_for(port, process, datagrams=False):
+    """Waits until a server answers there. A list of a million names takes some of them their time."""
+    until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
+        kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
+        with contextlib.suppress(OSError), socket.socket(type=kind) as probe:
+            probe.settimeout(1)
+            probe.connect(("127.0.0.1", port))
+            # A connection is an answer; a datagram has to come back.
+            if not datagrams or (probe.send(b"?") and probe.recv(1)):
+                return
         time.sleep(0.02)
     process.said.seek(0)
     sys.exit(f"{' '.join(process.args)} does not serve:\n{process.said.read()}")
@@ -58,30 +78,41 @@ def free_ports(count):
     for port in range(first - 1, 1024, -1):
         if len(found) == count:
             break
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as datagrams, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
+            datagrams.bind(("127.0.0.1", port))
             found.append(port)
     return found
 
 
-def cpu_of(root):
-    """Seconds that a process and all it has started have used, in user and in system mode."""
-    children, ticks = {}, {}
+def tree(root):
+    """Of a process and all it has started: what stands in /proc/PID/stat, from the state on."""
+    children, all_fields = {}, {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
             children.setdefault(int(fields[1]), []).append(int(entry.name))
-            # With the children that it has waited for.
-            ticks[int(entry.name)] = sum(map(int, fields[11:15]))
-    total, left = 0, [root]
+            all_fields[int(entry.name)] = fields
+    left = [root]
     while left:
         process = left.pop()
-        total += ticks.get(process, 0)
         left += children.get(process, [])
-    return total / TICK
+        if process in all_fields:
+            yield all_fields[process]
+
+
+def cpu_of(root):
+    """Seconds that a process and all it has started have used, in user and in system mode."""
+    # With the children that each has waited for.
+    return sum(int(ticks) for fields in tree(root) for ticks in fields[11:15]) / TICK
+
+
+def memory_of(root):
+    """Resident bytes of a process and all it has started; what they share counts for each."""
+    return sum(int(fields[21]) for fields in tree(root)) * PAGE
 
 
 def busy(core):

@@ -2,8 +2,11 @@
 //! Not a proxy, and not a test of one: what is not as expected is counted as an error, with the first one's text.
 //!
 //! ```text
-//! load origin PORT..    answers GET /SIZE with so many bytes, which may be kept where the path ends in /kept, and GET /served
-//!                       with the number of requests before
+//! load origin [KEY=VALUE..] PORT..
+//!                answers GET /SIZE with so many bytes, which may be kept where the path ends in /kept, and GET /served with the
+//!                number of requests before; sends back each datagram that comes to one of the ports, and counts it with them
+//!     tls         a port where the same is spoken over TLS, and counted with what comes to the first port
+//!     certificate, key    PEM files for it
 //! load relay PORT ADDRESS..    copies bytes between each client and one of these, in turn
 //! load ask KEY=VALUE..    prints what it came to: {"requests": 1, "bytes": 1024, "seconds": 1.0, "errors": 0, "first": ""}
 //!     to         where all connections go
@@ -12,16 +15,29 @@
 //!     seconds    how long new requests are made
 //!     at-once    connections (1)
 //!     connect    an authority that a CONNECT opens a tunnel to first
-//!     anchor     a PEM file: TLS is spoken to `to`, whose certificate must be this one, for the name in `host`
+//!     socks      an IPv4 address and a port that SOCKS5, without authentication, opens a connection to first
+//!     anchor     a PEM file: TLS is spoken, in the tunnel if there is one, to whom this certifies (or is) for the name in `host`
 //!     once       "yes": a connection for each request
+//!     names      a number, which stands for the * of `host` and `connect`, and is one more for each connection
+//!     datagrams  a size: nothing of the above is asked for, but such a datagram sent, and expected back, over and over
+//! load hold KEY=VALUE..    opens tunnels, prints the same of them, holds them, asks one byte through each, and prints the same of that
+//!     to, connect    as above
+//!     tunnels        how many
+//!     seconds        how long they are idle
 //! ```
 
 mod ask;
+mod came;
+mod datagrams;
+mod hold;
 mod origin;
+mod tls;
+mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
 use std::process::exit;
+use std::str::FromStr;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -38,13 +54,34 @@ fn main() {
         match command.as_str() {
             "origin" => origin::serve(&rest).await,
             "relay" => relay(&rest).await,
-            "ask" => ask::ask(&rest).await,
-            _ => Err(io::Error::other("origin, relay or ask; see main.rs")),
+            "ask" => ask::ask(&Pairs(&rest)).await,
+            "hold" => hold::hold(&Pairs(&rest)).await,
+            _ => Err(io::Error::other("origin, relay, ask or hold; see main.rs")),
         }
     });
     if let Err(error) = ran {
         eprintln!("load: {error}");
         exit(2);
+    }
+}
+
+/// Arguments of the form KEY=VALUE.
+struct Pairs<'a>(&'a [String]);
+
+impl<'a> Pairs<'a> {
+    fn get(&self, key: &str) -> Option<&'a str> {
+        let pairs = self.0.iter().filter_map(|pair| pair.split_once('='));
+        let mut found = pairs.filter(|(name, _)| *name == key);
+        found.next().map(|(_, value)| value)
+    }
+
+    fn need<T: FromStr>(&self, key: &str) -> io::Result<T> {
+        self.may(key)?.ok_or_else(|| wrong(key))
+    }
+
+    fn may<T: FromStr>(&self, key: &str) -> io::Result<Option<T>> {
+        let parsed = self.get(key).map(str::parse).transpose();
+        parsed.map_err(|_| wrong(key))
     }
 }
 

@@ -6,29 +6,62 @@ use std::io;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UdpSocket;
+use tokio_rustls::TlsAcceptor;
 
-use crate::listen;
+use crate::{Pairs, datagrams, listen, tls, wrong};
 
-/// Serves on all these ports, each with a count of its own.
-pub async fn serve(ports: &[String]) -> io::Result<()> {
+/// Serves on all these ports, each with a count of its own, and over TLS on one more.
+pub async fn serve(arguments: &[String]) -> io::Result<()> {
+    let pairs = Pairs(arguments);
+    let ports = arguments.iter().filter(|word| !word.contains('='));
+    let mut counts = Vec::new();
     for port in ports {
-        let listener = listen(port).await?;
         let served = Rc::new(Cell::new(0));
-        let port = port.clone();
-        tokio::task::spawn_local(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                // A client that goes away is none of the origin's business.
-                tokio::task::spawn_local(answer(client, port.clone(), served.clone()));
-            }
-        });
+        counts.push(served.clone());
+        serve_streams(port, served.clone(), None).await?;
+        let number: u16 = port.parse().map_err(|_| wrong("PORT"))?;
+        let socket = UdpSocket::bind(("127.0.0.1", number)).await?;
+        tokio::task::spawn_local(async move { datagrams::echo(socket, &served).await });
+    }
+    if let Some(port) = pairs.get("tls") {
+        let (certificate, key): (String, String) = (pairs.need("certificate")?, pairs.need("key")?);
+        let served = counts.first().ok_or_else(|| wrong("PORT"))?;
+        let tls = tls::acceptor(&certificate, &key)?;
+        serve_streams(port, served.clone(), Some(tls)).await?;
     }
     std::future::pending().await
 }
 
-async fn answer(mut client: TcpStream, port: String, served: Rc<Cell<u64>>) -> io::Result<()> {
-    client.set_nodelay(true)?;
+async fn serve_streams(
+    port: &str,
+    served: Rc<Cell<u64>>,
+    tls: Option<TlsAcceptor>,
+) -> io::Result<()> {
+    let listener = listen(port).await?;
+    let port = port.to_owned();
+    tokio::task::spawn_local(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (port, served, tls) = (port.clone(), served.clone(), tls.clone());
+            // A client that goes away is none of the origin's business.
+            tokio::task::spawn_local(async move {
+                client.set_nodelay(true)?;
+                match tls {
+                    None => answer(client, port, served).await,
+                    Some(tls) => answer(tls.accept(client).await?, port, served).await,
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    mut client: S,
+    port: String,
+    served: Rc<Cell<u64>>,
+) -> io::Result<()> {
     let (mut buf, mut filled) = (vec![0; 16 << 10], 0);
     // What is answered again and again is made once.
     let mut made: HashMap<Vec<u8>, (Vec<u8>, u64)> = HashMap::new();
@@ -65,6 +98,7 @@ async fn answer(mut client: TcpStream, port: String, served: Rc<Cell<u64>>) -> i
             client.write_all(first).await?;
             more(&mut client, *left).await?;
         }
+        client.flush().await?;
         buf.copy_within(head..filled, 0);
         filled -= head;
     }
@@ -94,7 +128,7 @@ fn response(path: &[u8], port: &str) -> (Vec<u8>, u64) {
     (bytes, size - first)
 }
 
-async fn more(client: &mut TcpStream, mut left: u64) -> io::Result<()> {
+async fn more(client: &mut (impl AsyncWrite + Unpin), mut left: u64) -> io::Result<()> {
     while left > 0 {
         let size = left.min(CHUNK as u64);
         client
