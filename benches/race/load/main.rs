@@ -1,4 +1,4 @@
-//! The ends of the race: an origin, what asks it through a proxy, and a relay that does nothing else. One thread, closed loop.
+//! The ends of the race: an origin, what asks it through a proxy, and a relay that does nothing else. One thread, closed loop; but for `paced`.
 //! Not a proxy, and not a test of one: what is not as expected is counted as an error, with the first one's text.
 //!
 //! ```text
@@ -14,10 +14,19 @@
 //!     connect    an authority that a CONNECT opens a tunnel to first
 //!     anchor     a PEM file: TLS is spoken to `to`, whose certificate must be this one, for the name in `host`
 //!     once       "yes": a connection for each request
+//! load paced KEY=VALUE..    the same at a fixed rate: to, target, host, seconds, at-once (64), and
+//!     rate       requests in a second
+//!     warm       seconds before those that count (0)
+//! load sink PORT    takes what is sent
+//! load upload KEY=VALUE..    sends contents of so many `bytes`: to, target, host, seconds
+//! load slow KEY=VALUE..    reads a byte a second of each answer: to, target, host, seconds, at-once
 //! ```
 
 mod ask;
+mod disturb;
 mod origin;
+mod paced;
+mod pairs;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +48,11 @@ fn main() {
             "origin" => origin::serve(&rest).await,
             "relay" => relay(&rest).await,
             "ask" => ask::ask(&rest).await,
-            _ => Err(io::Error::other("origin, relay or ask; see main.rs")),
+            "paced" => paced::paced(&rest),
+            "sink" => disturb::sink(&rest).await,
+            "upload" => disturb::upload(&rest).await,
+            "slow" => disturb::slow(&rest).await,
+            _ => Err(io::Error::other("no such command; see main.rs")),
         }
     });
     if let Err(error) = ran {
