@@ -12,7 +12,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::came::Came;
-use crate::{Pairs, datagrams, tls, tunnel};
+use crate::pairs::Pairs;
+use crate::{datagrams, tls, tunnel};
 
 /// Asks until the time is over; then waits for the answers that are on their way, as the proxy works for them too.
 pub async fn ask(pairs: &Pairs<'_>) -> io::Result<()> {

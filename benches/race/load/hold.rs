@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::Pairs;
 use crate::came::Came;
+use crate::pairs::Pairs;
 use crate::tunnel;
 
 pub async fn hold(pairs: &Pairs<'_>) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The ends of the race: an origin, what asks it through a proxy, and a relay that does nothing else. One thread, closed loop.
+//! The ends of the race: an origin, what asks it through a proxy, and a relay that does nothing else. One thread, closed loop; but for `paced`.
 //! Not a proxy, and not a test of one: what is not as expected is counted as an error, with the first one's text.
 //!
 //! ```text
@@ -24,23 +24,33 @@
 //!     to, connect    as above
 //!     tunnels        how many
 //!     seconds        how long they are idle
+//! load paced KEY=VALUE..    the same at a fixed rate: to, target, host, seconds, at-once (64), and
+//!     rate       requests in a second
+//!     warm       seconds before those that count (0)
+//! load sink PORT    takes what is sent
+//! load upload KEY=VALUE..    sends contents of so many `bytes`: to, target, host, seconds
+//! load slow KEY=VALUE..    reads a byte a second of each answer: to, target, host, seconds, at-once
 //! ```
 
 mod ask;
 mod came;
 mod datagrams;
+mod disturb;
 mod hold;
 mod origin;
+mod paced;
+mod pairs;
 mod tls;
 mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
 use std::process::exit;
-use std::str::FromStr;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
+
+use self::pairs::Pairs;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -56,32 +66,16 @@ fn main() {
             "relay" => relay(&rest).await,
             "ask" => ask::ask(&Pairs(&rest)).await,
             "hold" => hold::hold(&Pairs(&rest)).await,
-            _ => Err(io::Error::other("origin, relay, ask or hold; see main.rs")),
+            "paced" => paced::paced(&Pairs(&rest)),
+            "sink" => disturb::sink(&rest).await,
+            "upload" => disturb::upload(&Pairs(&rest)).await,
+            "slow" => disturb::slow(&Pairs(&rest)).await,
+            _ => Err(io::Error::other("no such command; see main.rs")),
         }
     });
     if let Err(error) = ran {
         eprintln!("load: {error}");
         exit(2);
-    }
-}
-
-/// Arguments of the form KEY=VALUE.
-struct Pairs<'a>(&'a [String]);
-
-impl<'a> Pairs<'a> {
-    fn get(&self, key: &str) -> Option<&'a str> {
-        let pairs = self.0.iter().filter_map(|pair| pair.split_once('='));
-        let mut found = pairs.filter(|(name, _)| *name == key);
-        found.next().map(|(_, value)| value)
-    }
-
-    fn need<T: FromStr>(&self, key: &str) -> io::Result<T> {
-        self.may(key)?.ok_or_else(|| wrong(key))
-    }
-
-    fn may<T: FromStr>(&self, key: &str) -> io::Result<Option<T>> {
-        let parsed = self.get(key).map(str::parse).transpose();
-        parsed.map_err(|_| wrong(key))
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Pairs, datagrams, listen, tls, wrong};
+use crate::pairs::Pairs;
+use crate::{datagrams, listen, tls, wrong};
 
 /// Serves on all these ports, each with a count of its own, and over TLS on one more.
 pub async fn serve(arguments: &[String]) -> io::Result<()> {

@@ -87,13 +87,15 @@ impl Writer {
         self.push(bytes);
     }
 
-    /// Moves frames from the body to the peer until the message is whole. Cancel-safe: state stays in the writer.
+    /// Moves frames from the body to the peer until the message is whole; some 128 KiB of them before other tasks have their turn.
+    /// Cancel-safe: state stays in the writer.
     pub fn poll_pump(
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Body,
         half: &mut WriteHalf,
     ) -> Poll<Result<(), WriteError>> {
+        let before = self.written;
         loop {
             let waiting = match self
                 .failed
@@ -115,6 +117,11 @@ impl Writer {
                 return Poll::Ready(Ok(()));
             }
             if waiting {
+                return Poll::Pending;
+            }
+            if self.written - before >= TURN {
+                // One body at full speed must not keep the worker from its other tasks.
+                cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
         }
@@ -282,6 +289,8 @@ impl Writer {
 
 /// Pieces below this are copied together.
 const SMALL: usize = 1 << 10;
+/// Bytes after which others have their turn.
+const TURN: u64 = 128 << 10;
 /// Bytes that are gathered before a write.
 const GATHER: usize = 64 << 10;
 
