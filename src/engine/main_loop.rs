@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::admin;
+use super::aside::aside;
 use super::certificates;
 use super::colleagues::Colleagues;
 use super::desk::Desk;
@@ -301,7 +302,7 @@ impl Engine {
     fn refresh_lists(&self) {
         let mut changed = false;
         for list in self.config.lists().filter(|list| list.due(Instant::now())) {
-            match list.refresh() {
+            match aside(|| list.refresh()) {
                 Refresh::Unchanged => {}
                 Refresh::Replaced { report, warning } => {
                     changed = true;

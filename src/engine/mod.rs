@@ -3,6 +3,7 @@
 //! Start at [`run`].
 
 mod admin;
+mod aside;
 mod cache;
 mod certificates;
 mod colleagues;

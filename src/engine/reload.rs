@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::aside::aside;
 use super::certificates;
 use super::handover::Inherited;
 use super::main_loop::{Engine, checked, workers};
@@ -53,7 +54,7 @@ impl Engine {
                 "start a new one",
             )]);
         }
-        let config = checked(&self.options, ignore_expect)?;
+        let config = aside(|| checked(&self.options, ignore_expect))?;
         let none = &mut Inherited::default();
         let mut change = self.listeners.prepare(&config, self.workers.len(), none)?;
         let mut datagrams = self.datagrams.prepare(&config, self.workers.len(), none)?;
