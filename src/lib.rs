@@ -15,7 +15,8 @@
 //! Leaves for intercepted tunnels are signed on a thread of the mint's, passwords are hashed on threads of the verifier's, records are
 //! written by one of the access log's, and upstreams are probed and looked up on one of their own. The disk tier of the cache has one
 //! thread that writes, some that read, and one that keeps the house; one more waits where another process has the directory still.
-//! The main thread does all other slow work: it reads configurations and lists, and answers the admin socket.
+//! The main thread does all other slow work, and answers the admin socket. Configurations and lists it has read by a thread that
+//! comes after those that serve where there is no core to spare (on Linux), and waits for it.
 //!
 //! ```text
 //! client -> listener -> mode -> relay -> pool -> origin
@@ -113,6 +114,8 @@
 //! | splice, intercept | relay a tunnel's TLS untouched; end it here, and begin it anew towards the origin |
 //! | authority (of interception), leaf | whose certificate clients trust; a certificate that it signed for one host |
 //! | record | what is written of an exchange or tunnel when it has ended |
+//! | door | of a worker: one socket's way to its mode |
+//! | colleague, share | another worker of the process; one connection in its count, passed on or its own |
 //!
 //! # Where this differs from what one would expect
 //!

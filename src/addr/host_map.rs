@@ -6,35 +6,15 @@ use foldhash::HashMap;
 
 use super::{Host, HostPattern};
 
-/// What a value is kept under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostKey<'a> {
-    /// Exactly this host.
-    Exact(&'a Host),
-    /// Any name below one; a dot, and that name.
-    Below(&'a str),
-}
-
 /// Values by host.
 ///
-/// For keys of the operator: the hash is a fast one, and whoever chooses keys could choose some that collide. What is looked up may
-/// be anybody's.
+/// Keys must be the operator's: the hash is a fast one, and whoever chooses keys could choose some that collide. Hosts that are looked
+/// up may be anybody's.
 #[derive(Debug)]
 pub struct HostMap<V> {
     exact: HashMap<Host, V>,
     /// By suffix with its dot.
     below: HashMap<Box<str>, V>,
-}
-
-impl<'a> HostKey<'a> {
-    /// The key that a pattern is; `None` for a glob, and for every host.
-    pub fn of(pattern: &'a HostPattern) -> Option<Self> {
-        match pattern {
-            HostPattern::Exact(host) => Some(Self::Exact(host)),
-            HostPattern::Below(suffix) => Some(Self::Below(suffix)),
-            HostPattern::Any | HostPattern::Glob(..) => None,
-        }
-    }
 }
 
 impl<V> HostMap<V> {
@@ -76,6 +56,26 @@ impl<V> Default for HostMap<V> {
         Self {
             exact: HashMap::default(),
             below: HashMap::default(),
+        }
+    }
+}
+
+/// What a value is kept under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostKey<'a> {
+    /// Exactly this host.
+    Exact(&'a Host),
+    /// Any name below one; a dot, and that name.
+    Below(&'a str),
+}
+
+impl<'a> HostKey<'a> {
+    /// The key that a pattern is; `None` for a glob, and for every host.
+    pub fn of(pattern: &'a HostPattern) -> Option<Self> {
+        match pattern {
+            HostPattern::Exact(host) => Some(Self::Exact(host)),
+            HostPattern::Below(suffix) => Some(Self::Below(suffix)),
+            HostPattern::Any | HostPattern::Glob(..) => None,
         }
     }
 }

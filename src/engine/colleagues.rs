@@ -1,6 +1,6 @@
 //! How many connections each worker has, and the way from one worker to another. The kernel spreads connections by a hash of their
 //! addresses: of a few that last, as gRPC clients keep them, one worker may get nearly all, and another one none.
-//! Not the sockets (floor), and not the orders of the main loop (worker).
+//! Not the sockets (doors), and not the orders of the main loop (worker).
 //! Start at [`Colleagues::with_fewer`].
 
 use std::net::TcpStream;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 use super::listeners::Key;
+use crate::mode::Entry;
 
 /// What one worker knows of the others. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,6 +38,7 @@ pub(super) struct Share {
 #[derive(Debug)]
 pub(super) struct Passed {
     pub(super) key: Key,
+    pub(super) mode: &'static Entry,
     pub(super) stream: TcpStream,
     pub(super) share: Share,
 }
@@ -49,13 +51,14 @@ impl Colleagues {
     pub(super) fn of(count: usize) -> Vec<(Self, Received)> {
         let (lines, received): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-        let open = AtomicUsize::default;
         let all: Arc<[Colleague]> = lines
             .into_iter()
-            .map(|line| Colleague { open: open(), line })
+            .map(|line| Colleague {
+                open: AtomicUsize::new(0),
+                line,
+            })
             .collect();
-        let each = received.into_iter().enumerate();
-        let each = each.map(|(own, received)| {
+        let each = received.into_iter().enumerate().map(|(own, received)| {
             let all = all.clone();
             (Self { all, own }, received)
         });
@@ -96,13 +99,23 @@ impl Colleagues {
 
 impl Share {
     /// Passes a connection to the worker whose share this is. Gives it back where that worker has ended.
-    pub(super) fn pass(self, key: Key, stream: TcpStream) -> Result<(), TcpStream> {
+    pub(super) fn pass(
+        self,
+        key: Key,
+        mode: &'static Entry,
+        stream: TcpStream,
+    ) -> Result<(), TcpStream> {
         let all = self.all.clone();
         let Some(one) = all.get(self.of) else {
             return Err(stream);
         };
         let share = self;
-        let passed = Passed { key, stream, share };
+        let passed = Passed {
+            key,
+            mode,
+            stream,
+            share,
+        };
         one.line.send(passed).map_err(|unsent| unsent.0.stream)
     }
 }

@@ -1,4 +1,4 @@
-//! The main thread: starts the workers, then waits for signals and commands. All slow work happens here.
+//! The main thread: starts the workers, then waits for signals and commands. All slow work is done here, or waited for here (aside).
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
@@ -112,7 +112,7 @@ pub(super) struct Engine {
     ended: mpsc::UnboundedReceiver<u16>,
     pub(super) desk: Desk,
     pub(super) upgrading: Upgrade,
-    watchdog: Watchdog,
+    pub(super) watchdog: Watchdog,
     /// When it was last looked for certificates that expire.
     warned: Instant,
     /// The admin socket that was named when the process started.
@@ -298,11 +298,19 @@ impl Engine {
         }
     }
 
-    /// Lists whose files have changed are read again here; workers see the new one with their next look-up.
-    fn refresh_lists(&self) {
+    /// Lists whose files have changed are read again; workers see the new one with their next look-up.
+    fn refresh_lists(&mut self) {
         let mut changed = false;
         for list in self.config.lists().filter(|list| list.due(Instant::now())) {
-            match aside(|| list.refresh()) {
+            let refreshed = match aside(|| list.refresh(), || self.watchdog.turn()) {
+                Ok(refreshed) => refreshed,
+                Err(error) => {
+                    let name = list.name();
+                    tracing::error!(%error, "no thread can be had to look at the list {name}");
+                    continue;
+                }
+            };
+            match refreshed {
                 Refresh::Unchanged => {}
                 Refresh::Replaced { report, warning } => {
                     changed = true;

@@ -8,7 +8,7 @@ mod cache;
 mod certificates;
 mod colleagues;
 mod desk;
-mod floor;
+mod doors;
 mod handover;
 mod listeners;
 mod main_loop;

@@ -54,7 +54,12 @@ impl Engine {
                 "start a new one",
             )]);
         }
-        let config = aside(|| checked(&self.options, ignore_expect))?;
+        let watchdog = &mut self.watchdog;
+        let read = || checked(&self.options, ignore_expect);
+        let config = aside(read, || watchdog.turn()).map_err(|error| {
+            let problem = format!("no thread can be had to read the configuration: {error}");
+            vec![Fault::new(problem, "raise the limit of threads")]
+        })??;
         let none = &mut Inherited::default();
         let mut change = self.listeners.prepare(&config, self.workers.len(), none)?;
         let mut datagrams = self.datagrams.prepare(&config, self.workers.len(), none)?;
@@ -77,9 +82,12 @@ impl Engine {
         own.replace(self.listeners.places(), self.datagrams.places());
         let bound = self.listeners.addresses();
         self.upkeep.follow(self.lasting.upkeep(&config, bound));
+        // First to all: who has opened a listener may pass a connection of it to any of them.
+        for worker in &self.workers {
+            worker.line().tell(Command::Replace(snapshot.clone()));
+        }
         let opened = change.opened.into_iter().zip(datagrams.opened);
         for (worker, (sockets, of_datagrams)) in self.workers.iter().zip(opened) {
-            worker.line().tell(Command::Replace(snapshot.clone()));
             for key in change.closed.iter().chain(&datagrams.closed) {
                 worker.line().tell(Command::Close(key.clone()));
             }

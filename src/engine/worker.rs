@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::colleagues::{Colleagues, Received};
-use super::floor::Floor;
+use super::doors::Doors;
 use super::listeners::Key;
 use super::snapshot::Snapshot;
 use crate::lifeline::Lifeline;
@@ -170,53 +170,54 @@ async fn run(
         snapshot.cache.clone(),
         None,
     );
-    let floor = Floor::new(snapshot, parts.clone(), colleagues);
+    let doors = Doors::new(snapshot, parts.clone(), colleagues);
     life.spawn_background(sweep(parts.clone()));
     loop {
         let command = tokio::select! {
             biased;
             command = inbox.commands.recv() => command,
             Some(passed) = inbox.received.recv() => {
-                floor.take(passed);
+                doors.take(passed);
                 continue;
             }
         };
-        let Some(command) = command else { return };
+        let Some(command) = command else { break };
         match command {
-            Command::Replace(snapshot) => floor.replace(&snapshot),
+            Command::Replace(snapshot) => doors.replace(&snapshot),
             Command::Open(sockets) => {
                 for (key, mode, socket) in sockets {
-                    floor.open(key, mode, socket);
+                    doors.open(key, mode, socket);
                 }
             }
             Command::OpenDatagrams(sockets) => {
                 for (key, mode, socket) in sockets {
-                    floor.open_datagrams(key, mode, socket);
+                    doors.open_datagrams(key, mode, socket);
                 }
             }
-            Command::Close(key) => floor.close(&key),
+            Command::Close(key) => doors.close(&key),
             Command::JudgeAgain => parts.judge_again(),
             Command::Ask(question) => question(&parts),
             Command::Drain(limit) => {
                 parts.life.drain();
-                return drain(&parts, &floor, inbox, limit).await;
+                break drain(&parts, &doors, inbox, limit).await;
             }
             Command::HandOver(limit) => {
                 parts.life.hand_over();
-                return drain(&parts, &floor, inbox, limit).await;
+                break drain(&parts, &doors, inbox, limit).await;
             }
         }
     }
+    doors.clear();
 }
 
 /// Waits for what is under way; questions are still answered meanwhile, and what others passed on before they drained is served.
-async fn drain(parts: &Rc<Parts>, floor: &Rc<Floor>, mut inbox: Inbox, limit: Duration) {
+async fn drain(parts: &Rc<Parts>, doors: &Rc<Doors>, mut inbox: Inbox, limit: Duration) {
     let over = tokio::time::sleep(limit);
     tokio::pin!(over);
     loop {
         tokio::select! {
             biased;
-            Some(passed) = inbox.received.recv() => floor.take(passed),
+            Some(passed) = inbox.received.recv() => doors.take(passed),
             command = inbox.commands.recv() => match command {
                 Some(Command::Ask(question)) => question(parts),
                 // A second drain is one that can not wait.
@@ -228,7 +229,7 @@ async fn drain(parts: &Rc<Parts>, floor: &Rc<Floor>, mut inbox: Inbox, limit: Du
                 // From now on others keep what they accept. What they have passed on before that is the last.
                 inbox.received.close();
                 match inbox.received.try_recv() {
-                    Ok(passed) => floor.take(passed),
+                    Ok(passed) => doors.take(passed),
                     Err(_) => return,
                 }
             }

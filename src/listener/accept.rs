@@ -1,4 +1,5 @@
-//! Accepts connections of one socket on one worker, within the limits, and hands them over once their first bytes are known.
+//! Accepts connections of one socket on one worker, within the limits, and hands them over once their first bytes are known, or to
+//! another worker before that.
 //! Speaks no protocol: what is answered to who is not let in comes from the [`Taker`].
 //! Start at [`run`].
 
@@ -29,16 +30,17 @@ use crate::tls::acceptor::HandshakeError;
 
 /// Who takes the connections.
 pub trait Taker {
+    /// Counts one connection of a worker for as long as it is kept.
+    type Share: 'static;
+
     /// The intake in force.
     fn intake(&self) -> Arc<Intake>;
 
     /// Serves a connection to its end, or up to its tail.
     fn serve(&self, conn: Conn) -> impl Future<Output = Option<Tail>>;
 
-    /// One connection of this worker, for as long as it lives.
-    type Share: 'static;
-
-    /// Sees to it that connections are spread over the workers: gives back what is to be served here, with its share.
+    /// Passes a connection to another worker, where that has clearly fewer; or gives it back, with its share, to be served here. `None`
+    /// also where it was lost on the way.
     fn pass_on(&self, stream: TcpStream) -> Option<(TcpStream, Self::Share)>;
 
     /// A connection will be served here; what is returned lives as long as it.
@@ -100,13 +102,14 @@ pub async fn run<T: Taker + 'static>(
 
 fn take<T: Taker + 'static>(stream: TcpStream, peer: SocketAddr, taker: &Rc<T>, life: &Lifeline) {
     if let Some((stream, share)) = taker.pass_on(stream) {
-        serve((stream, peer), share, taker, life);
+        serve(stream, peer, share, taker, life);
     }
 }
 
 /// Serves a connection that this worker, or another one, has accepted.
 pub fn serve<T: Taker + 'static>(
-    (stream, peer): (TcpStream, SocketAddr),
+    stream: TcpStream,
+    peer: SocketAddr,
     share: T::Share,
     taker: &Rc<T>,
     life: &Lifeline,

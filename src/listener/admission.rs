@@ -68,6 +68,17 @@ impl Admission {
     }
 }
 
+impl Admission {
+    /// Whether a client has fewer than it may. For who would make room for it: counting is [`Admitted::of_client`]'s.
+    pub fn may_have_more(&self, client: IpAddr, limits: &Limits) -> bool {
+        let client = client_network(client);
+        let count = self.with_shard(client, |shard| shard.get(&client).copied());
+        count
+            .flatten()
+            .is_none_or(|count| count < limits.connections_per_client)
+    }
+}
+
 impl Admitted {
     /// Counts the connection for its client, once. `None` gives its place back: the client has as many as it may.
     pub fn of_client(mut self, client: IpAddr, limits: &Limits) -> Option<Self> {

@@ -103,7 +103,7 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
     strip(trailers);
     remove_all(trailers, |name| {
         let name = name.as_str();
-        FORBIDDEN_TRAILERS.contains(&name) || forwarded::is_provenance(name)
+        FORBIDDEN_TRAILERS.contains(&name) || forwarded::is_believed(name)
     });
 }
 

@@ -155,7 +155,7 @@ const IN_SEGMENTS: [(&str, &str); 13] = [
     ("%40", "@"),
 ];
 
-/// Path and query, the latter without its question mark (RFC 3986 §3.4).
+/// Path and query, the latter without its question mark (RFC 3986 §3.4). By memchr, since it is asked several times for a request.
 pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
     let mark = memchr(b'?', path_and_query.as_bytes());
     let parts =
@@ -252,6 +252,19 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_begins_at_the_first_question_mark() {
+        for (target, expected) in [
+            ("/a", ("/a", None)),
+            ("/a?", ("/a", Some(""))),
+            ("/a?b?c", ("/a", Some("b?c"))),
+            ("?", ("", Some(""))),
+            ("", ("", None)),
+        ] {
+            assert_eq!(split_query(target), expected, "{target}");
+        }
+    }
 
     #[test]
     fn targets_are_read_into_canonical_parts() {

@@ -28,7 +28,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use self::element::Element;
-pub(in crate::message) use self::write::is_provenance;
+pub(in crate::message) use self::write::is_believed;
 pub use self::write::{Writing, names_client};
 use crate::addr::Authority;
 use crate::fault::{Fault, Faults};

@@ -96,11 +96,11 @@ impl FromValue for Writing {
 /// Removes every field that says where a request comes from, those among them that are not written here, and `Proxy`: an origin may
 /// believe any of them. `X_Forwarded_For` too: CGI and what came after it make one name of both.
 fn remove(headers: &mut HeaderMap) {
-    hop::remove_all(headers, |name| is_provenance(name.as_str()));
+    hop::remove_all(headers, |name| is_believed(name.as_str()));
 }
 
-/// Whether it is a field that says where a request comes from, or that some origin believes to.
-pub(in crate::message) fn is_provenance(name: &str) -> bool {
+/// Whether some origin believes it: of where a request comes from, or of where its own requests should go (`Proxy`).
+pub(in crate::message) fn is_believed(name: &str) -> bool {
     let same = |known: &&str| {
         name.len() == known.len()
             && name

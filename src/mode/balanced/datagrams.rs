@@ -199,8 +199,12 @@ impl Door {
         }
         let intake = (self.intake)();
         let admit = || intake.admission.admit(&intake.limits);
-        // Those that are nobody must not keep others out until they are idle.
-        let admitted = admit().or_else(|| self.flows.make_room().then(admit)?);
+        // Those that are nobody must not keep others out until they are idle; nor do they go for who may have no more.
+        let may = || {
+            let of_intake = &intake.admission;
+            of_intake.may_have_more(client.ip(), &intake.limits)
+        };
+        let admitted = admit().or_else(|| (may() && self.flows.make_room()).then(admit)?);
         let admitted = admitted.and_then(|one| one.of_client(client.ip(), &intake.limits));
         let Some(admitted) = admitted else {
             counters.connections_refused.bump();

@@ -57,7 +57,9 @@ impl Hosts {
         }
         match HostPattern::parse(&item.value) {
             Ok(pattern) => match HostKey::of(&pattern) {
-                Some(key) => *self.named.of_key(key) = (),
+                Some(key) => {
+                    self.named.of_key(key);
+                }
                 None if matches!(pattern, HostPattern::Any) => self.any = true,
                 None => self.globs.push(pattern),
             },

@@ -13,7 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 
 use crate::addr::Host;
-use crate::message::Body;
+use crate::message::{Body, split_query};
 use crate::tls::authority::{fingerprint, pem};
 use crate::tls::trust::STORES;
 
@@ -45,7 +45,7 @@ impl Landing {
 
     /// What stands at a path; whatever follows a `?` does not matter.
     pub(super) fn page(&self, path: &str) -> Response<Body> {
-        let path = path.split('?').next().unwrap_or_default();
+        let (path, _) = split_query(path);
         let (kind, body) = match path {
             "/" => ("text/html; charset=utf-8", self.page.clone()),
             "/ca.pem" => ("application/x-pem-file", self.pem.clone()),

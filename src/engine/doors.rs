@@ -1,6 +1,6 @@
 //! What a worker listens by: its sockets, and how each leads to its mode.
 //! Not the orders of the main loop (worker), and no protocol (listener, mode).
-//! Start at [`Floor::open`].
+//! Start at [`Doors::open`].
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -27,9 +27,11 @@ use crate::relay::{Caller, Parts, Refusal, Relay};
 use crate::report::Protocol;
 
 /// Where the doors of a worker lead.
-pub(super) struct Floor {
+pub(super) struct Doors {
     intakes: RefCell<HashMap<Arc<str>, Arc<Intake>>>,
-    doors: RefCell<HashMap<Key, Vec<Opened>>>,
+    open: RefCell<HashMap<Key, Vec<Opened>>>,
+    /// Those that the last reload closed: others may have accepted for them before they heard of it.
+    closed: RefCell<HashMap<Key, Rc<Door>>>,
     parts: Rc<Parts>,
     colleagues: Colleagues,
 }
@@ -40,11 +42,12 @@ struct Opened {
     stop: Rc<Notify>,
 }
 
-impl Floor {
+impl Doors {
     pub(super) fn new(snapshot: &Snapshot, parts: Rc<Parts>, colleagues: Colleagues) -> Rc<Self> {
         Rc::new(Self {
             intakes: RefCell::new(snapshot.intakes.clone()),
-            doors: RefCell::default(),
+            open: RefCell::default(),
+            closed: RefCell::default(),
             parts,
             colleagues,
         })
@@ -52,6 +55,7 @@ impl Floor {
 
     /// Follows another snapshot from now on.
     pub(super) fn replace(&self, snapshot: &Snapshot) {
+        self.closed.borrow_mut().clear();
         self.intakes.replace(snapshot.intakes.clone());
         self.parts.pool.replace(snapshot.origin.clone());
         self.parts.replace(
@@ -118,29 +122,43 @@ impl Floor {
     }
 
     fn keep(&self, key: Key, opened: Opened) {
-        self.doors.borrow_mut().entry(key).or_default().push(opened);
+        self.open.borrow_mut().entry(key).or_default().push(opened);
     }
 
     /// Accepts nothing more from the sockets of a key.
     pub(super) fn close(&self, key: &Key) {
-        let closed = self.doors.borrow_mut().remove(key);
-        for opened in closed.into_iter().flatten() {
-            opened.stop.notify_one();
+        for Opened { door, stop } in self.open.borrow_mut().remove(key).into_iter().flatten() {
+            stop.notify_one();
+            self.closed.borrow_mut().insert(key.clone(), door);
         }
     }
 
+    /// Forgets all doors: each holds this in turn.
+    pub(super) fn clear(&self) {
+        self.open.borrow_mut().clear();
+        self.closed.borrow_mut().clear();
+    }
+
     /// Serves a connection that another worker has accepted.
-    pub(super) fn take(&self, passed: Passed) {
-        let Passed { key, stream, share } = passed;
-        let doors = self.doors.borrow();
-        let opened = doors.get(&key).and_then(|doors| doors.first());
-        // Where the listener was closed meanwhile, it is as if the connection had come after that.
-        let Some(opened) = opened else { return };
+    pub(super) fn take(self: &Rc<Self>, passed: Passed) {
+        let Passed {
+            key,
+            mode,
+            stream,
+            share,
+        } = passed;
+        // Whoever passed it may have heard of this listener earlier, or of its end later.
+        let open = self.open.borrow().get(&key).and_then(|doors| {
+            let first = doors.first()?;
+            Some(first.door.clone())
+        });
+        let closed = || self.closed.borrow().get(&key).cloned();
+        let Some(door) = open.or_else(closed).or_else(|| self.door(&key, mode)) else {
+            return;
+        };
         let peer = stream.peer_addr();
         match peer.and_then(|peer| Ok((TcpStream::from_std(stream)?, peer))) {
-            Ok((stream, peer)) => {
-                accept::serve((stream, peer), share, &opened.door, &self.parts.life);
-            }
+            Ok((stream, peer)) => accept::serve(stream, peer, share, &door, &self.parts.life),
             // It is closed already, or descriptors are short: nothing can be told to the client.
             Err(error) => tracing::debug!(%error, "cannot serve a connection of another worker"),
         }
@@ -154,8 +172,9 @@ impl Floor {
             service,
         };
         Some(Rc::new(Door {
-            floor: self.clone(),
+            all: self.clone(),
             key: key.clone(),
+            entry: mode,
             last_intake: RefCell::new(intake),
             mode: (mode.build)(means.clone()),
             means,
@@ -165,16 +184,19 @@ impl Floor {
 
 /// One socket's way to its mode.
 struct Door {
-    floor: Rc<Floor>,
+    all: Rc<Doors>,
     key: Key,
+    entry: &'static Entry,
     last_intake: RefCell<Arc<Intake>>,
     mode: Rc<dyn Mode>,
     means: Means,
 }
 
 impl Taker for Door {
+    type Share = Share;
+
     fn intake(&self) -> Arc<Intake> {
-        if let Some(intake) = self.floor.intakes.borrow().get(&self.key.listener) {
+        if let Some(intake) = self.all.intakes.borrow().get(&self.key.listener) {
             self.last_intake.replace(intake.clone());
         }
         // A listener that a reload took away still finishes what it has accepted, by what it last accepted.
@@ -184,23 +206,21 @@ impl Taker for Door {
     async fn serve(&self, conn: Conn) -> Option<Tail> {
         self.mode
             .clone()
-            .serve(conn, self.floor.parts.life.clone())
+            .serve(conn, self.all.parts.life.clone())
             .await
     }
 
-    type Share = Share;
-
     fn pass_on(&self, stream: TcpStream) -> Option<(TcpStream, Share)> {
-        let colleagues = &self.floor.colleagues;
+        let colleagues = &self.all.colleagues;
         // Who drains passes nothing on: others may be gone before it is.
         let other = colleagues
             .with_fewer()
-            .filter(|_| !self.floor.parts.life.is_draining());
+            .filter(|_| !self.all.parts.life.is_draining());
         let Some(other) = other else {
             return Some((stream, colleagues.own()));
         };
         let passed = stream.into_std().and_then(|stream| {
-            let back = other.pass(self.key.clone(), stream).err();
+            let back = other.pass(self.key.clone(), self.entry, stream).err();
             back.map(TcpStream::from_std).transpose()
         });
         match passed {
@@ -213,7 +233,7 @@ impl Taker for Door {
     }
 
     fn accepted(&self) -> impl Sized + 'static {
-        self.floor.parts.counters.accepted()
+        self.all.parts.counters.accepted()
     }
 
     fn refuse(&self, client: SocketAddr, trouble: Trouble) -> Response<Body> {
@@ -257,7 +277,7 @@ impl Door {
 
     fn count(&self, trouble: Trouble) {
         if trouble == Trouble::Connections {
-            self.floor.parts.counters.connections_refused.bump();
+            self.all.parts.counters.connections_refused.bump();
         }
     }
 }
