@@ -160,8 +160,7 @@ fn a_guarded_literal_is_denied_and_the_record_says_by_what() {
 #[test]
 fn a_name_that_changes_its_answer_is_judged_by_the_address_that_is_dialled() {
     // 127.0.0.2 is permitted, 127.0.0.1 is not: what a public and a private address would be outside a test.
-    let inside = Origin::http(|_| ok(b"inside"));
-    let outside = bind_at_the_same_port(&inside);
+    let (inside, outside) = at_one_port();
     let dns = Dns::changing(&[(
         "rebind.test",
         vec![
@@ -192,8 +191,7 @@ fn a_name_that_changes_its_answer_is_judged_by_the_address_that_is_dialled() {
 
 #[test]
 fn of_several_addresses_only_the_permitted_are_dialled() {
-    let inside = Origin::http(|_| ok(b"inside"));
-    let outside = bind_at_the_same_port(&inside);
+    let (inside, outside) = at_one_port();
     let dns = Dns::changing(&[("both.test", vec![vec!["127.0.0.1", "127.0.0.2"]])]);
     let config = Config::closed()
         .rule("name = \"outside\"\nallow = {}\nhost = \"both.test\"\naddress = \"127.0.0.2/32\"")
@@ -264,7 +262,15 @@ fn a_host_rule_holds_for_every_spelling_of_the_name() {
     assert!(dns.asked().is_empty(), "{:?}", dns.asked());
 }
 
-/// An origin at 127.0.0.2 with the port of one at 127.0.0.1, that answers `outside`.
-fn bind_at_the_same_port(inside: &Origin) -> Origin {
-    Origin::http_on(("127.0.0.2", inside.port()), |_| ok(b"outside"))
+/// Two origins at one port: one at 127.0.0.1 that answers `inside`, and one at 127.0.0.2 that answers `outside`.
+fn at_one_port() -> (Origin, Origin) {
+    for _ in 0..100 {
+        let inside = Origin::http(|_| ok(b"inside"));
+        // Some other connection may have the port there.
+        if std::net::TcpListener::bind(("127.0.0.2", inside.port())).is_ok() {
+            let place = ("127.0.0.2", inside.port());
+            return (inside, Origin::http_on(place, |_| ok(b"outside")));
+        }
+    }
+    panic!("no port is free at both addresses");
 }
