@@ -74,7 +74,8 @@ impl Flooder {
     /// Sends the frames of each number until the connection is closed; panics where it never is.
     fn flood(mut self, frames: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
         let mut number = 0;
-        for _ in 0..500 {
+        // More than the kernel keeps for a process that has not read yet.
+        for _ in 0..10_000 {
             let mut block = Vec::new();
             for _ in 0..200 {
                 block.extend(frames(number));
