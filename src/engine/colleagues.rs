@@ -3,7 +3,7 @@
 //! Not the sockets (doors), and not the orders of the main loop (worker).
 //! Start at [`Colleagues::with_fewer`].
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -40,6 +40,7 @@ pub(super) struct Passed {
     pub(super) key: Key,
     pub(super) mode: &'static Entry,
     pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
     pub(super) share: Share,
 }
 
@@ -97,26 +98,14 @@ impl Colleagues {
     }
 }
 
-impl Share {
-    /// Passes a connection to the worker whose share this is. Gives it back where that worker has ended.
-    pub(super) fn pass(
-        self,
-        key: Key,
-        mode: &'static Entry,
-        stream: TcpStream,
-    ) -> Result<(), TcpStream> {
-        let all = self.all.clone();
-        let Some(one) = all.get(self.of) else {
-            return Err(stream);
-        };
-        let share = self;
-        let passed = Passed {
-            key,
-            mode,
-            stream,
-            share,
-        };
-        one.line.send(passed).map_err(|unsent| unsent.0.stream)
+impl Passed {
+    /// Sends it to the worker whose share it has. Gives the connection back where that worker has ended.
+    pub(super) fn send(self) -> Result<(), TcpStream> {
+        let all = self.share.all.clone();
+        match all.get(self.share.of) {
+            Some(one) => one.line.send(self).map_err(|unsent| unsent.0.stream),
+            None => Err(self.stream),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Start at [`Doors::open`].
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::colleagues::{Colleagues, Passed, Share};
 use super::listeners::Key;
 use super::snapshot::Snapshot;
 use crate::gate::Seen;
-use crate::lifeline::Tail;
+use crate::lifeline::{Lifeline, Tail};
 use crate::listener::Intake;
 use crate::listener::accept::{self, Dropped, Taker};
 use crate::listener::http::Trouble;
@@ -73,24 +74,8 @@ impl Doors {
         mode: &'static Entry,
         socket: std::net::TcpListener,
     ) {
-        let socket = match TcpListener::from_std(socket) {
-            Ok(socket) => socket,
-            Err(error) => {
-                tracing::error!(%error, listener = %key.listener, "cannot use a listening socket");
-                return;
-            }
-        };
-        let Some(door) = self.door(&key, mode) else {
-            return;
-        };
-        let stop = Rc::new(Notify::new());
-        self.parts.life.spawn(accept::run(
-            socket,
-            door.clone(),
-            self.parts.life.clone(),
-            stop.clone(),
-        ));
-        self.keep(key, Opened { door, stop });
+        let socket = TcpListener::from_std(socket);
+        self.begin(key, mode, socket, accept::run);
     }
 
     /// Receives datagrams from a socket.
@@ -100,29 +85,35 @@ impl Doors {
         mode: &'static Entry,
         socket: std::net::UdpSocket,
     ) {
-        let socket = match Datagrams::new(socket) {
+        let socket = Datagrams::new(socket);
+        self.begin(key, mode, socket, |socket, door, life, stop| {
+            let mode = door.mode.clone();
+            mode.datagrams(socket, Rc::new(move || door.intake()), life, stop)
+        });
+    }
+
+    /// Makes a door for a socket, and lets it be served until it is closed.
+    fn begin<S, F: Future<Output = ()> + 'static>(
+        self: &Rc<Self>,
+        key: Key,
+        mode: &'static Entry,
+        socket: io::Result<S>,
+        serve: impl FnOnce(S, Rc<Door>, Lifeline, Rc<Notify>) -> F,
+    ) {
+        let socket = match socket {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::error!(%error, listener = %key.listener, "cannot use a datagram socket");
+                tracing::error!(%error, listener = %key.listener, "cannot use a socket");
                 return;
             }
         };
         let Some(door) = self.door(&key, mode) else {
             return;
         };
-        let (life, stop) = (self.parts.life.clone(), Rc::new(Notify::new()));
-        let intake = door.clone();
-        life.spawn(door.mode.clone().datagrams(
-            socket,
-            Rc::new(move || intake.intake()),
-            life.clone(),
-            stop.clone(),
-        ));
-        self.keep(key, Opened { door, stop });
-    }
-
-    fn keep(&self, key: Key, opened: Opened) {
-        self.open.borrow_mut().entry(key).or_default().push(opened);
+        let (life, stop) = (&self.parts.life, Rc::new(Notify::new()));
+        life.spawn(serve(socket, door.clone(), life.clone(), stop.clone()));
+        let mut open = self.open.borrow_mut();
+        open.entry(key).or_default().push(Opened { door, stop });
     }
 
     /// Accepts nothing more from the sockets of a key.
@@ -145,6 +136,7 @@ impl Doors {
             key,
             mode,
             stream,
+            peer,
             share,
         } = passed;
         // Whoever passed it may have heard of this listener earlier, or of its end later.
@@ -156,10 +148,9 @@ impl Doors {
         let Some(door) = open.or_else(closed).or_else(|| self.door(&key, mode)) else {
             return;
         };
-        let peer = stream.peer_addr();
-        match peer.and_then(|peer| Ok((TcpStream::from_std(stream)?, peer))) {
-            Ok((stream, peer)) => accept::serve(stream, peer, share, &door, &self.parts.life),
-            // It is closed already, or descriptors are short: nothing can be told to the client.
+        match TcpStream::from_std(stream) {
+            Ok(stream) => accept::serve(stream, peer, share, &door, &self.parts.life),
+            // Nothing can be told to the client.
             Err(error) => tracing::debug!(%error, "cannot serve a connection of another worker"),
         }
     }
@@ -210,20 +201,24 @@ impl Taker for Door {
             .await
     }
 
-    fn pass_on(&self, stream: TcpStream) -> Option<(TcpStream, Share)> {
+    fn pass_on(&self, stream: TcpStream, peer: SocketAddr) -> Option<(TcpStream, Share)> {
         let colleagues = &self.all.colleagues;
         // Who drains passes nothing on: others may be gone before it is.
-        let other = colleagues
-            .with_fewer()
-            .filter(|_| !self.all.parts.life.is_draining());
-        let Some(other) = other else {
+        let passes = !self.all.parts.life.is_draining();
+        let Some(share) = passes.then(|| colleagues.with_fewer()).flatten() else {
             return Some((stream, colleagues.own()));
         };
-        let passed = stream.into_std().and_then(|stream| {
-            let back = other.pass(self.key.clone(), self.entry, stream).err();
-            back.map(TcpStream::from_std).transpose()
+        let back = stream.into_std().and_then(|stream| {
+            let passed = Passed {
+                key: self.key.clone(),
+                mode: self.entry,
+                stream,
+                peer,
+                share,
+            };
+            passed.send().err().map(TcpStream::from_std).transpose()
         });
-        match passed {
+        match back {
             Ok(back) => Some((back?, colleagues.own())),
             Err(error) => {
                 tracing::debug!(%error, "cannot pass a connection on");

@@ -300,16 +300,21 @@ impl Engine {
 
     /// Lists whose files have changed are read again; workers see the new one with their next look-up.
     fn refresh_lists(&mut self) {
+        let now = Instant::now();
+        let due: Vec<_> = self.config.lists().filter(|list| list.due(now)).collect();
+        if due.is_empty() {
+            return;
+        }
+        let read = || due.iter().map(|list| list.refresh()).collect::<Vec<_>>();
+        let refreshed = match aside(read, || self.watchdog.turn()) {
+            Ok(refreshed) => refreshed,
+            Err(error) => {
+                tracing::error!(%error, "no thread can be had to look at the lists");
+                return;
+            }
+        };
         let mut changed = false;
-        for list in self.config.lists().filter(|list| list.due(Instant::now())) {
-            let refreshed = match aside(|| list.refresh(), || self.watchdog.turn()) {
-                Ok(refreshed) => refreshed,
-                Err(error) => {
-                    let name = list.name();
-                    tracing::error!(%error, "no thread can be had to look at the list {name}");
-                    continue;
-                }
-            };
+        for (list, refreshed) in due.iter().zip(refreshed) {
             match refreshed {
                 Refresh::Unchanged => {}
                 Refresh::Replaced { report, warning } => {

@@ -41,7 +41,7 @@ pub trait Taker {
 
     /// Passes a connection to another worker, where that has clearly fewer; or gives it back, with its share, to be served here. `None`
     /// also where it was lost on the way.
-    fn pass_on(&self, stream: TcpStream) -> Option<(TcpStream, Self::Share)>;
+    fn pass_on(&self, stream: TcpStream, peer: SocketAddr) -> Option<(TcpStream, Self::Share)>;
 
     /// A connection will be served here; what is returned lives as long as it.
     fn accepted(&self) -> impl Sized + 'static;
@@ -101,7 +101,7 @@ pub async fn run<T: Taker + 'static>(
 }
 
 fn take<T: Taker + 'static>(stream: TcpStream, peer: SocketAddr, taker: &Rc<T>, life: &Lifeline) {
-    if let Some((stream, share)) = taker.pass_on(stream) {
+    if let Some((stream, share)) = taker.pass_on(stream, peer) {
         serve(stream, peer, share, taker, life);
     }
 }

@@ -1,6 +1,8 @@
 //! The engine from outside: workers, their sockets, and what the command line says against the file.
 
-use crate::support::{Config, Egret, Origin, Wire, get, ok, program, said};
+use crate::support::{
+    Config, Egret, Origin, Wire, free_port, get, ok, program, python, said, until,
+};
 
 #[test]
 fn as_many_workers_as_asked_for_share_the_port_and_the_load() {
@@ -10,7 +12,7 @@ fn as_many_workers_as_asked_for_share_the_port_and_the_load() {
     for _ in 0..64 {
         assert_eq!(egret.ask(&get(&origin.url("/"), "")).status, 200);
     }
-    crate::support::until("all records", || egret.records().len() == 64);
+    until("all records", || egret.records().len() == 64);
     let mut workers: Vec<_> = egret
         .records()
         .iter()
@@ -34,7 +36,7 @@ fn a_few_connections_that_last_leave_no_worker_idle() {
             wire
         })
         .collect();
-    crate::support::until("all records", || egret.records().len() == 64);
+    until("all records", || egret.records().len() == 64);
     let records = egret.records();
     let of = |worker: u64| records.iter().filter(|r| r["worker"] == worker).count();
     let spread: Vec<usize> = (0..8).map(of).collect();
@@ -45,6 +47,51 @@ fn a_few_connections_that_last_leave_no_worker_idle() {
     );
     drop(lasting);
 }
+
+#[test]
+fn what_waits_at_a_socket_when_the_workers_begin_is_answered() {
+    let Some(mut command) = python(&[]) else {
+        return;
+    };
+    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let answered = folder.path().join("answered");
+    command.args(["-c", WAITED_FOR, &port.to_string()]);
+    command.arg(&answered).arg(env!("CARGO_BIN_EXE_egret"));
+    // Many workers: the first ones have begun, and pass connections on, when the last ones have not.
+    let text = Config::loopback().workers(16).text();
+    let text = text.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let _egret = Egret::spawn_by(command, &[], &[], &text);
+    until("all answers", || answered.exists());
+    assert_eq!(std::fs::read_to_string(&answered).unwrap(), "100");
+}
+
+/// What a service manager does whose socket was asked before the program ran: 100 clients wait. Arguments: the port, where to write how
+/// many of them were answered, the program and its arguments.
+const WAITED_FOR: &str = r#"
+import os, socket, sys
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=200)
+clients = [socket.create_connection(server.getsockname(), timeout=30) for _ in range(100)]
+if os.fork() == 0:
+    server.close()
+    answered = 0
+    for client in clients:
+        client.sendall(b"GET http://192.0.2.1/ HTTP/1.1\r\nHost: a\r\n\r\n")
+    for client in clients:
+        try:
+            answered += client.recv(12) == b"HTTP/1.1 403"
+        except OSError:
+            pass
+    with open(sys.argv[2] + ".part", "w") as file:
+        file.write(str(answered))
+    os.rename(sys.argv[2] + ".part", sys.argv[2])
+    os._exit(0)
+for client in clients:
+    client.close()
+# Also where it is 3 already, which would be closed then.
+os.dup2(os.dup(server.fileno()), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[3], sys.argv[3:])
+"#;
 
 #[test]
 fn two_processes_do_not_share_a_port() {
@@ -131,7 +178,7 @@ fn the_sockets_of_the_command_line_and_the_workers_win_over_the_file() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    crate::support::until("the socket", || socket.exists());
+    until("the socket", || socket.exists());
     let ask = |words: &[&str]| {
         program()
             .args(words)
