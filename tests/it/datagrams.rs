@@ -80,7 +80,12 @@ impl Client {
     }
 
     pub(crate) fn of(server: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1", server)
+    }
+
+    /// One with another loopback address.
+    fn at(address: &str, server: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((address, 0)).unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(socket)
@@ -339,6 +344,43 @@ fn a_flow_that_nothing_answers_makes_room_and_one_that_was_answered_stays() {
     assert!(late.hears_nothing());
     assert_eq!(known.ask("4"), "a:4");
     assert_eq!(ours(&egret).len(), 1);
+}
+
+#[test]
+fn who_may_have_no_more_flows_takes_nobody_s_place() {
+    let server = Server::new(|bytes| match bytes {
+        b"forged" => vec![],
+        _ => vec![[b"a:", bytes].concat()],
+    });
+    let lines = format!("{UDP}\nudp = {{ flows = 3, flows-per-client = 1, idle = \"10m\" }}");
+    let config = balanced(&lines, &[("app", &[server.address])]).workers(1);
+    let egret = Egret::start(&config);
+    assert_eq!(Client::new(&egret).ask("1"), "a:1");
+    let [first, second, third] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
+        .map(|address| Client::at(address, egret.address("lb")));
+    first.send(b"forged");
+    until("the first flow", || server.seen().len() == 2);
+    second.send(b"forged");
+    until("the second flow", || server.seen().len() == 3);
+    // It has the place of the first one once that may go, and so may the second one soon.
+    until("a place", || {
+        third.send(b"2");
+        !third.hears_nothing()
+    });
+    let refused = || egret.status()["totals"]["connections_refused"].as_u64();
+    let before = refused();
+    let more = Client::new(&egret);
+    until("the refusal", || {
+        more.send(b"3");
+        assert!(more.hears_nothing());
+        refused() > before.map(|before| before + 3)
+    });
+    // The second one's flow is the same as it was: with the same socket towards the endpoint.
+    second.send(b"still");
+    assert_eq!(second.receive(), b"a:still");
+    let seen = server.seen();
+    let of_second = seen[2].0;
+    assert_eq!(seen.last().unwrap(), &(of_second, b"still".to_vec()));
 }
 
 #[test]

@@ -198,14 +198,12 @@ impl Door {
             return None;
         }
         let intake = (self.intake)();
-        let admit = || intake.admission.admit(&intake.limits);
+        let (admission, limits) = (&intake.admission, &intake.limits);
+        let admit = || admission.admit(limits);
         // Those that are nobody must not keep others out until they are idle; nor do they go for who may have no more.
-        let may = || {
-            let of_intake = &intake.admission;
-            of_intake.may_have_more(client.ip(), &intake.limits)
-        };
-        let admitted = admit().or_else(|| (may() && self.flows.make_room()).then(admit)?);
-        let admitted = admitted.and_then(|one| one.of_client(client.ip(), &intake.limits));
+        let makes_room = || admission.may_have_more(client.ip(), limits) && self.flows.make_room();
+        let admitted = admit().or_else(|| makes_room().then(admit)?);
+        let admitted = admitted.and_then(|one| one.of_client(client.ip(), limits));
         let Some(admitted) = admitted else {
             counters.connections_refused.bump();
             return None;
