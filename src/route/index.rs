@@ -103,12 +103,32 @@ impl Paths {
     }
 
     fn insert<'a>(&mut self, path: &'a PathPattern, at: usize, patterns: &mut Patterns<'a>) {
-        if matches!(path, PathPattern::Any) {
-            self.any.push(at);
-        } else {
-            let by_path = self.by_path.get_or_insert_default();
-            by_path.insert(path, at, patterns);
+        match path {
+            PathPattern::Any => self.any.push(at),
+            PathPattern::Exact(path) => {
+                let exact = &mut self.by_path().exact;
+                exact.entry(path.clone()).or_default().push(at);
+            }
+            PathPattern::Below(base) => self.by_path().beginning(base).below.push(at),
+            PathPattern::Glob(glob) => {
+                let known = patterns.globs.entry(&glob.text);
+                let glob = known.or_insert_with(|| glob.clone());
+                push(
+                    &mut self.by_path().beginning(&glob.beginning).globs,
+                    glob,
+                    at,
+                );
+            }
+            PathPattern::Regex(text, regex) => {
+                let known = patterns.regexes.entry(text);
+                let regex = known.or_insert_with(|| regex.clone());
+                push(&mut self.by_path().regexes, regex, at);
+            }
         }
+    }
+
+    fn by_path(&mut self) -> &mut ByPath {
+        self.by_path.get_or_insert_default()
     }
 }
 
@@ -149,29 +169,6 @@ impl ByPath {
         // The slash after so many segments; a path with fewer is looked up as a whole.
         let mut slashes = memchr_iter(b'/', path.as_bytes());
         Some(slashes.nth(self.deepest).unwrap_or(path.len()))
-    }
-
-    fn insert<'a>(&mut self, path: &'a PathPattern, at: usize, patterns: &mut Patterns<'a>) {
-        match path {
-            // These are kept apart.
-            PathPattern::Any => {}
-            PathPattern::Exact(path) => self.exact.entry(path.clone()).or_default().push(at),
-            PathPattern::Below(base) => self.beginning(base).below.push(at),
-            PathPattern::Glob(glob) => {
-                let glob = patterns
-                    .globs
-                    .entry(&glob.text)
-                    .or_insert_with(|| glob.clone());
-                push(&mut self.beginning(&glob.beginning).globs, glob, at);
-            }
-            PathPattern::Regex(text, regex) => {
-                let regex = patterns
-                    .regexes
-                    .entry(text)
-                    .or_insert_with(|| regex.clone());
-                push(&mut self.regexes, regex, at);
-            }
-        }
     }
 
     fn beginning(&mut self, base: &str) -> &mut Beginning {
