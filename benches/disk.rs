@@ -177,18 +177,7 @@ fn head(number: usize) -> Head {
         vary: Vary::of(&headers, &HeaderMap::new()).expect("there is none"),
         status: StatusCode::OK,
         headers,
-        freshness: Freshness {
-            requested: now,
-            received: now,
-            initial_age: Duration::ZERO,
-            lifetime: Duration::from_secs(3600),
-            heuristic: false,
-            no_cache: false,
-            must_revalidate: false,
-            immutable: false,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-        },
+        freshness: Freshness::plain(now, Duration::ZERO, Duration::from_secs(3600)),
         guarded: false,
     }
 }

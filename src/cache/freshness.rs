@@ -79,9 +79,8 @@ impl Freshness {
         }
     }
 
-    /// One with nothing special.
-    #[cfg(test)]
-    pub(super) fn plain(received: Timestamp, initial_age: Duration, lifetime: Duration) -> Self {
+    /// One with nothing special, of a response that came at once. For tests and benches.
+    pub fn plain(received: Timestamp, initial_age: Duration, lifetime: Duration) -> Self {
         Self {
             requested: received,
             received,
