@@ -36,7 +36,7 @@ def host_of(race, workload):
     if workload.kind == "names":
         return f"{HOST}:{race.ports[0]}"
     if workload.kind == "intercept":
-        return f"{f'n*.{DOMAIN}' if workload.cold else HOST}:{race.tls_port}"
+        return f"{f'n*.{DOMAIN}' if workload.cold else HOST}:{race.port_beside}"
     return race.origins[0]
 
 

@@ -39,9 +39,9 @@ def descriptors():
     return DESCRIPTORS if most == resource.RLIM_INFINITY else min(DESCRIPTORS, most)
 
 
-def let_have(descriptors):
-    """Lets all that is started from here have so many."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+def let_have(count):
+    """Lets all that is started from here have so many descriptors."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
 def pinned(command, core):

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::listen;
-use crate::paced::content_length;
 use crate::pairs::Pairs;
+use crate::tunnel::{head, read};
 
 /// Takes what is sent, and answers with nothing.
 pub async fn sink(arguments: &[String]) -> io::Result<()> {
@@ -27,8 +27,8 @@ pub async fn sink(arguments: &[String]) -> io::Result<()> {
 async fn swallow(mut client: TcpStream) -> io::Result<()> {
     let mut buf = vec![0; CHUNK];
     loop {
-        let (end, length, filled) = head(&mut client, &mut buf).await?;
-        let mut left = (end as u64 + length).saturating_sub(filled as u64);
+        let (head, come) = head(&mut client, &mut buf).await?;
+        let mut left = head.length.unwrap_or_default().saturating_sub(come);
         while left > 0 {
             left = left.saturating_sub(read(&mut client, &mut buf).await? as u64);
         }
@@ -57,8 +57,8 @@ pub async fn upload(pairs: &Pairs<'_>) -> io::Result<()> {
                 left -= part;
                 sent.borrow_mut().0 += part;
             }
-            head(&mut stream, &mut buf).await?;
-            if !buf.starts_with(b"HTTP/1.1 200") {
+            let (answer, _) = head(&mut stream, &mut buf).await?;
+            if !answer.ok {
                 return io::Result::<()>::Err(io::Error::other(
                     "an upload was not answered by 200",
                 ));
@@ -95,28 +95,6 @@ async fn sip(to: SocketAddr, request: String) -> io::Result<()> {
     loop {
         read(&mut stream, &mut [0]).await?;
         sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// Reads a head: how long it is, the length of the content, and how much there is of both.
-async fn head(stream: &mut TcpStream, buf: &mut [u8]) -> io::Result<(usize, u64, usize)> {
-    let mut filled = 0;
-    loop {
-        let room = buf.get_mut(filled..).unwrap_or_default();
-        filled += read(stream, room).await?;
-        let come = buf.get(..filled).unwrap_or_default();
-        if let Some(end) = come.windows(4).position(|end| end == b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(come.get(..end).unwrap_or_default());
-            let length = content_length(&text);
-            return Ok((end + 4, length.unwrap_or_default(), filled));
-        }
-    }
-}
-
-async fn read(stream: &mut TcpStream, buf: &mut [u8]) -> io::Result<usize> {
-    match stream.read(buf).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        size => Ok(size),
     }
 }
 

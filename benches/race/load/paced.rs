@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::pairs::Pairs;
+use crate::tunnel::Head;
 
 /// Asks until the time is over, and for as long after it as answers may take; what is not answered then is an error.
 pub fn paced(pairs: &Pairs<'_>) -> io::Result<()> {
@@ -160,20 +161,15 @@ fn length(come: &[u8]) -> io::Result<Option<usize>> {
     let Some(end) = come.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let head = String::from_utf8_lossy(come.get(..end).unwrap_or_default());
-    match content_length(&head) {
-        Some(length) if head.starts_with("HTTP/1.1 200") => Ok(Some(end + 4 + length as usize)),
+    match Head::parse(come.get(..end).unwrap_or_default()) {
+        Head {
+            ok: true,
+            length: Some(length),
+        } => Ok(Some(end + 4 + length as usize)),
         _ => Err(io::Error::other(
             "an answer that is no 200, or has no length",
         )),
     }
-}
-
-/// What a head says of how long its content is.
-pub fn content_length(head: &str) -> Option<u64> {
-    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
-    let field = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    field.and_then(|(_, value)| value.trim().parse().ok())
 }
 
 impl Came {

@@ -73,13 +73,31 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// What matters of a head.
-struct Head {
-    ok: bool,
-    length: Option<u64>,
+pub struct Head {
+    /// Whether it is that of a 200.
+    pub ok: bool,
+    /// What it says of how long its content is.
+    pub length: Option<u64>,
+}
+
+impl Head {
+    /// The head of a request is read like one of a response that is no 200.
+    pub fn parse(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+        let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        Self {
+            ok: text.starts_with("HTTP/1.1 200") || text.starts_with("HTTP/1.0 200"),
+            length: length.and_then(|(_, value)| value.trim().parse().ok()),
+        }
+    }
 }
 
 /// Reads a head, and tells how many bytes of what follows came with it.
-async fn head(stream: &mut (impl AsyncRead + Unpin), buf: &mut [u8]) -> io::Result<(Head, u64)> {
+pub async fn head(
+    stream: &mut (impl AsyncRead + Unpin),
+    buf: &mut [u8],
+) -> io::Result<(Head, u64)> {
     let mut filled = 0;
     loop {
         let room = buf.get_mut(filled..).unwrap_or_default();
@@ -88,20 +106,13 @@ async fn head(stream: &mut (impl AsyncRead + Unpin), buf: &mut [u8]) -> io::Resu
         let Some(end) = come.windows(4).position(|end| end == b"\r\n\r\n") else {
             continue;
         };
-        let text = String::from_utf8_lossy(come.get(..end).unwrap_or_default());
-        let length = text.lines().filter_map(|line| line.split_once(':'));
-        let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-        let head = Head {
-            ok: text.starts_with("HTTP/1.1 200") || text.starts_with("HTTP/1.0 200"),
-            length: length
-                .filter_map(|(_, value)| value.trim().parse().ok())
-                .next(),
-        };
+        let head = Head::parse(come.get(..end).unwrap_or_default());
         return Ok((head, (filled - end - 4) as u64));
     }
 }
 
-async fn read(stream: &mut (impl AsyncRead + Unpin), buf: &mut [u8]) -> io::Result<usize> {
+/// Reads some bytes; the end is an error.
+pub async fn read(stream: &mut (impl AsyncRead + Unpin), buf: &mut [u8]) -> io::Result<usize> {
     match stream.read(buf).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         size => Ok(size),
