@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Stream;
 #[cfg(target_os = "linux")]
 use super::splice::Splice;
+use super::{Stream, give_way};
 
 /// The state of one direction.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ impl Direction {
             }
             if spent >= QUANTUM {
                 // One tunnel at full speed must not keep the worker from its other tasks.
-                cx.waker().wake_by_ref();
+                give_way(cx);
                 return Poll::Pending;
             }
         }

@@ -12,6 +12,7 @@ mod splice;
 mod split;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -28,6 +29,7 @@ pub use duplex::{Ended, Limits, Side, Traffic, duplex};
 pub use shared::poll_read_shared;
 pub use silence::{Silence, TooLong};
 pub use split::{NotOnePair, ReadHalf, WriteHalf, split};
+pub use turn::give_way;
 
 /// A two-way byte stream of any kind: TLS over TCP, an HTTP/2 stream, an in-memory pipe.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}

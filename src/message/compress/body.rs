@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::Coding;
 use super::coding::{Encoder, PIECE};
 use crate::message::{Body, BodyError};
-use crate::stream::LazyDeadline;
+use crate::stream::{LazyDeadline, give_way};
 
 /// A coded body. Holds one frame of the inner one, the coder, and what has come out of it.
 pub(super) struct Compressed {
@@ -84,7 +84,7 @@ impl Compressed {
             }
         }
         // Much has gone in and nothing has come out: others want to run too.
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Poll::Pending
     }
 

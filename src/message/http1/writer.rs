@@ -18,7 +18,7 @@ use super::encode;
 use super::framing::Length;
 use crate::message::body::{Body, BodyError};
 use crate::message::hop;
-use crate::stream::{LazyDeadline, WriteHalf};
+use crate::stream::{LazyDeadline, WriteHalf, give_way};
 
 /// Writes one message: a head that was encoded before, then a body.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Writer {
             }
             if self.written - before >= TURN {
                 // One body at full speed must not keep the worker from its other tasks.
-                cx.waker().wake_by_ref();
+                give_way(cx);
                 return Poll::Pending;
             }
         }
