@@ -7,6 +7,7 @@ use std::sync::mpsc::{self as blocking, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
 use super::worker::{Line, Worker};
@@ -96,9 +97,9 @@ fn start(order: Order, workers: &[Line]) -> Option<Running> {
     let thread = std::thread::Builder::new()
         .name("upkeep".to_owned())
         .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
+            let runtime = Builder::new_current_thread()
                 .enable_all()
-                .build();
+                .build_local(LocalOptions::default());
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(error) => {
@@ -106,7 +107,7 @@ fn start(order: Order, workers: &[Line]) -> Option<Running> {
                     return;
                 }
             };
-            tokio::task::LocalSet::new().block_on(&runtime, run(order, inbox, workers));
+            runtime.block_on(run(order, inbox, workers));
             // A disk that does not answer is not waited for.
             runtime.shutdown_background();
         });

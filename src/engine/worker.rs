@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
 use super::colleagues::{Colleagues, Received};
@@ -88,14 +89,13 @@ impl Worker {
             .name(format!("worker-{number}"))
             .spawn(move || {
                 let _ending = ending;
-                let runtime = tokio::runtime::Builder::new_current_thread()
+                let runtime = Builder::new_current_thread()
                     .enable_all()
-                    .build();
+                    .build_local(LocalOptions::default());
                 match runtime {
-                    Ok(runtime) => tokio::task::LocalSet::new().block_on(
-                        &runtime,
-                        run((number, colleagues), &snapshot, reporter, inbox),
-                    ),
+                    Ok(runtime) => {
+                        runtime.block_on(run((number, colleagues), &snapshot, reporter, inbox));
+                    }
                     Err(error) => tracing::error!(%error, "cannot build the runtime of a worker"),
                 }
             })?;
