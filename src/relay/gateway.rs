@@ -123,10 +123,9 @@ impl Relay {
         let served = routes.upstreams.get(chosen.at).ok_or(Refusal::NoRoute)?;
         let target = route.rewrite.target(asking.path);
         let target = target.map_err(|error| Refusal::Unrewritable(error.to_string()))?;
-        let now = jiff::Timestamp::now();
         let sticky = served.upstream.sticky().and_then(|sticky| {
             let cookie = cookie(headers, sticky.cookie())?;
-            sticky.read(cookie, now)
+            sticky.read(cookie, jiff::Timestamp::now())
         });
         Ok(Step::Send(Backend {
             target: target.into_owned(),
