@@ -17,6 +17,10 @@ DESCRIPTORS = 20_000
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+class NotServing(SystemExit):
+    """A server that was started ended, or answers nobody."""
+
+
 @contextlib.contextmanager
 def running(command, core):
     """A server, which ends with this block: it, and everything that it has started."""
@@ -68,7 +72,7 @@ def wait_for(port, process, datagrams=False):
                 return
         time.sleep(0.02)
     process.said.seek(0)
-    sys.exit(f"{' '.join(process.args)} does not serve:\n{process.said.read()}")
+    raise NotServing(f"{' '.join(process.args)} does not serve:\n{process.said.read()}")
 
 
 def free_ports(count):
