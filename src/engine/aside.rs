@@ -34,8 +34,8 @@ pub(super) fn aside<T: Send>(
     })
 }
 
-/// A third of the share that a worker has, where both want one core.
-const NICE: i32 = 5;
+/// A tenth of the share that a worker has, where both want one core.
+const NICE: i32 = 10;
 
 /// How often the rest of the main thread's duties is thought of.
 const TURN: Duration = Duration::from_secs(1);
