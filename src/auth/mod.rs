@@ -13,6 +13,7 @@ mod method;
 mod network;
 mod principal;
 mod table;
+mod turns;
 mod verifier;
 
 pub use authenticator::{Authenticator, Outcome};

@@ -1,6 +1,7 @@
 //! What clients are taken for, and what files and fields are refused.
 
 mod hashes;
+mod waiting;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -333,69 +334,6 @@ async fn what_was_verified_is_remembered_for_its_time_and_for_one_user() {
         matches!(recall(&right, later + minute), Begun::Flying(_)),
         "right for a minute"
     );
-}
-
-#[tokio::test]
-async fn what_no_longer_fits_the_queue_is_busy_and_joins_no_flight() {
-    let verifier = Verifier::new(0, 1).expect("no threads are made");
-    let (hash, minute) = (hash(), Duration::from_secs(60));
-    let begin = |password: &[u8]| {
-        verifier.begin(
-            CLIENT,
-            ("ann", &hash, &Password::new(password)),
-            minute,
-            Instant::now(),
-        )
-    };
-    let _first = begin(b"one");
-    assert!(
-        matches!(begin(b"one"), Begun::Flying(_)),
-        "the same needs no room"
-    );
-    assert!(matches!(begin(b"two"), Begun::Done(Verdict::Busy)));
-    let busy = verifier
-        .verify(CLIENT, "ann", &hash, &Password::new(b"two"), minute)
-        .await;
-    assert_eq!(busy, Verdict::Busy);
-}
-
-#[tokio::test]
-async fn half_of_the_queue_is_enough_for_one_client() {
-    let verifier = Verifier::new(0, 4).expect("no threads are made");
-    let (hash, minute) = (hash(), Duration::from_secs(60));
-    let begin = |client: &str, password: &str| {
-        let client = client.parse().expect("an address");
-        let password = Password::new(password.as_bytes());
-        let begun = verifier.begin(client, ("ann", &hash, &password), minute, Instant::now());
-        matches!(begun, Begun::Flying(_))
-    };
-    let rows = [
-        ("2001:db8::1", "one", true),
-        ("2001:db8::1", "two", true),
-        ("2001:db8::1", "three", false),
-        // The same client, who has the whole network.
-        ("2001:db8::2", "three", false),
-        // What is under way needs no room.
-        ("2001:db8::2", "two", true),
-        ("192.0.2.1", "three", true),
-        ("192.0.2.2", "four", true),
-        // All of it is taken.
-        ("192.0.2.3", "five", false),
-    ];
-    for (client, password, expected) in rows {
-        assert_eq!(begin(client, password), expected, "{client} {password}");
-    }
-}
-
-#[tokio::test]
-async fn whoever_has_an_answer_can_ask_again() {
-    let verifier = Verifier::new(1, 2).expect("threads can be made");
-    let (hash, minute) = (hash(), Duration::from_secs(60));
-    for guess in ["one", "two", "three"] {
-        let guess = Password::new(guess.as_bytes());
-        let verdict = verifier.verify(CLIENT, "ann", &hash, &guess, minute).await;
-        assert_eq!(verdict, Verdict::Wrong);
-    }
 }
 
 #[tokio::test]

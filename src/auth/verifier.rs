@@ -7,8 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -18,25 +17,19 @@ use tokio::time::{Instant, timeout};
 
 use super::Password;
 use super::hash::Hash;
+use super::turns::Turns;
 use crate::addr::client_network;
 
 /// Verifies passwords. One for the process, because the cores are the process's: however many listeners there are, and
-/// through every reload, few verifications run at once and few wait.
+/// through every reload, few verifications run at once and few wait. Clients take turns: a flood of guesses delays others by a
+/// verification, not by all that were there before.
 pub(super) struct Verifier {
     /// Random; without it, what is remembered says nothing about any password.
     key: hmac::Key,
     shards: Vec<Arc<Mutex<Shard>>>,
-    queue: SyncSender<Job>,
-    /// Shared with the threads; kept, so that the queue is one even if none of them lives.
-    _waiting: Arc<Mutex<Receiver<Job>>>,
-    begun: Arc<Mutex<Counts>>,
-    /// So many of one client may wait or run.
-    most_of_client: usize,
+    queue: Arc<Queue>,
     verifications: Arc<AtomicU64>,
 }
-
-/// How many verifications of each client's network wait or run.
-type Counts = HashMap<IpAddr, usize>;
 
 /// What became of a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +62,15 @@ struct Job {
     password: Password,
     flight: Flight,
     shard: Arc<Mutex<Shard>>,
-    counted: Counted,
     verifications: Arc<AtomicU64>,
 }
 
-/// A verification that counts for the client who began it.
-struct Counted {
-    begun: Arc<Mutex<Counts>>,
-    client: IpAddr,
+/// What waits for a thread.
+struct Queue {
+    /// `None` once it is closed.
+    turns: Mutex<Option<Turns<Job>>>,
+    /// Told when something has come, or it was closed.
+    changed: Condvar,
 }
 
 pub(super) enum Begun {
@@ -84,7 +78,7 @@ pub(super) enum Begun {
     Flying(watch::Receiver<Option<Verdict>>),
 }
 
-/// At most this many wait, and half as many of one client: whoever guesses leaves room for those who know.
+/// At most this many wait, and half as many of one client.
 const QUEUE: usize = 256;
 
 /// At most this long.
@@ -112,29 +106,25 @@ impl Verifier {
     pub(super) fn new(threads: usize, queue: usize) -> Option<Self> {
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key).ok()?;
-        let (sender, receiver) = sync_channel(queue);
-        let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 0..threads {
-            let receiver = receiver.clone();
-            std::thread::Builder::new()
-                .name("egret-password".to_owned())
-                .spawn(move || work(&receiver))
-                .ok()?;
-        }
-        Some(Self {
+        let verifier = Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             shards: (0..SHARDS).map(|_| Arc::default()).collect(),
-            queue: sender,
-            begun: Arc::default(),
-            most_of_client: (queue / 2).max(1),
-            _waiting: receiver,
+            queue: Arc::new(Queue::new(queue)),
             verifications: Arc::default(),
-        })
+        };
+        for _ in 0..threads {
+            let queue = verifier.queue.clone();
+            std::thread::Builder::new()
+                .name("egret-password".to_owned())
+                .spawn(move || while queue.serve() {})
+                .ok()?;
+        }
+        Some(verifier)
     }
 
     /// Says whether this is the user's password. Asks at once for the same are verified once. A right password is
     /// remembered for `remember`, a wrong one for two seconds. Waits ten seconds at most. Dropping the future is safe;
-    /// a verification that nobody waits for any more is not begun.
+    /// a verification that nobody waits for any more is not begun, and keeps nobody out.
     pub(super) async fn verify(
         &self,
         client: IpAddr,
@@ -166,32 +156,35 @@ impl Verifier {
         let Some(shard) = self.shards.get(usize::from(key[0]) % SHARDS) else {
             return Begun::Done(Verdict::Busy);
         };
-        let mut state = lock(shard);
-        if let Some(verdict) = state.recall(&key, remember, now) {
-            return Begun::Done(verdict);
-        }
-        if let Some(flight) = state.flights.get(&key) {
-            return Begun::Flying(flight.subscribe());
-        }
-        let Some(counted) = Counted::of(client, self) else {
-            return Begun::Done(Verdict::Busy);
-        };
         let (sender, receiver) = watch::channel(None);
         let flight = Arc::new(sender);
+        {
+            let mut state = lock(shard);
+            if let Some(verdict) = state.recall(&key, remember, now) {
+                return Begun::Done(verdict);
+            }
+            if let Some(flight) = state.flights.get(&key) {
+                return Begun::Flying(flight.subscribe());
+            }
+            state.flights.insert(key, flight.clone());
+        }
         let job = Job {
             key,
             hash: hash.clone(),
             password: password.clone(),
-            flight: flight.clone(),
+            flight,
             shard: shard.clone(),
-            counted,
             verifications: self.verifications.clone(),
         };
-        if self.queue.try_send(job).is_err() {
-            return Begun::Done(Verdict::Busy);
-        }
-        state.flights.insert(key, flight);
-        Begun::Flying(receiver)
+        self.queue.join(client, user, job);
+        let refused = *receiver.borrow();
+        refused.map_or(Begun::Flying(receiver), Begun::Done)
+    }
+
+    /// Does what is next, as a thread would; waits for it where nothing waits.
+    #[cfg(test)]
+    pub(super) fn serve(&self) {
+        self.queue.serve();
     }
 
     /// How many passwords were hashed so far.
@@ -251,20 +244,75 @@ impl Shard {
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
-    loop {
-        let next = lock(queue).recv();
-        let Ok(job) = next else { return };
-        job.run();
+impl Drop for Verifier {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Queue {
+    fn new(most: usize) -> Self {
+        let turns = Turns::new(most, (most / 2).max(1), Job::is_wanted);
+        Self {
+            turns: Mutex::new(Some(turns)),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Lets a verification wait for its turn; one that has no place is answered. An IPv6 client is its network: it has every
+    /// address of that.
+    fn join(&self, client: IpAddr, user: &str, job: Job) {
+        let lost = match &mut *lock(&self.turns) {
+            Some(turns) => turns.join(client_network(client), user, job),
+            None => vec![job],
+        };
+        self.changed.notify_one();
+        lost.into_iter().for_each(Job::give_up);
+    }
+
+    /// Does what is next, when there is something; `false` once it is closed.
+    fn serve(&self) -> bool {
+        let mut lost = Vec::new();
+        let next = {
+            let nothing =
+                |turns: &mut Option<Turns<Job>>| turns.as_ref().is_some_and(Turns::is_empty);
+            let turns = self.changed.wait_while(lock(&self.turns), nothing);
+            let mut turns = turns.unwrap_or_else(PoisonError::into_inner);
+            let Some(turns) = turns.as_mut() else {
+                return false;
+            };
+            turns.next(&mut lost)
+        };
+        lost.into_iter().for_each(Job::give_up);
+        if let Some(job) = next {
+            job.run();
+        }
+        true
+    }
+
+    fn close(&self) {
+        lock(&self.turns).take();
+        self.changed.notify_all();
     }
 }
 
 impl Job {
+    fn is_wanted(&self) -> bool {
+        self.flight.receiver_count() > 0
+    }
+
+    /// Tells whoever waits for it that it is not done.
+    fn give_up(self) {
+        // Nobody joins what is not done: without the lock, somebody could do so in between.
+        lock(&self.shard).flights.remove(&self.key);
+        self.flight.send_replace(Some(Verdict::Busy));
+    }
+
     fn run(self) {
         {
             // Under the lock, as whoever joins the flight does so under it.
             let mut state = lock(&self.shard);
-            if self.flight.receiver_count() == 0 {
+            if !self.is_wanted() {
                 state.flights.remove(&self.key);
                 return;
             }
@@ -278,37 +326,7 @@ impl Job {
             Err(_) => Verdict::Busy,
         };
         lock(&self.shard).settle(self.key, verdict, Instant::now());
-        // Whoever has the answer can ask again.
-        drop(self.counted);
         self.flight.send_replace(Some(verdict));
-    }
-}
-
-impl Counted {
-    fn of(client: IpAddr, verifier: &Verifier) -> Option<Self> {
-        let client = client_network(client);
-        let mut begun = lock(&verifier.begun);
-        let count = begun.get(&client).copied().unwrap_or(0);
-        if count >= verifier.most_of_client {
-            return None;
-        }
-        begun.insert(client, count + 1);
-        Some(Self {
-            begun: verifier.begun.clone(),
-            client,
-        })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut begun = lock(&self.begun);
-        if let Some(count) = begun.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                begun.remove(&self.client);
-            }
-        }
     }
 }
 

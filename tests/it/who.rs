@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::support::{
-    Config, Egret, Origin, base64, connect, contains, get, ok, program, run, tunnel,
+    Config, Egret, Origin, Wire, base64, connect, contains, get, ok, program, run, tunnel,
 };
 
 const BASIC: &str = "auth = [{ basic = { file = \"users\", realm = \"the gate\" } }]";
@@ -326,6 +326,31 @@ fn a_password_file_that_is_faulty_is_told_without_the_hash() {
         !log.contains("plain-secret") && !log.contains("c2hhLXN"),
         "{log}"
     );
+}
+
+#[test]
+fn a_client_that_guesses_keeps_others_from_their_answer_by_a_guess_or_two() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    let users = hashed("alice", "a", &["--method", "bcrypt"]);
+    let config = only("alice").listener("proxy-protocol = { accept-from = [\"127.0.0.1\"] }");
+    let egret = Egret::start_with(&[("users", &users)], &config);
+    let ask = |client: &str, password: &str| {
+        let mut wire = egret.connect();
+        let header = format!("PROXY TCP4 {client} 192.0.2.9 1 3128\r\n");
+        let request = get(&origin.url("/"), &credentials("alice", password));
+        wire.send((header + &request).as_bytes());
+        wire
+    };
+    let guess = |number: usize| ask("192.0.2.1", &format!("guess {number}"));
+    let guesses: Vec<Wire> = (0..100).map(guess).collect();
+    assert_eq!(ask("192.0.2.2", "a").response("GET").status, 200);
+    let is_answered = |wire: &&Wire| {
+        let tcp = wire.tcp();
+        tcp.set_nonblocking(true).unwrap();
+        tcp.peek(&mut [0]).is_ok()
+    };
+    let answered = guesses.iter().filter(is_answered).count();
+    assert!(answered < 50, "{answered} guesses were answered first");
 }
 
 #[test]
