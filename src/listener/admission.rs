@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::seats::Seats;
 use super::settings::Limits;
 use crate::addr::client_network;
 
@@ -17,6 +18,8 @@ pub struct Admission {
     total: AtomicUsize,
     shards: [Mutex<HashMap<IpAddr, usize>>; 16],
     hasher: RandomState,
+    /// Of a listener of datagrams, whose flows count as connections.
+    pub(super) seats: Seats,
 }
 
 /// A connection that counts until it is dropped: at once in all, and for its client once that is known.
@@ -33,6 +36,7 @@ impl Default for Admission {
             total: AtomicUsize::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
+            seats: Seats::default(),
         }
     }
 }

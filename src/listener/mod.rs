@@ -12,6 +12,7 @@ mod http1;
 mod http2;
 mod intake;
 mod preface;
+mod seats;
 mod settings;
 mod socket;
 
@@ -21,6 +22,7 @@ pub use http1::serve as serve_http1;
 pub use http2::serve as serve_http2;
 pub use intake::Intake;
 pub use preface::{Accepted, PrefaceError, Protocol, ProxyHeaders};
+pub use seats::Seat;
 pub use settings::Limits;
 pub use socket::{bind, is_usable};
 

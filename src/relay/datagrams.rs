@@ -24,6 +24,7 @@ use super::endpoint::{Held, Visit};
 use super::recording::Recording;
 use super::tunnel::{killed_or, no_longer_permitted};
 use super::{Caller, DatagramLimits, Refusal, Relay, Toward};
+use crate::listener::Seat;
 use crate::message::ProxyError;
 use crate::policy::Grant;
 use crate::pool::Failure;
@@ -46,11 +47,7 @@ pub struct Association {
     idle: LazyDeadline,
     /// When the first datagram went out over this line.
     first: Cell<Option<Instant>>,
-    /// Datagrams of the client's, and whether any was ever answered.
-    said: Cell<u64>,
-    is_answered: Cell<bool>,
-    /// The place is another's now.
-    gave_way: Notify,
+    seat: Seat,
     /// The endpoint does not take datagrams: told by who sent one.
     is_refused: Cell<bool>,
     refused: Notify,
@@ -80,8 +77,14 @@ struct Open {
 }
 
 impl Association {
-    /// A flow that nothing was decided about yet.
-    pub fn new(relay: Relay, caller: Caller, toward: Toward, limits: DatagramLimits) -> Self {
+    /// A flow that nothing was decided about yet, and that has a place.
+    pub fn new(
+        relay: Relay,
+        caller: Caller,
+        toward: Toward,
+        limits: DatagramLimits,
+        seat: Seat,
+    ) -> Self {
         let header = toward.header(caller.client, Transport::Datagram);
         Self {
             relay,
@@ -94,9 +97,7 @@ impl Association {
             police: OnceCell::new(),
             idle: LazyDeadline::new(),
             first: Cell::new(None),
-            said: Cell::new(0),
-            is_answered: Cell::new(false),
-            gave_way: Notify::new(),
+            seat,
             is_refused: Cell::new(false),
             refused: Notify::new(),
         }
@@ -107,11 +108,12 @@ impl Association {
     pub fn pass(&self, bytes: &[u8]) {
         let counters = &self.relay.parts.counters;
         counters.datagrams_in.bump();
-        self.said.set(self.said.get() + 1);
         if self.line.is_closed() {
             return counters.datagrams_dropped.bump();
         }
-        self.idle.set(Instant::now() + self.limits.idle);
+        let now = Instant::now();
+        self.idle.set(now + self.limits.idle);
+        self.seat.heard(now, self.limits.idle);
         let passes = self
             .police
             .get()
@@ -124,16 +126,6 @@ impl Association {
         if !passed {
             counters.datagrams_dropped.bump();
         }
-    }
-
-    /// Whether this may be of a client that is nobody: it has sent one datagram, and nothing has answered it.
-    pub fn may_give_way(&self) -> bool {
-        self.said.get() < 2 && !self.is_answered.get()
-    }
-
-    /// Ends the flow, whose place another is to have.
-    pub fn give_way(&self) {
-        self.gave_way.notify_one();
     }
 
     /// Whether the endpoint, or at least the network, was given it.
@@ -176,9 +168,9 @@ impl Association {
         let generation = parts.generation();
         let opened = tokio::select! {
             biased;
-            () = self.gave_way.notified() => {
+            () = self.seat.given_up() => {
                 self.line.close();
-                return recording.close(GAVE_WAY);
+                return recording.close(self.gave_way());
             }
             opened = self.open(&mut recording) => opened,
         };
@@ -190,7 +182,7 @@ impl Association {
                 self.line.close();
                 tokio::select! {
                     () = sleep(SWALLOWED) => {}
-                    () = self.gave_way.notified() => {}
+                    () = self.seat.given_up() => {}
                     () = parts.life.draining() => {}
                 }
             }
@@ -283,7 +275,7 @@ impl Association {
                     }
                     return recording.finish();
                 }
-                Stop::GaveWay => return recording.close(GAVE_WAY),
+                Stop::GaveWay => return recording.close(self.gave_way()),
                 Stop::Ended(reason) => return recording.cut(reason),
                 Stop::Refused(kind) => kind,
             };
@@ -321,6 +313,15 @@ impl Association {
         }
     }
 
+    /// Why it ends where another flow has its place.
+    fn gave_way(&self) -> &'static str {
+        if self.seat.is_answered() {
+            GAVE_WAY
+        } else {
+            UNANSWERED_GAVE_WAY
+        }
+    }
+
     /// Gives answers of one endpoint to the client.
     async fn answers(
         &self,
@@ -341,7 +342,7 @@ impl Association {
             tokio::select! {
                 biased;
                 reason = &mut ended => return Stop::Ended(reason),
-                () = self.gave_way.notified() => return Stop::GaveWay,
+                () = self.seat.given_up() => return Stop::GaveWay,
                 () = self.refused.notified() => {
                     // Not one that was meant for the endpoint before.
                     if self.is_refused.take() {
@@ -375,7 +376,7 @@ impl Association {
                     Err(error) => return Err(error),
                 };
                 self.idle.set(Instant::now() + self.limits.idle);
-                self.is_answered.set(true);
+                self.seat.answered();
                 if self.line.answered() == 1 {
                     let took = self.first.get().map(|first| first.elapsed());
                     open.held.picked.succeeded(took.unwrap_or_default(), None);
@@ -422,7 +423,9 @@ thread_local! {
 /// What is waited for: an answer, or that nobody is there to give one (ICMP), which is no answer to read.
 const HEARD: Interest = Interest::READABLE.add(Interest::ERROR);
 
-const GAVE_WAY: &str = "no answer came before another flow needed the place";
+const UNANSWERED_GAVE_WAY: &str = "no answer came before another flow needed the place";
+
+const GAVE_WAY: &str = "the client had been silent when another flow needed the place";
 
 const UNANSWERED: &str = "no answer came within the idle limit";
 

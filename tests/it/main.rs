@@ -35,6 +35,7 @@ mod engine;
 mod exchange;
 mod explain;
 mod floors;
+mod forged;
 mod forward;
 mod framing;
 mod fuzz_smoke;

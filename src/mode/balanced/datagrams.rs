@@ -3,19 +3,18 @@
 //! Start at [`serve`].
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::{Balanced, toward};
 use crate::lifeline::Lifeline;
-use crate::listener::{Admitted, Datagram, Datagrams, Intake, Room};
+use crate::listener::{Datagram, Datagrams, Intake, Room, Seat};
 use crate::relay::Association;
 use crate::report;
 
@@ -25,25 +24,9 @@ type Key = (SocketAddr, SocketAddr);
 /// The flows of one socket.
 #[derive(Debug, Default)]
 struct Flows {
-    flows: RefCell<HashMap<Key, Seat>>,
-    /// Those that may have to make room, the oldest first; some of them have ended or were answered meanwhile.
-    newcomers: RefCell<VecDeque<Newcomer>>,
+    flows: RefCell<HashMap<Key, Rc<Association>>>,
     /// Told when the last one has ended.
     empty: Notify,
-}
-
-/// A flow, which counts until it has ended or made room.
-#[derive(Debug)]
-struct Seat {
-    flow: Rc<Association>,
-    _admitted: Admitted,
-}
-
-#[derive(Debug)]
-struct Newcomer {
-    begun: Instant,
-    key: Key,
-    flow: Weak<Association>,
 }
 
 /// A flow's place among the others, and the end of it.
@@ -61,53 +44,17 @@ impl Drop for Place {
 
 impl Flows {
     fn find(&self, key: &Key) -> Option<Rc<Association>> {
-        self.flows.borrow().get(key).map(|seat| seat.flow.clone())
+        self.flows.borrow().get(key).cloned()
     }
 
-    fn add(&self, key: Key, flow: &Rc<Association>, admitted: Admitted) {
-        let seat = Seat {
-            flow: flow.clone(),
-            _admitted: admitted,
-        };
-        let mut flows = self.flows.borrow_mut();
-        flows.insert(key, seat);
-        let mut newcomers = self.newcomers.borrow_mut();
-        if newcomers.len() > 2 * flows.len() + SWEEP_FROM {
-            newcomers.retain(|one| one.waiting().is_some());
-        }
-        newcomers.push_back(Newcomer {
-            begun: Instant::now(),
-            key,
-            flow: Rc::downgrade(flow),
-        });
-    }
-
-    /// Ends the oldest flow that may be of a client that is nobody, if that had its time; whether there was one.
-    fn make_room(&self) -> bool {
-        let mut newcomers = self.newcomers.borrow_mut();
-        while let Some(oldest) = newcomers.front() {
-            let waiting = oldest.waiting();
-            if waiting.is_some() && oldest.begun.elapsed() < GRACE {
-                return false;
-            }
-            let key = oldest.key;
-            newcomers.pop_front();
-            if let Some(flow) = waiting {
-                self.remove(&key, &flow);
-                flow.give_way();
-                return true;
-            }
-        }
-        false
+    fn add(&self, key: Key, flow: &Rc<Association>) {
+        self.flows.borrow_mut().insert(key, flow.clone());
     }
 
     /// Takes a flow out, if it is still there: another of the same client may have its place.
     fn remove(&self, key: &Key, flow: &Rc<Association>) {
         let mut flows = self.flows.borrow_mut();
-        if flows
-            .get(key)
-            .is_some_and(|seat| Rc::ptr_eq(&seat.flow, flow))
-        {
+        if flows.get(key).is_some_and(|there| Rc::ptr_eq(there, flow)) {
             flows.remove(key);
         }
         if flows.is_empty() {
@@ -119,13 +66,6 @@ impl Flows {
         while !self.flows.borrow().is_empty() {
             self.empty.notified().await;
         }
-    }
-}
-
-impl Newcomer {
-    /// The flow, while nothing says that its client is somebody.
-    fn waiting(&self) -> Option<Rc<Association>> {
-        self.flow.upgrade().filter(|flow| flow.may_give_way())
     }
 }
 
@@ -198,13 +138,7 @@ impl Door {
             return None;
         }
         let intake = (self.intake)();
-        let (admission, limits) = (&intake.admission, &intake.limits);
-        let admit = || admission.admit(limits);
-        // Those that are nobody must not keep others out until they are idle; nor do they go for who may have no more.
-        let makes_room = || admission.may_have_more(client.ip(), limits) && self.flows.make_room();
-        let admitted = admit().or_else(|| makes_room().then(admit)?);
-        let admitted = admitted.and_then(|one| one.of_client(client.ip(), limits));
-        let Some(admitted) = admitted else {
+        let Some(seat) = Seat::take(&intake.admission, &intake.limits, client.ip()) else {
             counters.connections_refused.bump();
             return None;
         };
@@ -214,8 +148,9 @@ impl Door {
         let served = balancing.choose(None, &[])?;
         let toward = toward(served, &balancing, None, Some(local));
         let relay = self.mode.means.relay.clone();
-        let flow = Rc::new(Association::new(relay, caller, toward, balancing.datagrams));
-        self.flows.add(key, &flow, admitted);
+        let limits = balancing.datagrams;
+        let flow = Rc::new(Association::new(relay, caller, toward, limits, seat));
+        self.flows.add(key, &flow);
         let place = Place {
             flows: self.flows.clone(),
             key,
@@ -231,10 +166,3 @@ impl Door {
         Some(flow)
     }
 }
-
-/// How long an answer may take before another flow can have the place. So long it takes at least to fill all places anew, whoever
-/// forges clients, and however fast.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// Fewer newcomers are never swept.
-const SWEEP_FROM: usize = 64;
