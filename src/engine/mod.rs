@@ -13,6 +13,7 @@ mod handover;
 mod listeners;
 mod main_loop;
 mod reload;
+mod renamed;
 mod service;
 mod snapshot;
 mod upgrade;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
+use super::renamed::Renamed;
 use crate::cache::Cache;
 use crate::config::{Config, ListenerConfig};
 use crate::fault::Fault;
@@ -19,6 +20,7 @@ use crate::upstream::Registry;
 /// All that workers follow. Replaced whole.
 #[derive(Debug)]
 pub(super) struct Snapshot {
+    /// By name; also by those of listeners that were, as long as something is open of them.
     pub(super) services: HashMap<Arc<str>, Arc<Service>>,
     pub(super) intakes: HashMap<Arc<str>, Arc<Intake>>,
     pub(super) dns: Plan,
@@ -33,6 +35,7 @@ pub(super) struct Lasting {
     own: Arc<OwnListeners>,
     rates: Arc<Rates>,
     admissions: HashMap<Arc<str>, Arc<Admission>>,
+    renamed: Renamed,
     interception: Option<Arc<Interception>>,
     cache: Option<Arc<Cache>>,
     /// Whether the process takes the place of one that may hold the cache's disk tier still: until the first snapshot.
@@ -118,6 +121,14 @@ impl Lasting {
                 tls: listener.tls.clone(),
             };
             intakes.insert(listener.name.clone(), Arc::new(intake));
+        }
+        let admissions = &self.admissions;
+        let is_open = |name: &str| admissions.get(name).is_some_and(|one| one.total() > 0);
+        self.renamed.follow(config, is_open);
+        for (was, is) in self.renamed.names() {
+            if let Some(service) = services.get(is).cloned() {
+                services.insert(was.clone(), service);
+            }
         }
         self.admissions
             .retain(|name, admission| intakes.contains_key(name) || admission.total() > 0);

@@ -391,6 +391,7 @@ pub(super) async fn no_longer_permitted(
         };
         let mut intent = Intent {
             now: jiff::Timestamp::now(),
+            listener: service.name.clone(),
             ..intent.clone()
         };
         if let Some(principal) = &intent.principal {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::support::{Config, Egret, Origin, Wire, get, ok, said, tunnel, until};
+use crate::support::{Config, Egret, Origin, Wire, free_port, get, ok, said, tunnel, until};
 
 const SECOND: &str = "[[listener]]\nname = \"second\"\nbind = \"127.0.0.1:0\"\nmode = \"forward\"\npolicy = \"test\"";
 
@@ -319,6 +319,70 @@ fn an_exchange_over_a_listener_that_vanishes_finishes() {
     assert!(egret.command(&["reload"]).status.success());
     go.send(()).unwrap();
     assert_eq!(wire.response("GET").text(), "finished");
+}
+
+/// The configuration, with its listener at this address and by this name.
+fn named(name: &str, address: SocketAddr, config: &Config) -> String {
+    let (before, after) = (
+        "name = \"egress\"\nbind = \"127.0.0.1:0\"",
+        format!("name = \"{name}\"\nbind = \"{address}\""),
+    );
+    let text = config.text();
+    assert!(text.contains(before), "{text}");
+    text.replace(before, &after)
+}
+
+#[test]
+fn what_is_open_of_a_listener_that_gets_another_name_is_served_and_judged_by_that_one() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    let (echo, other) = (Origin::echo(), Origin::echo());
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let egret = Egret::spawn(&[], &named("old", address, &Config::loopback()));
+    egret.wait_line("ready", |line| line.contains("ready"));
+    let request = get(&origin.url("/"), "");
+    let mut kept = Wire::connect(address);
+    kept.send(request.as_bytes());
+    assert_eq!(kept.response("GET").status, 200);
+    let open = |to: &Origin| {
+        let mut tunnel = Wire::connect(address);
+        tunnel.send(crate::support::connect(&to.address.to_string(), "").as_bytes());
+        assert_eq!(tunnel.response("CONNECT").status, 200);
+        tunnel
+    };
+    let (mut tunnel, mut denied) = (open(&echo), open(&other));
+    // A second time, too: the connection is older than the name that goes.
+    for name in ["new", "newer"] {
+        egret.write("egret.toml", &named(name, address, &Config::loopback()));
+        let reload = egret.command(&["reload"]);
+        assert!(reload.status.success(), "{}", said(&reload));
+        kept.send(request.as_bytes());
+        let answer = kept.response("GET");
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        egret.wait_record(name, |record| record["listener"] == name);
+        tunnel.send(b"still there");
+        assert_eq!(tunnel.exact(11), b"still there", "{name}");
+    }
+    let port = other.port();
+    let config = Config::closed()
+        .rule(&format!(
+            "name = \"not there\"\ndeny = {{}}\nlistener = \"newest\"\nport = {port}"
+        ))
+        .rule("name = \"loopback\"\nallow = {}\naddress = \"127.0.0.0/8\"");
+    egret.write("egret.toml", &named("newest", address, &config));
+    assert!(egret.command(&["reload"]).status.success());
+    assert!(denied.read_to_any_end().is_empty());
+    let record = egret.wait_record("the tunnel", |record| record["aborted"] == true);
+    let reason = record["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("not there"), "{record}");
+    tunnel.send(b"still there");
+    assert_eq!(tunnel.exact(11), b"still there");
+    // Nobody who has its place: it is gone.
+    let elsewhere = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    egret.write("egret.toml", &named("else", elsewhere, &Config::loopback()));
+    assert!(egret.command(&["reload"]).status.success());
+    kept.send(request.as_bytes());
+    assert_eq!(kept.response("GET").status, 503);
+    assert!(tunnel.read_to_any_end().is_empty());
 }
 
 fn listeners(egret: &Egret) -> Vec<(String, SocketAddr)> {
