@@ -153,13 +153,14 @@ impl Engine {
         lasting
             .own()
             .replace(listeners.places(), datagrams.places());
-        let upkeep = Upkeep::start(&workers, lasting.upkeep(&config, listeners.addresses()));
+        let mut upkeep = Upkeep::start(&workers, lasting.upkeep(&config, listeners.addresses()));
         for (worker, sockets) in workers.iter().zip(change.opened) {
             worker.line().tell(Command::Open(sockets));
         }
         for (worker, sockets) in workers.iter().zip(of_datagrams.opened) {
             worker.line().tell(Command::OpenDatagrams(sockets));
         }
+        upkeep.wait();
         let engine = Self {
             options,
             config: config.into(),

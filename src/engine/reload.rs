@@ -94,6 +94,8 @@ impl Engine {
             worker.line().tell(Command::Open(sockets));
             worker.line().tell(Command::OpenDatagrams(of_datagrams));
         }
+        // Whom it concerns waits by itself; all others are served.
+        self.upkeep.wait();
         let mut warnings = self.lags_behind(&config);
         warnings.extend(config.warnings());
         self.config = config.into();

@@ -19,6 +19,8 @@ use crate::probe::{Keeper, Plan};
 pub(super) struct Upkeep {
     workers: Vec<Line>,
     running: Option<Running>,
+    /// Told when what was new has been asked once.
+    asked: Option<blocking::Receiver<()>>,
 }
 
 #[derive(Debug)]
@@ -44,13 +46,14 @@ impl Upkeep {
         let mut upkeep = Self {
             workers: lines.collect(),
             running: None,
+            asked: None,
         };
         upkeep.follow(plan);
         upkeep
     }
 
-    /// Has these looked after from now on. Waits until what is new among names and files has been asked once, so that the first
-    /// requests find endpoints; but not long: a name that is not to be resolved stops nobody.
+    /// Has these looked after from now on. What is new among names and files is asked at once; requests for their upstreams wait for
+    /// that, and nobody else does.
     pub(super) fn follow(&mut self, plan: Plan) {
         if self.running.is_none() && plan.upstreams.is_empty() {
             return;
@@ -68,7 +71,16 @@ impl Upkeep {
             }
             None => self.running = start(order, &self.workers),
         }
-        if waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        self.asked = Some(waiting);
+    }
+
+    /// Waits until what is new has been asked once, so that who hears that a configuration is in force finds its endpoints; but not
+    /// long.
+    pub(super) fn wait(&mut self) {
+        let Some(asked) = self.asked.take() else {
+            return;
+        };
+        if asked.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(
                 "not all endpoints are known yet: their names are still being looked up"
             );
@@ -81,6 +93,7 @@ impl Upkeep {
         if let Some(running) = self.running.take_if(broken) {
             tracing::error!("the thread that looks after upstreams broke down; it is started anew");
             self.follow(running.plan);
+            self.asked = None;
         }
     }
 

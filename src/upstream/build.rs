@@ -52,6 +52,7 @@ pub(super) fn build(
         until: until(members, settings),
         named: named(members, sticky, panic.is_some()),
         none: why_none(members, settings),
+        unasked: members.all.is_empty() && members.is_unasked(&settings.endpoints),
         panic,
         settings: settings.clone(),
         sticky: sticky.cloned(),

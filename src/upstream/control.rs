@@ -191,6 +191,7 @@ impl Upstream {
         control.members.gather(&settings.endpoints);
         let now = self.since_epoch(Instant::now());
         self.publish(control, now);
+        self.regathered.notify_waiters();
     }
 
     /// Takes new settings. State of endpoints that stay is kept, and so is what was found of sources that stay.

@@ -149,6 +149,14 @@ impl Members {
         self.gone.extend(before.into_values().take(MOST_GONE));
     }
 
+    /// Whether some source was not asked yet.
+    pub(super) fn is_unasked(&self, sources: &[EndpointSettings]) -> bool {
+        let asked = |own: &EndpointSettings| self.found.contains_key(&own.source);
+        sources
+            .iter()
+            .any(|own| itself(&own.source).is_none() && !asked(own))
+    }
+
     /// Why there is no endpoint: each source with its problem.
     pub(super) fn why_none(&self, sources: &[EndpointSettings]) -> Arc<str> {
         let reason = |own: &EndpointSettings| {

@@ -44,12 +44,14 @@ pub use status::{EndpointStatus, Status};
 pub use sticky::Sticky;
 pub use view::Panic;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use self::breaker::{Breaker, NONE, add_below};
 use self::control::Control;
@@ -70,6 +72,8 @@ pub struct Upstream {
     judged_next: AtomicU64,
     /// Held by who counts which endpoints are left alone, before one more is.
     resting: Mutex<()>,
+    /// Told when a source was asked.
+    regathered: Notify,
 }
 
 impl Upstream {
@@ -86,6 +90,7 @@ impl Upstream {
             active: AtomicU32::new(0),
             judged_next: AtomicU64::new(0),
             resting: Mutex::default(),
+            regathered: Notify::new(),
         })
     }
 
@@ -166,16 +171,37 @@ impl Upstream {
     }
 
     /// Waits until the request may be under way, where `limits` says how many may be: the most urgent first (a higher number), and of
-    /// these who came first. Waits at most for `limits.pending.time`. Counts it for the budget of retries.
+    /// these who came first. Waits at most for `limits.pending.time`; then two seconds, at most, where no endpoint is known because
+    /// the sources were not asked yet. Counts it for the budget of retries.
     ///
     /// Errors: [`Full`]. Dropping the future gives up the place in the queue.
     pub async fn enter(self: &Arc<Self>, priority: u8) -> Result<Entered, Full> {
-        let settings = self.settings();
+        let (settings, unasked) = {
+            let view = self.view.load();
+            (view.settings.clone(), view.unasked)
+        };
         self.breaker.budget.count(self.since_epoch(Instant::now()));
         let entered = self
             .enter_within(settings.limits.pending.as_ref(), priority)
             .await;
+        if unasked && entered.is_ok() {
+            // Whoever has waited in vain hears why there is no endpoint when it asks for one.
+            let _ = timeout(FIRST_LOOK, self.asked()).await;
+        }
         self.note(entered)
+    }
+
+    /// Waits until an endpoint is known, or each source was asked.
+    async fn asked(&self) {
+        loop {
+            let mut regathered = pin!(self.regathered.notified());
+            // From here on no word of it is missed.
+            regathered.as_mut().enable();
+            if !self.view.load().unasked {
+                return;
+            }
+            regathered.await;
+        }
     }
 
     /// Takes a retry out of what may be: as many as `limits.retries` at once, and no more than the budget.
@@ -261,6 +287,9 @@ impl Upstream {
         }
     }
 }
+
+/// How long a request waits for names and files to be asked for the first time.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// How often a place may be taken away between look and grasp.
 const MOST_PICKS: usize = 8;

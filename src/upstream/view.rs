@@ -21,6 +21,8 @@ pub(super) struct View {
     pub(super) named: Box<[(u64, Arc<Endpoint>)]>,
     /// Why no lane has a share.
     pub(super) none: Unavailable,
+    /// No endpoint is known, and some source was not asked yet.
+    pub(super) unasked: bool,
     /// So few are left that all are used.
     pub(super) panic: Option<Panic>,
     /// When time alone makes another view: since the epoch.

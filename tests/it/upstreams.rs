@@ -2,7 +2,7 @@
 //! Not the algorithms of balancing, which have their tests beside the code, nor the routes that lead here.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -17,7 +17,9 @@ use serde_json::Value;
 
 use crate::reverse::{self, reverse};
 use crate::support::dns_server::{DnsServer, Reply};
-use crate::support::{Ca, Config, Egret, Origin, PATIENCE, Wire, ok, read_request, said, until};
+use crate::support::{
+    Ca, Config, Dns, Egret, Origin, PATIENCE, Wire, free_port, get, ok, read_request, said, until,
+};
 
 /// A gateway `web` with these tables, whose one route leads to upstream `app`.
 fn gateway(tables: &str) -> Config {
@@ -528,6 +530,40 @@ fn a_reload_brings_upstreams_that_are_ready_and_forgets_those_that_are_gone() {
     let names = list(&egret);
     assert_eq!(names.as_array().unwrap().len(), 1, "{names}");
     assert_eq!(names[0]["name"], "new");
+}
+
+#[test]
+fn a_name_that_nobody_answers_holds_no_other_listener_back() {
+    let origin = origin("here");
+    let server = Dns::start(&[]);
+    let config = || Config::loopback().dns(&server);
+    let egret = Egret::start(&config());
+    let warnings = || egret.log().matches("not all endpoints are known").count();
+    // A machine that is busy may need more than one try.
+    let was_served_first = (0..5).any(|number| {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let slow = format!(
+            "[[listener]]\nname = \"slow\"\nbind = \"127.0.0.1:0\"\nmode = \"balanced\"\nto = \"slow\"\n\
+            [upstream.slow]\nendpoints = [\"silent-{number}.test:80\"]\n"
+        );
+        let new = format!(
+            "[[listener]]\nname = \"new{number}\"\nbind = \"{address}\"\nmode = \"forward\"\npolicy = \"test\"\n"
+        );
+        egret.write("egret.toml", &config().more(&slow).more(&new).text());
+        thread::scope(|scope| {
+            let reload = scope.spawn(|| egret.command(&["reload"]));
+            until("the new socket", || TcpStream::connect(address).is_ok());
+            let mut wire = Wire::connect(address);
+            wire.send(get(&format!("http://{}/", origin.address), "").as_bytes());
+            assert_eq!(wire.response("GET").status, 200);
+            let is_first = warnings() == number;
+            let reloaded = reload.join().unwrap();
+            assert!(reloaded.status.success(), "{}", said(&reloaded));
+            assert_eq!(warnings(), number + 1, "nobody answers");
+            is_first
+        })
+    });
+    assert!(was_served_first);
 }
 
 #[test]

@@ -1,3 +1,7 @@
+use std::pin::pin;
+
+use futures_util::poll;
+
 use super::*;
 use crate::addr::{Authority, Host};
 
@@ -219,4 +223,37 @@ fn a_file_has_an_endpoint_a_line() {
             "{text:?}: {shown:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_until_an_endpoint_is_known_or_all_sources_were_asked() {
+    let text = "endpoints = [\"app.internal:80\", { srv = \"_http._tcp.app.internal\" }]";
+    let begun = Instant::now();
+    // Which have some, in this order; and whether that is enough.
+    for asked in [
+        &[(0, true, true)][..],
+        &[(1, true, true)],
+        &[(0, false, false), (1, true, true)],
+        &[(1, false, false), (0, false, true)],
+    ] {
+        let upstream = Upstream::new("app", settings(text));
+        let sources = upstream.sources();
+        let mut entering = pin!(upstream.enter(0));
+        assert!(poll!(&mut entering).is_pending());
+        for (source, has_some, is_enough) in asked {
+            let source = &sources[*source];
+            if *has_some {
+                upstream.replace_endpoints(source, resolved([1]));
+            } else {
+                upstream.source_failed(source, "the name does not exist");
+            }
+            assert_eq!(poll!(&mut entering).is_ready(), *is_enough, "{asked:?}");
+        }
+        assert!(upstream.enter(0).await.is_ok(), "nobody waits again");
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    // Nobody answers.
+    let upstream = Upstream::new("app", settings(text));
+    assert!(upstream.enter(0).await.is_ok());
+    assert_eq!(begun.elapsed().as_secs(), 2);
 }
