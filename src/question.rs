@@ -17,7 +17,7 @@ use crate::policy::{Facts, Look, NamedBy, Scheme};
 pub struct Question {
     /// A URL, `host:port` for a tunnel, or a request line.
     pub url: String,
-    /// The listener; the first one by default.
+    /// The listener; the first one that takes such a request by default.
     pub listener: Option<String>,
     /// The client's address; loopback by default.
     pub from: Option<IpAddr>,
@@ -25,7 +25,7 @@ pub struct Question {
     pub user: Option<String>,
     /// The client's groups.
     pub groups: Vec<String>,
-    /// The method; by default GET, and CONNECT for `https` and `host:port`.
+    /// The method; by default GET, and of a proxy CONNECT for `https` and `host:port`.
     pub method: Option<String>,
     /// When it is asked (RFC 3339); now by default.
     pub at: Option<Timestamp>,
@@ -35,10 +35,10 @@ pub struct Question {
     pub addresses: Vec<IpAddr>,
 }
 
-/// The question, understood.
+/// The question, understood: as a proxy is asked it, and as a gateway is.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// The listener.
+    /// The listener; `None` for the first one that takes such a request.
     pub listener: Option<String>,
     /// The client's address.
     pub client: IpAddr,
@@ -48,11 +48,26 @@ pub struct Asked {
     pub authority: Authority,
     /// The addresses that were given.
     pub addresses: Option<Vec<IpAddr>>,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// When it is asked.
+    pub at: Timestamp,
+    /// What a gateway gets of it; `None` for a tunnel, which none takes.
+    pub sent: Option<Sent>,
     scheme: Scheme,
     method: Method,
     path: Option<String>,
-    headers: HeaderMap,
-    at: Timestamp,
+}
+
+/// A request as clients send it to the service itself. Its host is the question's authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Whether over TLS.
+    pub secure: bool,
+    /// The method.
+    pub method: Method,
+    /// Path and query, or `*`.
+    pub target: String,
 }
 
 impl Question {
@@ -66,7 +81,9 @@ impl Question {
             .transpose()
             .map_err(|_| "the method is not a token".to_owned())?;
         let (in_line, url) = self.request_line()?;
-        let (target, method) = target(url, method.or(in_line))?;
+        let method = method.or(in_line);
+        let sent = Sent::of(url, method.as_ref());
+        let (target, method) = target(url, method)?;
         let (scheme, authority, path) = match target {
             Target::Authority(authority) => (Scheme::Tunnel, authority, None),
             Target::Absolute {
@@ -95,6 +112,7 @@ impl Question {
             path,
             headers: self.fields()?,
             at: self.at.unwrap_or_else(Timestamp::now),
+            sent,
         })
     }
 
@@ -163,7 +181,7 @@ impl Asked {
         }
     }
 
-    /// The facts for a decision.
+    /// The facts for a decision about a proxy's request.
     pub fn facts<'a>(&'a self, listener: &'a str, principal: Option<&'a Principal>) -> Facts<'a> {
         Facts {
             listener,
@@ -185,7 +203,22 @@ impl Asked {
     }
 }
 
-/// As clients do: `https` becomes a tunnel, unless a method says that the proxy is to fetch it.
+impl Sent {
+    /// No gateway takes CONNECT, or what is no URL.
+    fn of(url: &str, method: Option<&Method>) -> Option<Self> {
+        let method = method.cloned().unwrap_or(Method::GET);
+        match Target::parse(&method, url).ok()? {
+            Target::Absolute { secure, path, .. } => Some(Self {
+                secure,
+                method,
+                target: path,
+            }),
+            Target::Authority(_) | Target::Origin(_) | Target::Asterisk => None,
+        }
+    }
+}
+
+/// As clients of a proxy do: `https` becomes a tunnel, unless a method says that the proxy is to fetch it.
 fn target(url: &str, method: Option<Method>) -> Result<(Target, Method), String> {
     let tunnel = match &method {
         Some(method) => *method == Method::CONNECT,
@@ -266,6 +299,41 @@ mod tests {
                 ..Question::default()
             };
             assert!(question.read().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_gets_a_request_where_a_proxy_is_asked_for_a_tunnel_and_no_tunnel_at_all() {
+        for (text, method, sent) in [
+            ("http://a.example/x?y", None, Some((false, "GET", "/x?y"))),
+            ("https://a.example", None, Some((true, "GET", "/"))),
+            (
+                "https://a.example/x",
+                Some("post"),
+                Some((true, "POST", "/x")),
+            ),
+            ("PUT https://a.example/x", None, Some((true, "PUT", "/x"))),
+            (
+                "OPTIONS http://a.example",
+                None,
+                Some((false, "OPTIONS", "*")),
+            ),
+            ("a.example:443", None, None),
+            ("https://a.example/", Some("CONNECT"), None),
+            ("CONNECT a.example:443", None, None),
+        ] {
+            let question = Question {
+                url: text.to_owned(),
+                method: method.map(str::to_owned),
+                ..Question::default()
+            };
+            let asked = question.read().expect(text);
+            let sent = sent.map(|(secure, method, target)| Sent {
+                secure,
+                method: method.parse().expect("a method"),
+                target: target.to_owned(),
+            });
+            assert_eq!(asked.sent, sent, "{text} {method:?}");
         }
     }
 }

@@ -116,7 +116,7 @@ pub struct Explain {
     /// A group of the client; may be said again
     #[arg(long)]
     pub group: Vec<String>,
-    /// The method; without one, https URLs are tunnels as clients make them
+    /// The method; without one, https URLs are tunnels as clients of a proxy make them, and GET for a gateway
     #[arg(long)]
     pub method: Option<String>,
     /// When it is asked, as 2026-11-24T10:00:00Z
@@ -125,10 +125,10 @@ pub struct Explain {
     /// A field of the request, as "name: value"; may be said again
     #[arg(long, value_name = "FIELD")]
     pub header: Vec<String>,
-    /// An address that the name resolves to; may be said again
+    /// An address that the name resolves to, or of a gateway's endpoint; may be said again
     #[arg(long, value_name = "IP")]
     pub address: Vec<IpAddr>,
-    /// The listener; the first one if nothing is said
+    /// The listener; if nothing is said, the first one that takes such a request: a gateway's what it has a route for
     #[arg(long, value_name = "NAME")]
     pub listener: Option<String>,
     /// Ask the running process, which resolves the name too
@@ -385,4 +385,5 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
   egret explain -c egret.toml --from 10.20.0.7 --group ci https://packages.example/simple/
   egret explain -c egret.toml --method GET --address 10.0.5.9 http://metrics.example:9090/
   egret explain -c egret.toml 'CONNECT packages.example:443 HTTP/1.1'
+  egret explain -c gateway.toml --listener web --header 'X-Version: 2' https://www.example/api/users
   egret explain 01k6x3v9q2r8t4m0c5hb";

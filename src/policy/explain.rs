@@ -11,7 +11,10 @@ use super::condition::Truth;
 use super::render::in_words;
 use super::rule::{Clause, Rule};
 use super::walk::{Held, Moment, Observer};
-use super::{Allowance, Demands, Denial, Facts, Obligations, Policy, RuleRef, Verdict};
+use super::{
+    Allowance, Demands, Denial, Facts, Grant, NamedBy, Obligations, Permit, Policy, RuleRef,
+    Verdict,
+};
 use crate::cache::Control;
 
 /// How a verdict came about; for people by `Display`, for programs by `serde`.
@@ -21,9 +24,11 @@ pub struct Explanation {
     pub policy: String,
     /// The request.
     pub request: Asked,
-    /// `allow` or `deny`.
+    /// Where a gateway's request goes from there; `None` for a proxy's, and where it was not asked.
+    pub route: Option<Routed>,
+    /// `allow` or `deny`; `none` where the request is refused before the policy is asked.
     pub verdict: &'static str,
-    /// The rule that decided, or `default`.
+    /// The rule that decided, or `default`; empty where none was asked.
     pub rule: String,
     /// Where it stands, `file:line:column`.
     pub at: Option<String>,
@@ -35,7 +40,7 @@ pub struct Explanation {
     pub permitted: Vec<SocketAddr>,
     /// What only report mode kept from being a denial.
     pub would_deny: Option<String>,
-    /// For a denial: the smallest single change that would allow the request.
+    /// For what is not allowed: the smallest single change that would allow the request.
     pub smallest_change: Option<String>,
     /// The walks: one by name, then one for each address that was asked about.
     pub walks: Vec<Walked>,
@@ -62,6 +67,21 @@ pub struct Asked {
     pub path: Option<String>,
     /// When, in RFC 3339.
     pub time: String,
+}
+
+/// What a gateway does with a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Routed {
+    /// The route that takes it.
+    pub route: String,
+    /// Where that stands, `file:line:column`.
+    pub at: String,
+    /// What the route does with it, in words.
+    pub does: String,
+    /// The upstreams that it may go to; none where the gateway answers by itself.
+    pub upstreams: Vec<String>,
+    /// Endpoints of these whose addresses matter and are not known, as the configuration names them.
+    pub unknown: Vec<String>,
 }
 
 /// One walk over the rules.
@@ -124,15 +144,13 @@ impl Policy {
                 None => {
                     explanation.allow(grant.allowance());
                     if !grant.settled {
-                        explanation.reason += ", unless the address decides otherwise";
+                        explanation.reason += OPEN;
                     }
                 }
                 Some(addresses) => {
-                    match self.confirm_observed(&grant, facts, addresses, own, &mut watch) {
-                        Ok(permit) => {
-                            explanation.allow(permit.allowance());
-                            explanation.permitted = permit.addresses;
-                        }
+                    let confirmed = self.confirm_groups(&grant, facts, addresses, own, &mut watch);
+                    match confirmed {
+                        Ok(permits) => explanation.permit(permits),
                         Err(denial) => explanation.deny(&denial),
                     }
                 }
@@ -145,6 +163,46 @@ impl Policy {
             .map(|trace| self.show(trace, facts))
             .collect();
         explanation
+    }
+
+    /// The explanation of a request that is refused before this policy is asked.
+    pub fn unasked(&self, facts: &Facts<'_>, reason: String) -> Explanation {
+        Explanation {
+            verdict: "none",
+            reason,
+            ..self.opening(facts)
+        }
+    }
+
+    /// The second moment, as it is asked for: about the addresses of a name at once, about endpoints one by one.
+    ///
+    /// Errors: the first denial where nothing is permitted.
+    fn confirm_groups(
+        &self,
+        grant: &Grant,
+        facts: &Facts<'_>,
+        addresses: &[SocketAddr],
+        own: &dyn Fn(SocketAddr) -> bool,
+        watch: &mut Watch,
+    ) -> Result<Vec<Permit>, Denial> {
+        if facts.named_by == NamedBy::Client || addresses.is_empty() {
+            let permit = self.confirm_observed(grant, facts, addresses, own, watch);
+            return permit.map(|permit| vec![permit]);
+        }
+        let mut permits = Vec::new();
+        let mut denied = None;
+        for endpoint in addresses.chunks(1) {
+            match self.confirm_observed(grant, facts, endpoint, own, watch) {
+                Ok(permit) => permits.push(permit),
+                Err(denial) => {
+                    denied.get_or_insert(denial);
+                }
+            }
+        }
+        match denied {
+            Some(denial) if permits.is_empty() => Err(denial),
+            Some(_) | None => Ok(permits),
+        }
     }
 
     fn opening(&self, facts: &Facts<'_>) -> Explanation {
@@ -166,6 +224,7 @@ impl Policy {
                 path: facts.path.map(str::to_owned),
                 time: facts.now.to_string(),
             },
+            route: None,
             verdict: "deny",
             rule: String::new(),
             at: None,
@@ -268,6 +327,23 @@ fn show_rule(rule: &Rule, traced: &Traced, facts: &Facts<'_>) -> Tried {
 }
 
 impl Explanation {
+    /// The same of what is answered here, once it is allowed by name: no address decides any more.
+    pub fn answered_here(mut self) -> Self {
+        if let Some(reason) = self.reason.strip_suffix(OPEN) {
+            self.reason = reason.to_owned();
+        }
+        self
+    }
+
+    /// The first decides; addresses of the others are permitted too.
+    fn permit(&mut self, permits: Vec<Permit>) {
+        if let Some(first) = permits.first() {
+            self.allow(first.allowance());
+        }
+        let addresses = permits.into_iter().flat_map(|permit| permit.addresses);
+        self.permitted = addresses.collect();
+    }
+
     fn allow(&mut self, allowance: &Allowance) {
         let rule = &allowance.rule;
         let noted = allowance.would_deny.as_deref();
@@ -321,3 +397,6 @@ impl Explanation {
         self.at = rule.at.as_ref().map(ToString::to_string);
     }
 }
+
+/// How the reason of what is allowed by name ends, where a condition was left open.
+const OPEN: &str = ", unless the address decides otherwise";

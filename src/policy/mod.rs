@@ -53,7 +53,7 @@ mod walk;
 
 pub(crate) use action::read_shared_obligations;
 pub use expect::{Expectation, Outcome};
-pub use explain::{Asked, Explanation, Tested, Tried, Walked};
+pub use explain::{Asked, Explanation, Routed, Tested, Tried, Walked};
 pub use facts::{Facts, Hello, Look, NamedBy, Scheme};
 pub use lookup::{ListLookup, Lists};
 pub use verdict::{

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::Reason;
-use super::explain::{Explanation, Tested, Walked};
+use super::explain::{Explanation, Routed, Tested, Walked};
 
 /// A reason as the end of a sentence.
 pub(super) fn in_words(reason: &Reason) -> String {
@@ -43,6 +43,9 @@ impl fmt::Display for Explanation {
             f,
             "  from {client}, {who}, listener \"{listener}\", at {time}"
         )?;
+        if let Some(route) = &self.route {
+            route.fmt(f)?;
+        }
         for walk in &self.walks {
             walk.fmt(f)?;
         }
@@ -51,7 +54,10 @@ impl fmt::Display for Explanation {
             .as_ref()
             .map_or_else(String::new, |at| format!(" ({at})"));
         let (verdict, rule) = (self.verdict, &self.rule);
-        writeln!(f, "{verdict} by \"{rule}\"{at}: {}", self.reason)?;
+        match verdict {
+            "none" => writeln!(f, "refused before the policy is asked: {}", self.reason)?,
+            _ => writeln!(f, "{verdict} by \"{rule}\"{at}: {}", self.reason)?,
+        }
         for obligation in &self.obligations {
             writeln!(f, "  with {obligation}")?;
         }
@@ -64,6 +70,27 @@ impl fmt::Display for Explanation {
         if let Some(change) = &self.smallest_change {
             let change = change.replace('\n', "\n  ");
             writeln!(f, "smallest change: {change}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Routed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            route,
+            at,
+            does,
+            unknown,
+            ..
+        } = self;
+        writeln!(f, "route \"{route}\" ({at}): {does}")?;
+        if !unknown.is_empty() {
+            let unknown = unknown.join(", ");
+            writeln!(
+                f,
+                "  its addresses matter, and these are not known: {unknown}; --address IP asks about one"
+            )?;
         }
         Ok(())
     }

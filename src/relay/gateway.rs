@@ -75,14 +75,7 @@ impl Relay {
             method: &head.method,
             headers: &head.headers,
         };
-        let route = match routes.table.find(&asked) {
-            Found::Route(route) => route.clone(),
-            Found::Nothing => return Err(Refusal::NoRoute),
-            Found::Ambiguous => return Err(Refusal::Misdirected(TWO_READINGS)),
-        };
-        if head.method == Method::TRACE && !route.traces {
-            return Err(Refusal::NoTrace);
-        }
+        let route = find_route(&routes.table, &asked)?.clone();
         let asking = Asking {
             caller,
             head,
@@ -134,6 +127,21 @@ impl Relay {
             served: served.clone(),
         }))
     }
+}
+
+/// The route that a request to a gateway takes.
+///
+/// Errors: there is none, or the request can be read as one for several, or it is a TRACE that its route does not name.
+pub fn find_route<'a>(table: &'a RouteTable, asked: &Asked<'_>) -> Result<&'a Arc<Route>, Refusal> {
+    let route = match table.find(asked) {
+        Found::Route(route) => route,
+        Found::Nothing => return Err(Refusal::NoRoute),
+        Found::Ambiguous => return Err(Refusal::Misdirected(TWO_READINGS)),
+    };
+    if *asked.method == Method::TRACE && !route.traces {
+        return Err(Refusal::NoTrace);
+    }
+    Ok(route)
 }
 
 /// One request that asks its way.

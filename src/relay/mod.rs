@@ -34,7 +34,7 @@ pub use balancing::{Balancing, Choice, DatagramLimits};
 pub use datagrams::{Association, Reply};
 pub use destination::{Destination, Served};
 pub use endpoint::Toward;
-pub use gateway::{Request, Routes, allowed};
+pub use gateway::{Request, Routes, allowed, find_route};
 pub use intercept::{Interception, LANDING, Settings as InterceptSettings, Within};
 pub use look::Unseen;
 pub use opening::Opening;

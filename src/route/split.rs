@@ -56,6 +56,15 @@ impl Split {
         last
     }
 
+    /// The upstreams that a request with these fields may go to, each with its weight among them.
+    pub fn weights(&self, headers: &HeaderMap) -> Vec<(u32, &Chosen)> {
+        if let Some((_, chosen)) = self.special.iter().find(|(when, _)| when.holds(headers)) {
+            return vec![(1, chosen)];
+        }
+        let weighted = self.weighted.iter().filter(|(weight, _)| *weight > 0);
+        weighted.map(|(weight, chosen)| (*weight, chosen)).collect()
+    }
+
     /// Every upstream that a request may go to.
     pub fn upstreams(&self) -> impl Iterator<Item = &Chosen> {
         let special = self.special.iter().map(|(_, chosen)| chosen);

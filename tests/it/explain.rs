@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use crate::balanced::listener;
+use crate::reverse::{ask, get, reverse, upstream};
 use crate::support::{Config, Dns, Egret, Origin, ok, program};
 
 fn text(output: &Output) -> String {
@@ -88,6 +89,73 @@ fn a_listener_that_is_not_there_is_named_and_the_nearest_suggested() {
         let said = String::from_utf8_lossy(&asked.stderr);
         assert!(said.contains("there is no listener \"egres\""), "{said}");
         assert!(said.contains("Did you mean \"egress\"?"), "{said}");
+    }
+}
+
+#[test]
+fn a_gateway_s_request_is_explained_as_its_record_says() {
+    let app = Origin::http(|_| ok(b"app"));
+    let policy = "[policy.edge]\n[[policy.edge.rule]]\nname = \"no admin\"\ndeny = {}\npath = \"/api/admin/*\"\n\
+                  [[policy.edge.rule]]\nname = \"near\"\nallow = {}\naddress = \"127.0.0.0/8\"";
+    let tables = format!(
+        "[[route]]\nname = \"api\"\npath = \"/api/*\"\nto = \"app\"\n{policy}\n{}",
+        upstream("app", &[app.address], "")
+    );
+    let egret = Egret::start(&reverse("policy = \"edge\"", &tables));
+    let port = egret.address("web").port();
+    for (path, status, said_of_it) in [
+        ("/api/users", 200, "allow by \"near\""),
+        ("/api/admin/x", 403, "deny by \"no admin\""),
+        ("/lost", 404, "refused before the policy is asked: 404"),
+    ] {
+        // Its host is an address, of which nobody asks where it leads.
+        let host = format!("127.0.0.1:{port}");
+        assert_eq!(ask(&egret, &get(&host, path, "")).status, status);
+        let record = egret.wait_record(path, |record| record["path"] == path);
+        let url = format!("http://{host}{path}");
+        let live = egret.command(&["explain", "--live", "--listener", "web", &url]);
+        let offline = explain(&egret, &["--listener", "web", &url]);
+        for output in [live, offline] {
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            let said = text(&output);
+            assert!(said.contains(&format!("\n{said_of_it}")), "{path}: {said}");
+            let routed = said.contains("route \"api\" (") && said.contains("to upstream \"app\"");
+            assert_eq!(routed, record["route"] == "api", "{path}: {said}");
+            let to = said.contains(&format!("\n  to {}", app.address));
+            assert_eq!(to, status == 200, "{path}: {said}");
+            assert!(!said.contains("not resolved"), "{path}: {said}");
+        }
+    }
+    let tunnel = explain(&egret, &["--listener", "web", "a.test:443"]);
+    assert_eq!(tunnel.status.code(), Some(2), "{tunnel:?}");
+    let said = String::from_utf8_lossy(&tunnel.stderr);
+    assert!(said.contains("takes no tunnels"), "{said}");
+}
+
+#[test]
+fn a_case_about_a_gateway_is_tried_before_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("egret.toml");
+    for (mode, passes) in [("reverse", true), ("forward", false)] {
+        let policy = format!(
+            "[policy.edge]\ndefault = \"allow\"\n[[policy.edge.expect]]\n\
+             request = {{ url = \"http://127.0.0.1/\", mode = \"{mode}\" }}\nverdict = \"allow\""
+        );
+        let tables = format!(
+            "[[route]]\nto = \"app\"\n{policy}\n{}",
+            upstream("app", &["192.0.2.1:80".parse().unwrap()], "")
+        );
+        let config = reverse("policy = \"edge\"", &tables);
+        let text = config.text().replace("{dir}", "/nowhere");
+        std::fs::write(&file, text).unwrap();
+        let output = program()
+            .arg("check")
+            .arg("-c")
+            .arg(&file)
+            .output()
+            .unwrap();
+        let code = if passes { 0 } else { 2 };
+        assert_eq!(output.status.code(), Some(code), "{mode}: {output:?}");
     }
 }
 

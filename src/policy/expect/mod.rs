@@ -15,9 +15,9 @@ use crate::auth::Principal;
 use crate::fault::{Fault, Faults};
 use crate::settings::{Located, Table, one_of};
 
-/// One `[[expect]]` case: `request = { url, client, method, user, groups, listener, at, address, headers, hello }`, `verdict`,
+/// One `[[expect]]` case: `request = { url, mode, client, method, user, groups, listener, at, address, headers, hello }`, `verdict`,
 /// and, if it matters, `rule` (`default` where none may hold). Without `client` it comes from 127.0.0.1, without
-/// `listener` from one without a name.
+/// `listener` from one without a name, without `mode` (`"forward"`, `"reverse"`) to a proxy.
 #[derive(Debug)]
 pub struct Expectation {
     at: Located<()>,
@@ -77,14 +77,16 @@ impl Expectation {
             method: Some(&request.method),
             path: request.path.as_deref(),
             headers: Some(&request.headers),
-            hello: match (&request.hello, request.scheme) {
-                (Some(hello), _) => Look::Hello(hello),
-                (None, Scheme::Tunnel) => Look::Later,
-                (None, Scheme::Http | Scheme::Https) => Look::Nothing,
+            hello: match (&request.hello, request.scheme, request.named_by) {
+                (Some(hello), _, _) => Look::Hello(hello),
+                (None, Scheme::Tunnel, _) => Look::Later,
+                // What was agreed on at the gateway is not said.
+                (None, Scheme::Https, NamedBy::Operator) => Look::Later,
+                (None, Scheme::Http, _) | (None, Scheme::Https, NamedBy::Client) => Look::Nothing,
             },
             now: request.at.unwrap_or(now),
             resolved: None,
-            named_by: NamedBy::Client,
+            named_by: request.named_by,
         };
         let port = request.authority.port;
         let addresses: Option<Vec<SocketAddr>> = request.addresses.as_ref().map(|addresses| {
@@ -170,23 +172,30 @@ impl Said {
             Verdict::Allow(grant) => grant,
             Verdict::Deny(denial) => return said(false, &denial.rule, None),
         };
-        // What the rule demands of a tunnel's first bytes, where the case has them.
+        // What the rule demands of a tunnel's first bytes, or of the connection to a gateway, where the case has them.
         let unmet = |obligations: &Obligations| {
-            let hello = facts
-                .hello
-                .hello()
-                .filter(|_| facts.scheme == Scheme::Tunnel);
-            hello.is_some_and(|hello| {
-                let host = &facts.authority.host;
-                obligations.tls.problem(host, Some(hello)).is_some()
-            })
+            let looks = match facts.named_by {
+                NamedBy::Client => facts.scheme == Scheme::Tunnel,
+                NamedBy::Operator => policy.asks_hello() || policy.demands_hello(),
+            };
+            let host = &facts.authority.host;
+            let problem = match (facts.hello, facts.named_by) {
+                (Look::Later, _) | (Look::Nothing, NamedBy::Client) => None,
+                (Look::Nothing, NamedBy::Operator) => obligations.tls.problem(host, None),
+                (Look::Hello(hello), _) => obligations.tls.problem(host, Some(hello)),
+            };
+            looks && problem.is_some()
         };
         let Some(addresses) = addresses else {
             let allowed = grant.allowance();
             let allow = !unmet(&allowed.obligations);
             return said(allow, &allowed.rule, allowed.would_deny.as_ref());
         };
-        match policy.confirm(&grant, facts, addresses, own) {
+        let confirmed = match facts.named_by {
+            NamedBy::Client => policy.confirm(&grant, facts, addresses, own),
+            NamedBy::Operator => policy.confirm_endpoint(&grant, facts, addresses),
+        };
+        match confirmed {
             Ok(permit) => said(
                 !unmet(permit.obligations()),
                 permit.rule(),

@@ -11,12 +11,14 @@ use jiff::Timestamp;
 use crate::addr::{Authority, Host};
 use crate::auth::Principal;
 use crate::fault::{Fault, Faults};
-use crate::policy::{Hello, Scheme};
+use crate::policy::{Hello, NamedBy, Scheme};
 use crate::settings::{FromValue, Kind, Located, Table, one_of};
 
 /// A request as a case writes it.
 #[derive(Debug)]
 pub(super) struct Request {
+    /// Who names the addresses: the client of a proxy, or the operator of a gateway.
+    pub(super) named_by: NamedBy,
     pub(super) client: IpAddr,
     pub(super) listener: String,
     pub(super) principal: Option<Principal>,
@@ -37,7 +39,12 @@ impl Request {
         let url: Option<Located<String>> =
             table.require("url", "write url = \"https://host.example/\"", faults);
         let method: Option<Method> = parsed(&table, "method", METHOD, faults);
-        let target = url.and_then(|url| Target::parse(&url, method, faults));
+        let mode: Option<Located<String>> = table.take("mode", faults);
+        let named_by = mode.map_or(Some(NamedBy::Client), |mode| one_of(&mode, MODES, faults));
+        let target = match named_by {
+            Some(NamedBy::Operator) => url.and_then(|url| Target::of_gateway(&url, method, faults)),
+            Some(NamedBy::Client) | None => url.and_then(|url| Target::parse(&url, method, faults)),
+        };
         let listener = table.take_or("listener", String::new(), faults);
         let user: Option<String> = table.take("user", faults);
         let groups: Option<Vec<String>> = table.take("groups", faults);
@@ -60,6 +67,7 @@ impl Request {
             method: "expect",
         });
         Some(Self {
+            named_by: named_by?,
             client: client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             listener,
             principal,
@@ -85,6 +93,18 @@ struct Target {
 }
 
 impl Target {
+    /// What a client sends to a gateway, which it takes for the origin: no tunnel, and `https://…` is a request.
+    fn of_gateway(url: &Located<String>, method: Option<Method>, faults: &Faults) -> Option<Self> {
+        if method == Some(Method::CONNECT) || url.value.starts_with("connect://") {
+            let problem = format!("\"{}\" is a tunnel, which no gateway takes", url.value);
+            let remedy =
+                "write \"http://…\" or \"https://…\" and another method, or leave mode out";
+            faults.push(Fault::at(&url.at, problem, remedy));
+            return None;
+        }
+        Self::parse(url, method.or(Some(Method::GET)), faults)
+    }
+
     /// `connect://host:port`, `host:port` with CONNECT, and `https://…` without a method are tunnels, as clients make
     /// them of such URLs; `https://…` with a method is a request in absolute-form.
     fn parse(url: &Located<String>, method: Option<Method>, faults: &Faults) -> Option<Self> {
@@ -126,6 +146,9 @@ impl Target {
         }
     }
 }
+
+/// The modes of listeners, as cases name them.
+const MODES: &[(&str, NamedBy)] = &[("forward", NamedBy::Client), ("reverse", NamedBy::Operator)];
 
 /// What a text must be, and how that is written.
 type Form = (&'static str, &'static str);

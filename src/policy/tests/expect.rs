@@ -131,6 +131,102 @@ fn cases_say_whether_the_policy_does_what_it_must() {
     }
 }
 
+const GATEWAY: &str = r#"
+[[rule]]
+name = "admin"
+deny = {}
+path = "/admin/*"
+not = { client = "10.9.0.0/16" }
+[[rule]]
+name = "near"
+allow = {}
+port = 443
+address = "10.0.0.0/24"
+[[rule]]
+name = "by name"
+allow = { tls = { sni = "required" } }
+sni = "www.example"
+[[rule]]
+name = "sealed"
+allow = { tls = { required = true } }
+path = "/sealed"
+[[rule]]
+name = "plain"
+allow = {}
+host = ["192.0.2.7", "127.0.0.1"]
+port = 80
+"#;
+
+/// Request, verdict, and what the policy says: of a gateway, and of a proxy.
+const AT_A_GATEWAY: &[(&str, &str, &str)] = &[
+    // An address as the host names nothing that would be dialled, and guards nothing.
+    (
+        "url = \"http://127.0.0.1/\"",
+        "allow by rule \"plain\"",
+        "deny by default",
+    ),
+    // `https` is a request there, with a path.
+    (
+        "url = \"https://a.example/admin/x\"",
+        "deny by rule \"admin\"",
+        "allow by rule \"near\"",
+    ),
+    (
+        "url = \"https://a.example/\", address = \"10.0.0.7\"",
+        "allow by rule \"near\"",
+        "allow by rule \"near\"",
+    ),
+    (
+        "url = \"https://a.example/\", address = \"10.0.1.7\", hello = { sni = \"a.example\" }",
+        "deny by default",
+        "deny by default",
+    ),
+    // Of an endpoint, `address` is a condition and no guard.
+    (
+        "url = \"http://192.0.2.7/\", address = \"10.0.1.7\"",
+        "allow by rule \"plain\"",
+        "deny by default",
+    ),
+    // What the connection began with: of a gateway, before its requests.
+    (
+        "url = \"https://www.example:8443/\", hello = { sni = \"www.example\" }",
+        "allow by rule \"by name\"",
+        "allow by rule \"by name\"",
+    ),
+    (
+        "url = \"https://other.example:8443/\", hello = { sni = \"www.example\" }",
+        "deny by rule \"by name\"",
+        "deny by rule \"by name\"",
+    ),
+    (
+        "url = \"https://www.example:8443/sealed\", method = \"GET\"",
+        "allow by rule \"by name\"",
+        "allow by rule \"sealed\"",
+    ),
+    (
+        "url = \"http://www.example:8080/sealed\"",
+        "deny by rule \"sealed\"",
+        "allow by rule \"sealed\"",
+    ),
+];
+
+#[test]
+fn a_case_may_be_about_a_request_to_a_gateway() {
+    for &(request, of_gateway, of_proxy) in AT_A_GATEWAY {
+        for (mode, got) in [("reverse", of_gateway), ("forward", of_proxy)] {
+            let verdict = got.split(' ').next().unwrap_or_default();
+            let case = format!(
+                "[[expect]]\nrequest = {{ mode = \"{mode}\", {request} }}\nverdict = \"{verdict}\"\n"
+            );
+            let policy = policy(&format!("{GATEWAY}{case}"));
+            let case = &policy.expectations()[0];
+            let outcome = case.run(&policy, Timestamp::UNIX_EPOCH, &|_| None);
+            assert_eq!(outcome.got, got, "{mode}: {request}");
+            assert!(outcome.passed, "{mode}: {request}");
+        }
+    }
+}
+
 #[test]
 fn a_case_that_fails_is_a_fault_at_its_place() {
     let text = "[[expect]]\nrequest = { url = \"http://a.example\" }\nverdict = \"allow\"\n[[rule]]\nname = \"web\"\nallow = {}\nport = 81\n";
@@ -189,6 +285,18 @@ fn a_case_that_is_not_understood_is_a_fault() {
         (
             "request = { url = \"http://u@a.example/\" }\nverdict = \"deny\"",
             "user information",
+        ),
+        (
+            "request = { url = \"http://a.example\", mode = \"revers\" }\nverdict = \"deny\"",
+            "\"revers\" is not known",
+        ),
+        (
+            "request = { url = \"connect://a.example:443\", mode = \"reverse\" }\nverdict = \"deny\"",
+            "is a tunnel, which no gateway takes",
+        ),
+        (
+            "request = { url = \"https://a.example/\", method = \"CONNECT\", mode = \"reverse\" }\nverdict = \"deny\"",
+            "is a tunnel, which no gateway takes",
         ),
         (
             "request = { url = \"http://a.example\", at = \"noon\" }\nverdict = \"deny\"",

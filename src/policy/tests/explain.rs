@@ -87,6 +87,38 @@ allow by "packages" (p.toml:8:1): the rule holds
     assert_eq!(json["permitted"][0], "8.8.8.8:443");
 }
 
+#[test]
+fn endpoints_of_a_gateway_are_explained_one_by_one_and_none_is_guarded() {
+    let text = "[[rule]]\nname = \"near\"\nallow = {}\naddress = \"10.0.0.0/24\"\n[[rule]]\nname = \"far\"\nallow = {}\naddress = \"10.0.1.0/24\"\n";
+    let ask = Ask {
+        named_by: NamedBy::Operator,
+        ..get("127.0.0.1")
+    };
+    let policy = policy(text);
+    let endpoints = addresses(&["10.0.0.7", "10.0.1.7", "10.0.2.7"]);
+    let explained = policy.explain(&ask.facts(), Some(&endpoints), &|_| true);
+    assert_eq!((explained.verdict, &*explained.rule), ("allow", "near"));
+    assert_eq!(explained.permitted, addresses(&["10.0.0.7", "10.0.1.7"]));
+    assert_eq!(explained.walks.len(), 4);
+    let explained = policy.explain(&ask.facts(), Some(&endpoints[2..]), &|_| true);
+    assert_eq!((explained.verdict, &*explained.rule), ("deny", "default"));
+    assert_eq!(
+        explained.reason,
+        "the name might be allowed, but no rule allows 10.0.2.7"
+    );
+}
+
+#[test]
+fn what_never_comes_to_the_policy_is_explained_as_that() {
+    let reason = "404, no route".to_owned();
+    let explained = policy(WEB).unasked(&get("a.example").facts(), reason);
+    assert_eq!(
+        explained.to_string(),
+        "GET a.example:80/ (http)\n  from 10.0.0.7, anonymous, listener \"egress\", at 2026-01-07T12:00:00Z\n\
+         refused before the policy is asked: 404, no route\n"
+    );
+}
+
 /// Policy, request, address, change.
 type Row<'a> = (&'a str, Ask, Option<&'a str>, &'a str);
 
