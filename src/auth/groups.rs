@@ -26,7 +26,8 @@ impl Groups {
         let file: Option<Located<PathBuf>> =
             table.require("file", "write groups = { file = \"groups\" }", faults);
         table.finish(faults);
-        let source = file.and_then(|file| read_file(&file, "the group file", faults));
+        let make = "write it with a line for each group: NAME: USER USER";
+        let source = file.and_then(|file| read_file(&file, ("the group file", make), faults));
         source.map_or_else(Self::default, |source| Self::parse(&source, faults))
     }
 

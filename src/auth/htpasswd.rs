@@ -3,6 +3,7 @@
 //! Start at [`Users::read`].
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,7 +31,8 @@ pub(super) struct User {
 impl Users {
     /// Reads the file. What is wrong becomes faults, and what could be read is returned.
     pub(super) fn read(file: &Located<PathBuf>, groups: &Groups, faults: &Faults) -> Self {
-        read_file(file, "the password file", faults)
+        let make = format!("make it with: egret hash USER >> {}", file.value.display());
+        read_file(file, ("the password file", &make), faults)
             .map_or_else(Self::default, |source| Self::parse(&source, groups, faults))
     }
 
@@ -132,20 +134,22 @@ pub(super) fn lines(source: &Arc<Source>) -> impl Iterator<Item = (&str, Locatio
     })
 }
 
-/// Reads a whole file as text, or says why that failed, where the configuration names it.
+/// Reads a whole file as text, or says why that failed, where the configuration names it, and how it is made where it is missing.
 pub(super) fn read_file(
     file: &Located<PathBuf>,
-    what: &str,
+    (what, make): (&str, &str),
     faults: &Faults,
 ) -> Option<Arc<Source>> {
     match std::fs::read_to_string(&file.value) {
         Ok(text) => Some(Source::new(&file.value, text)),
         Err(error) => {
-            faults.push(Fault::at(
-                &file.at,
-                format!("cannot read {what} {}: {error}", file.value.display()),
-                "it must be a text file in UTF-8 that this process may read",
-            ));
+            let remedy = if error.kind() == ErrorKind::NotFound {
+                make
+            } else {
+                "it must be a text file in UTF-8 that this process may read"
+            };
+            let problem = format!("cannot read {what} {}: {error}", file.value.display());
+            faults.push(Fault::at(&file.at, problem, remedy));
             None
         }
     }

@@ -102,7 +102,17 @@ impl Cache {
         };
         let (disk, trouble) = match &lasting.disk {
             None => (Swept::Nothing, None),
-            Some(tier) => (Swept::InBackground, ban_on(tier, ban(what)).await),
+            Some(tier) => {
+                let ban = ban(what);
+                // Asked before: afterwards it may be gone.
+                let may_lose = tier.get().is_none_or(|disk| disk.may_lose(&ban));
+                let swept = if may_lose {
+                    Swept::InBackground
+                } else {
+                    Swept::Nothing
+                };
+                (swept, ban_on(tier, ban).await)
+            }
         };
         Purged {
             memory: memory as u64,

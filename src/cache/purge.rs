@@ -37,8 +37,15 @@ pub struct Purged {
 pub enum Swept {
     /// There were none, or there is no disk.
     Nothing,
-    /// None is used any more; their files go one after the other.
+    /// There may have been some. None is used any more; their files go one after the other.
     InBackground,
+}
+
+impl Purged {
+    /// Whether nothing was stored that could be taken out.
+    pub fn is_nothing(&self) -> bool {
+        self.memory == 0 && self.disk == Swept::Nothing
+    }
 }
 
 impl Purge {

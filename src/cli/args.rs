@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use super::complain;
+use crate::fault::{Fault, suggest};
 use crate::tls::trust::STORES;
 
 /// Forward proxy and secure egress gateway: decides, explains and records every connection that leaves.
@@ -85,8 +87,13 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or that of a command
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// The command, as it is typed; egret itself if nothing is said
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 /// Options of `run`.
@@ -342,8 +349,25 @@ pub(super) fn completions(shell: clap_complete::Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-pub(super) fn man() -> ExitCode {
-    match clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()) {
+/// The page of a command, by the words that are typed for it; every page that another one names can be had so.
+pub(super) fn man(words: &[String]) -> ExitCode {
+    let mut page = Cli::command().disable_help_subcommand(true);
+    page.build();
+    for word in words {
+        let Some(command) = page.find_subcommand(word) else {
+            let known: Vec<&str> = page.get_subcommands().map(|one| one.get_name()).collect();
+            let remedy = if known.is_empty() {
+                "leave it out".to_owned()
+            } else {
+                suggest(word, &known)
+            };
+            complain(&Fault::new(format!("there is no command \"{word}\""), remedy).render());
+            return ExitCode::from(2);
+        };
+        page = command.clone();
+    }
+    let page = clap_mangen::Man::new(page).source(concat!("egret ", env!("CARGO_PKG_VERSION")));
+    match page.render(&mut std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -356,14 +380,14 @@ const EXAMPLES: &str = "Examples:
   egret explain -c egret.toml https://example.com/
   egret flows kill --where user=alice     end what alice has running
 
-Exit codes: 0 fine; 1 a case of `test` failed, or a worker broke down; 2 wrong usage, or a configuration that is faulty or refused.";
+Exit codes: 0 fine; 1 a case of `test` failed, `cache inspect` found nothing, or a worker broke down; 2 wrong usage, or a configuration that is faulty or refused.";
 
 const PURGE_EXAMPLES: &str = "Examples:
   egret cache purge https://packages.example/simple/requests/
   egret cache purge --prefix https://packages.example/simple/
   egret cache purge --tag release-42
 
-Exit codes: 0 purged, or there was nothing; 1 the disk could not note it; 2 wrong usage, or there is no process or no cache.";
+Exit codes: 0 purged, or nothing was stored; 1 the disk could not note it; 2 wrong usage, or there is no process or no cache.";
 
 const UPSTREAM_NOTE: &str = "Examples:
   egret upstream list
@@ -374,6 +398,10 @@ const UPSTREAM_NOTE: &str = "Examples:
 Requests that are under way are not touched. It holds over reloads, until it is taken back or the process ends.
 
 Exit codes: 0 done; 2 wrong usage, or there is no process, upstream or endpoint of the name.";
+
+const MAN_EXAMPLES: &str = "Examples:
+  egret man > /usr/local/share/man/man1/egret.1
+  egret man ca init > /usr/local/share/man/man1/egret-ca-init.1";
 
 const CA_EXAMPLES: &str = "Examples:
   egret ca init --cert /etc/egret/ca.pem --key /etc/egret/ca.key

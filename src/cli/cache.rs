@@ -48,6 +48,9 @@ fn purge(control: &Control, purge: &CachePurge) -> ExitCode {
             hint(named);
         }
         (_, false) => say(&format!("purged: {memory} in memory")),
+        (0, true) => say(&format!(
+            "nothing in memory for {what}; what there is on disk is not used any more and goes in the background"
+        )),
         (_, true) => say(&format!(
             "purged: {memory} in memory; what is on disk is not used any more and goes in the background"
         )),

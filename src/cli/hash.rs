@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::args::Hash;
 use super::{complain, say};
 use crate::auth::{HashMethod, hash_password};
+use crate::fault::Fault;
 
 pub(super) fn hash(asked: &Hash) -> ExitCode {
     if asked.user.as_deref().is_some_and(|user| {
@@ -25,6 +26,11 @@ pub(super) fn hash(asked: &Hash) -> ExitCode {
         return ExitCode::from(2);
     }
     let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        let remedy = "write it as the first line: egret hash USER < FILE";
+        complain(&Fault::new("standard input has no password", remedy).render());
+        return ExitCode::from(2);
+    }
     let method = match asked.method.as_str() {
         "argon2id" => HashMethod::Argon2id,
         "sha512" => HashMethod::Sha512,

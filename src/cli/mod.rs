@@ -15,13 +15,15 @@ mod upstream;
 pub use args::Cli;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+use crate::config::BUILT_IN;
 use crate::engine::{self, End, Options};
-use crate::fault::Fault;
+use crate::fault::{Fault, Location};
 use args::Command;
 
 /// Runs the command line of this process.
@@ -32,6 +34,9 @@ pub fn run() -> ExitCode {
     match command {
         Command::Run(run) => {
             log_to_stderr();
+            if config.is_none() {
+                hint_at_unused(Path::new("egret.toml"));
+            }
             let options = Options {
                 config,
                 workers: run.workers.map(usize::from),
@@ -41,7 +46,7 @@ pub fn run() -> ExitCode {
             match engine::run(&options) {
                 Ok(End::Asked) => ExitCode::SUCCESS,
                 Ok(End::Broken) => ExitCode::FAILURE,
-                Err(faults) => tell(&faults),
+                Err(faults) => tell(&faults.into_iter().map(without_file).collect::<Vec<_>>()),
             }
         }
         Command::Check => check::check(config.as_deref()),
@@ -74,8 +79,25 @@ pub fn run() -> ExitCode {
         Command::Ca { action } => ca::ca(config.as_deref(), &action),
         Command::Conditions => explain::conditions(),
         Command::Completions { shell } => args::completions(shell),
-        Command::Man => args::man(),
+        Command::Man { command } => args::man(&command),
     }
+}
+
+/// Whoever starts it beside a configuration most likely means that one.
+fn hint_at_unused(file: &Path) {
+    if file.is_file() {
+        let name = file.display();
+        tracing::info!("{name} in this folder is not used; use it with: egret run -c {name}");
+    }
+}
+
+/// A fault with a remedy that can be followed where it stands in the built-in configuration, which nobody can change.
+fn without_file(mut fault: Fault) -> Fault {
+    let built_in = |at: &Location| at.source.path == Path::new(BUILT_IN);
+    if fault.at.as_ref().is_some_and(built_in) {
+        fault.remedy = format!("{}. {ANOTHER_PORT}", fault.remedy);
+    }
+    fault
 }
 
 /// Prints every fault, and how many there are; exit code 2.
@@ -116,3 +138,8 @@ fn log_to_stderr() {
         .with_target(false)
         .init();
 }
+
+/// How to serve as the built-in configuration does, on another port.
+const ANOTHER_PORT: &str = "For another port, write these two lines to a file, and run `egret run -c FILE`:
+     listener = [{ name = \"egress\", bind = \"127.0.0.1:3129\", mode = \"forward\", policy = \"web\" }]
+     policy.web.rule = [{ name = \"the public web\", allow = {}, port = [80, 443] }]";

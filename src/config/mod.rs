@@ -28,7 +28,7 @@ use crate::fault::{Fault, Faults, Source};
 use crate::message::Via;
 use crate::policy::list::List;
 use crate::route::RouteTable;
-use crate::settings::Table;
+use crate::settings::{Located, Table};
 use crate::tls::certificates::Expiring;
 use crate::tls::connector;
 use crate::{pool, relay, report, resolve};
@@ -115,7 +115,7 @@ impl Config {
 /// Reads a configuration file, or the built-in one. Blocks on the disk. Errors: every fault that was found.
 pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
     let source = match path {
-        None => Source::new("<built-in>", DEFAULT),
+        None => Source::new(BUILT_IN, DEFAULT),
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
                 vec![Fault::new(
@@ -149,6 +149,10 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
     if !faults.is_empty() {
         return None;
     }
+    if let Some(fault) = policy_instead(&root) {
+        faults.push(fault);
+        return None;
+    }
     let of_policies = root.take::<Table>("policy", faults);
     let declared: Vec<String> = of_policies
         .iter()
@@ -164,17 +168,7 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
     let routes = root.take_value("route");
     let routes = gateway::read_routes(routes, &listeners, &upstreams, faults);
     circles::check(&listeners, &routes, &upstreams, faults);
-    let workers = root.take::<crate::settings::Located<usize>>("workers", faults);
-    if let Some(workers) = workers
-        .as_ref()
-        .filter(|workers| workers.value == 0 || workers.value > MOST_WORKERS)
-    {
-        faults.push(Fault::at(
-            &workers.at,
-            "there are 1 to 1024 workers",
-            "leave it out for one per core",
-        ));
-    }
+    let workers = read_workers(&root, faults);
     let intercept = read_intercept(root.take("intercept", faults), &policies, faults);
     let dns = resolve::Plan::load(&resolve::Settings::read(root.take_value("dns"), faults));
     let cache = cache::read(root.take("cache", faults), faults);
@@ -190,7 +184,7 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
     root.finish(faults);
     Some(Config {
         path,
-        workers: workers.map(|workers| workers.value),
+        workers,
         listeners,
         policies,
         upstreams,
@@ -203,6 +197,46 @@ fn read(source: &Arc<Source>, faults: &Faults) -> Option<Config> {
         admin,
         drain,
     })
+}
+
+fn read_workers(root: &Table, faults: &Faults) -> Option<usize> {
+    let workers = root.take::<Located<usize>>("workers", faults)?;
+    if workers.value == 0 || workers.value > MOST_WORKERS {
+        faults.push(Fault::at(
+            &workers.at,
+            "there are 1 to 1024 workers",
+            "leave it out for one per core",
+        ));
+    }
+    Some(workers.value)
+}
+
+/// The fault where a policy's own file is given in the place of the configuration that names it: no key of either is one of the
+/// other.
+fn policy_instead(root: &Table) -> Option<Fault> {
+    let keys = root.remaining();
+    if keys.iter().any(|key| key.value == "listener") {
+        return None;
+    }
+    let of_policy = keys
+        .iter()
+        .filter(|key| POLICY_KEYS.contains(&key.value.as_str()));
+    let key = of_policy.min_by_key(|key| key.at.span.start)?;
+    let path = &key.at.source.path;
+    let beside = path.with_extension("egret.toml");
+    let remedy = if beside.is_file() {
+        format!(
+            "give the configuration that serves it: -c {}",
+            beside.display()
+        )
+    } else {
+        let name = path.display();
+        format!(
+            "name it in a configuration, and give that: a [[listener]] with policy = \"NAME\", and [policy.NAME] file = \"{name}\""
+        )
+    };
+    let problem = "this is a policy, and no configuration: it has no [[listener]]";
+    Some(Fault::at(&key.at, problem, remedy))
 }
 
 /// How origins are reached, where nothing else is said of one.
@@ -248,9 +282,13 @@ fn read_log(table: Option<Table>, faults: &Faults) -> report::Settings {
     })
 }
 
+/// What faults call the configuration of a process without a file.
+pub const BUILT_IN: &str = "<built-in>";
 /// The configuration of a process without a file.
 pub const DEFAULT: &str = include_str!("default.toml");
 
+/// What stands at the top of a policy's file.
+const POLICY_KEYS: [&str; 6] = ["default", "report", "list", "condition", "rule", "expect"];
 const DRAIN: Duration = Duration::from_secs(30);
 const MOST_WORKERS: usize = 1024;
 

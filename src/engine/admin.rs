@@ -219,7 +219,7 @@ async fn of_late(workers: &[Line], id: RequestId) -> Result<Explanation, String>
         }
     }
     Err(format!(
-        "no worker remembers {id}; the last 1024 decisions of each are kept"
+        "no worker remembers {id}: each keeps the last 1024 refusals, and the last 128 requests that it let through"
     ))
 }
 

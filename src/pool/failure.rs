@@ -114,6 +114,7 @@ impl From<ConnectError> for Failure {
             | Why::WrongName(_)
             | Why::UnknownIssuer(_)
             | Why::SelfSigned
+            | Why::Authority
             | Why::Revoked
             | Why::Weak
             | Why::Pinned

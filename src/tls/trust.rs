@@ -26,7 +26,7 @@ impl Store {
 }
 
 /// As a POSIX shell and PowerShell read it alike, but for a quote in it, which is POSIX.
-fn quoted(path: &str) -> String {
+pub(super) fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%\\".contains(c);
     if !path.is_empty() && path.chars().all(plain) {
         return path.to_owned();

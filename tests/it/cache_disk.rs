@@ -144,6 +144,36 @@ fn a_restart_finds_what_was_stored_and_asks_no_origin() {
 }
 
 #[test]
+fn a_purge_says_whether_anything_was_there() {
+    let (origin, folder) = (origin(), folder());
+    let egret = Egret::start(&config(&folder, "64MiB"));
+    let settled = || egret.status()["cache"]["disk"]["warming"] == false;
+    until("the index", settled);
+    let purge = |words: &[&str]| {
+        let output = egret.command(&[&["cache", "purge"], words].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    let (one, other) = (origin.url("/1000/1"), origin.url("/1000/2"));
+    for words in [
+        &[&*one][..],
+        &["--prefix", &one],
+        &["--tag", "n1"],
+        &["--all"],
+    ] {
+        let told = purge(words);
+        assert!(told.starts_with("nothing stored for "), "{words:?}: {told}");
+    }
+    ask(&egret, &origin, "/1000/1");
+    wait_stored(&egret, 1);
+    // What is on its way to the disk may be anything.
+    let nothing = || purge(&[&other]).starts_with("nothing stored for ");
+    until("all that is on its way is there", nothing);
+    let told = purge(&[&one]);
+    assert!(told.contains("on disk is not used any more"), "{told}");
+}
+
+#[test]
 fn a_purge_holds_after_kill_9() {
     let (origin, folder) = (origin(), folder());
     let kept = "/3000/4";

@@ -65,6 +65,7 @@ mod records;
 mod registries;
 mod reload;
 mod reload_reverse;
+mod remedies;
 mod reverse;
 mod reverse_safety;
 mod reverse_tls;

@@ -54,7 +54,9 @@ fn origin(params: CertificateParams, authority: Option<&Authority>) -> Origin {
         Some(authority) => params.signed_by(&key, authority),
         None => params.self_signed(&key),
     };
-    let config = server(vec![certificate.unwrap().der().clone()], &key);
+    let certificate = certificate.unwrap();
+    let pem = certificate.pem();
+    let config = server(vec![certificate.der().clone()], &key);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let closed = Arc::new(AtomicBool::new(false));
@@ -69,12 +71,14 @@ fn origin(params: CertificateParams, authority: Option<&Authority>) -> Origin {
             std::thread::spawn(move || while answer(&mut stream).is_ok() {});
         }
     });
-    Origin { port, closed }
+    Origin { port, pem, closed }
 }
 
 /// Listens until it is dropped.
 struct Origin {
     port: u16,
+    /// What it shows.
+    pem: String,
     closed: Arc<AtomicBool>,
 }
 
@@ -175,8 +179,16 @@ fn each_kind_of_bad_certificate_is_refused_with_its_reason() {
             &["is for a.example, 127.0.0.2, *.b.example, not for 127.0.0.1"],
         ),
         (leaf(&[]), Some(&ca), &["is for no host"]),
-        (good(), None, &["127.0.0.1 is self-signed"]),
-        (both, None, &["127.0.0.1 is self-signed"]),
+        (
+            good(),
+            None,
+            &["127.0.0.1 is self-signed, and not one of the roots"],
+        ),
+        (
+            both,
+            None,
+            &["127.0.0.1 is self-signed", "CA:TRUE", "have it sign"],
+        ),
         (
             good(),
             Some(&stranger),
@@ -191,6 +203,19 @@ fn each_kind_of_bad_certificate_is_refused_with_its_reason() {
     let good = origin(good(), Some(&ca));
     assert_eq!(proxy.ask(good.port).text(), "answer");
     assert_eq!(proxy.ask_inside(good.port).text(), "answer");
+}
+
+#[test]
+fn a_certificate_that_signs_itself_is_trusted_as_a_root_but_never_an_authority_s() {
+    let mut both = leaf(&["127.0.0.1"]);
+    both.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (own, both) = (origin(leaf(&["127.0.0.1"]), None), origin(both, None));
+    let proxy = Proxy::start(&format!("{}{}", own.pem, both.pem), "", "");
+    assert_eq!(proxy.ask(own.port).text(), "answer");
+    proxy.refused(
+        both.port,
+        &["an authority's (CA:TRUE)", "have it sign a certificate"],
+    );
 }
 
 #[test]

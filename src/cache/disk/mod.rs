@@ -335,6 +335,16 @@ impl Disk {
             .map_err(|_| io::Error::other("the disk cache is closed"))?
     }
 
+    /// Whether there may be something that a ban would take out, on the disk or on the way to it. Looks in memory alone, where only of
+    /// one URI is it known what is there.
+    pub fn may_lose(&self, ban: &Ban) -> bool {
+        let shared = self.shared();
+        match ban {
+            Ban::Uri(uri) => shared.may_have(&Key::new(&**uri, "").digest()),
+            Ban::Prefix(_) | Ban::Tag(_) | Ban::All => shared.may_have_any(),
+        }
+    }
+
     /// Sets how many bytes it may take; if it takes more, the surplus is evicted at once.
     pub fn set_size(&self, size: u64) {
         self.shared().bound.store(size, Ordering::Relaxed);

@@ -271,6 +271,12 @@ impl Shared {
         self.saves.load(Ordering::Acquire) > 0 || self.may_be_indexed(uri)
     }
 
+    /// Whether there may be anything, on the disk or on the way to it.
+    pub(super) fn may_have_any(&self) -> bool {
+        let indexed = || self.is_warming() || lock(&self.index).len() > 0;
+        self.saves.load(Ordering::Acquire) > 0 || indexed()
+    }
+
     pub(super) fn is_removed(&self, uri: &Digest) -> bool {
         lock(&self.removed).contains_key(uri)
     }

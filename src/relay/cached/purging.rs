@@ -42,6 +42,7 @@ impl Question<'_> {
     pub(super) async fn purge(&self, cache: &Arc<Cache>) -> Answer {
         let purged = cache.purge(&Purge::Uri(self.uri())).await;
         match purged.trouble {
+            None if purged.is_nothing() => answer(StatusCode::OK, "nothing was stored\n"),
             None => answer(StatusCode::OK, "purged\n"),
             Some(_) => answer(
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -14,7 +14,7 @@ pub use create::{Created, New, Permitted};
 pub(super) use issue::serial;
 pub use shown::{fingerprint, pem};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::KeyPair;
@@ -24,6 +24,7 @@ use x509_parser::parse_x509_certificate;
 use self::constraints::Constraints;
 use super::certificates::Expiring;
 use super::keys::{Access, KeySource, Validity, read_chain};
+use super::trust::quoted;
 use crate::addr::Host;
 use crate::fault::{Fault, Faults, Location};
 use crate::settings::{FromValue, Kind, Located, Table, Value};
@@ -173,6 +174,10 @@ impl FromValue for Authorities {
         let mut signing = None;
         let before = faults.len();
         for (index, entry) in entries.into_iter().enumerate() {
+            if let Some(fault) = entry.missing(index == 0) {
+                faults.push(fault);
+                continue;
+            }
             let Some(chain) = read_chain(&entry.cert, faults) else {
                 continue;
             };
@@ -199,6 +204,36 @@ struct Entry {
     at: Location,
     cert: Located<PathBuf>,
     key: Option<KeySource>,
+}
+
+impl Entry {
+    /// The fault where a file is not there, with the command that makes both; of one that does not sign, only the certificate is
+    /// needed.
+    fn missing(&self, signs: bool) -> Option<Fault> {
+        let cert = self.cert.value.as_path();
+        let source = self.key.as_ref().filter(|_| signs);
+        let key = source.and_then(KeySource::path);
+        let is_missing = |path: &Path| matches!(path.try_exists(), Ok(false));
+        let (no_cert, no_key) = (is_missing(cert), key.is_some_and(is_missing));
+        let (gone, at) = match (no_cert, no_key) {
+            (false, false) => return None,
+            (true, _) => (cert, &self.cert.at),
+            (false, true) => (key?, source?.at()),
+        };
+        let named = |option: &str, path: &Path| {
+            format!(" --{option} {}", quoted(&path.display().to_string()))
+        };
+        let (cert, key) = (named("cert", cert), key.map(|key| named("key", key)));
+        let make = format!("egret ca init{cert}{}", key.unwrap_or_default());
+        let remedy = if no_cert && (no_key || source.is_none()) {
+            format!("make the authority with: {make}")
+        } else {
+            // What is there is not written over unasked: it may be what clients trust.
+            format!("name the right files, or make both anew with: {make} --force")
+        };
+        let problem = format!("there is no {}", gone.display());
+        Some(Fault::at(at, problem, remedy))
+    }
 }
 
 fn entries(value: Value, faults: &Faults) -> Option<Vec<Entry>> {

@@ -232,7 +232,11 @@ fn a_configuration_names_the_signing_authority_first_and_others_beside_it() {
         ),
         (
             "{ cert = \"none.pem\", key = { file = \"new.key\" } }",
-            "cannot read",
+            "name the right files, or make both anew with: egret ca init --cert",
+        ),
+        (
+            "[{ cert = \"new.pem\", key = { file = \"new.key\" } }, { cert = \"none.pem\" }]",
+            "= make the authority with: egret ca init --cert",
         ),
         ("[]", "egret ca init"),
         ("\"new.pem\"", "expected { cert"),

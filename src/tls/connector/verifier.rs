@@ -173,7 +173,7 @@ fn explain(
         E::UnknownIssuer => stranger(own).unwrap_or(Why::UnknownIssuer(String::new())),
         // A certificate that may sign others and stands for itself is refused by webpki as no origin's.
         other => match stranger(own) {
-            Some(Why::SelfSigned) => Why::SelfSigned,
+            Some(own @ (Why::SelfSigned | Why::Authority)) => own,
             Some(_) | None => Why::Unfit(other.to_string()),
         },
     }
@@ -183,7 +183,11 @@ fn explain(
 fn stranger(own: &CertificateDer<'_>) -> Option<Why> {
     let (_, parsed) = X509Certificate::from_der(own).ok()?;
     if parsed.issuer().as_raw() == parsed.subject().as_raw() {
-        return Some(Why::SelfSigned);
+        return Some(if parsed.is_ca() {
+            Why::Authority
+        } else {
+            Why::SelfSigned
+        });
     }
     Some(Why::UnknownIssuer(shorten(&parsed.issuer().to_string())))
 }

@@ -34,8 +34,10 @@ pub enum Why {
     WrongName(Vec<String>),
     /// Its issuer is not known here.
     UnknownIssuer(String),
-    /// Its issuer is itself.
+    /// Its issuer is itself, and it is not one of the roots.
     SelfSigned,
+    /// Its issuer is itself, and it is for an authority: it can be a root, and no server's certificate.
+    Authority,
     /// Its issuer took it back.
     Revoked,
     /// A signature or a key is too weak to prove anything.
@@ -84,6 +86,7 @@ impl fmt::Display for ConnectError {
             | Why::NotYetValid(_)
             | Why::UnknownIssuer(_)
             | Why::SelfSigned
+            | Why::Authority
             | Why::Revoked
             | Why::Weak
             | Why::Pinned
@@ -116,7 +119,13 @@ impl fmt::Display for Why {
                 }
                 Ok(())
             }
-            Self::SelfSigned => f.write_str("is self-signed"),
+            Self::SelfSigned => {
+                f.write_str("is self-signed, and not one of the roots that are trusted here")
+            }
+            Self::Authority => f.write_str(
+                "is self-signed and an authority's (CA:TRUE), which no server can show, not even one that is trusted as a root: \
+                 have it sign a certificate for the server, or make one with CA:FALSE",
+            ),
             Self::Revoked => f.write_str("was revoked"),
             Self::Weak => f.write_str("uses a signature or key that is too weak"),
             Self::Pinned => f.write_str("holds none of the keys that are pinned for it"),

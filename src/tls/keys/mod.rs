@@ -64,6 +64,11 @@ impl KeySource {
         &self.at
     }
 
+    /// The key's own file, where it is in one.
+    pub fn path(&self) -> Option<&Path> {
+        self.from.path()
+    }
+
     /// The files that it is read from: the key's and the passphrase's. Empty where all comes from the environment.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [Some(&self.from), self.passphrase.as_ref()]
