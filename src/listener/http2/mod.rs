@@ -2,6 +2,7 @@
 //! Not TLS: it is spoken with prior knowledge. Frames and flow control are h2's.
 //! Start at [`serve`].
 
+mod gather;
 mod meter;
 mod receive;
 mod request;
@@ -22,6 +23,7 @@ use h2::{Reason, RecvStream};
 use http::{Method, Request, Response, Version};
 use tokio::time::Instant;
 
+use self::gather::{Gathered, Outlet};
 use self::meter::{Meter, Metered};
 use self::receive::Receiving;
 use self::request::{check, join_cookies};
@@ -42,6 +44,7 @@ pub async fn serve<H: Handler + 'static>(
     life: &Lifeline,
 ) {
     let (stream, meter) = Metered::new(stream);
+    let (stream, outlet) = Gathered::new(stream);
     let handshake = settings(limits).handshake::<_, Bytes>(stream);
     let mut connection = match tokio::time::timeout(limits.header_time, handshake).await {
         Ok(Ok(connection)) => connection,
@@ -51,6 +54,7 @@ pub async fn serve<H: Handler + 'static>(
         }
         Err(_) => return handler.abandoned(&Trouble::SlowHttp2),
     };
+    outlet.hold();
     let deadline = LazyDeadline::new();
     let open = Rc::new(Cell::new(0));
     let mut draining = pin!(life.draining());
@@ -64,7 +68,8 @@ pub async fn serve<H: Handler + 'static>(
             if let Poll::Ready(accepted) = connection.poll_accept(cx) {
                 return Poll::Ready(accepted);
             }
-            if meter.is_spent() {
+            let broken = matches!(outlet.poll_let_out(cx), Poll::Ready(Err(_)));
+            if broken || meter.is_spent() {
                 return Poll::Ready(None);
             }
             // Streams that are still answered keep the connection; without any, its idle limit runs.
@@ -96,12 +101,12 @@ pub async fn serve<H: Handler + 'static>(
             exchange(request, respond, &*handler, &limits).await;
         });
     }
-    end(connection, &meter, &*handler, limits).await;
+    end((connection, &outlet), &meter, &*handler, limits).await;
 }
 
 /// Lets the streams that are open come to their end, unless the client flooded the connection.
 async fn end<H: Handler>(
-    mut connection: Connection<Metered, Bytes>,
+    (mut connection, outlet): (Connection<Gathered, Bytes>, &Outlet),
     meter: &Meter,
     handler: &H,
     limits: &Limits,
@@ -115,7 +120,14 @@ async fn end<H: Handler>(
     } else {
         connection.graceful_shutdown();
     }
-    let rest = std::future::poll_fn(|cx| connection.poll_closed(cx));
+    let rest = std::future::poll_fn(|cx| {
+        let closed = connection.poll_closed(cx).map(drop);
+        // Where the stream is broken, nobody is left to wait for.
+        match outlet.poll_let_out(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => closed,
+        }
+    });
     let _ = tokio::time::timeout(patience, rest).await;
 }
 
