@@ -44,7 +44,15 @@ pub(super) async fn send(
             return None;
         };
         match frame.into_data() {
-            Ok(data) => send_data(&mut stream, data, limits.body_idle).await?,
+            Ok(data) => {
+                let last = !data.is_empty() && body.is_empty();
+                send_data(&mut stream, data, last, limits.body_idle).await?;
+                if last {
+                    // Who follows the body has to see its end too.
+                    let _ = body.frame().await;
+                    return Some(stream);
+                }
+            }
             Err(frame) => {
                 let mut trailers = frame.into_trailers().ok()?;
                 hop::strip_trailers(&mut trailers);
@@ -71,10 +79,11 @@ async fn next_frame(
     .await
 }
 
-/// Sends as the client's window allows; a client that takes nothing for too long is cut off.
+/// Sends as the client's window allows; a client that takes nothing for too long is cut off. With `last`, the stream ends with it.
 async fn send_data(
     stream: &mut SendStream<Bytes>,
     mut data: Bytes,
+    last: bool,
     stall_limit: Duration,
 ) -> Option<()> {
     let stall = Silence::new(stall_limit);
@@ -93,7 +102,7 @@ async fn send_data(
         };
         let granted = granted?.ok()?;
         let part = data.split_to(granted.min(data.len()));
-        stream.send_data(part, false).ok()?;
+        stream.send_data(part, last && data.is_empty()).ok()?;
     }
     Some(())
 }
