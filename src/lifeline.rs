@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
 /// What is left of a connection's life once its negotiation is over. A future of its own, so that what the negotiation
@@ -38,11 +39,10 @@ impl Lifeline {
     /// Runs a task on this worker. A panic ends that task alone: tokio catches it, and the count is kept by a guard.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let guard = Guard::new(&self.0);
+        // Not an `async` block: it would have room for the task twice, to capture it and to wait for it.
+        let counted = task.map(move |()| drop(guard));
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
-        tokio::task::spawn_local(async move {
-            let _guard = guard;
-            task.await;
-        });
+        tokio::task::spawn_local(counted);
     }
 
     /// Runs a task that a drain does not wait for: housekeeping that never ends by itself.

@@ -94,12 +94,9 @@ pub async fn serve<H: Handler + 'static>(
             None => break,
         };
         deadline.clear();
-        let (handler, limits) = (handler.clone(), limits.clone());
-        let guard = Open::new(&open);
-        life.spawn(async move {
-            let _guard = guard;
-            exchange(request, respond, &*handler, &limits).await;
-        });
+        let whose = (handler.clone(), limits.clone(), Open::new(&open));
+        // In a box: a task is moved several times on its way through the runtime.
+        life.spawn(Box::pin(exchange(request, respond, whose)));
     }
     end((connection, &outlet), &meter, &*handler, limits).await;
 }
@@ -175,9 +172,9 @@ impl Drop for Open {
 async fn exchange<H: Handler>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    handler: &H,
-    limits: &Limits,
+    (handler, limits, _open): (Rc<H>, Limits, Open),
 ) {
+    let (handler, limits) = (&*handler, &limits);
     let (head, receive) = request.into_parts();
     let connect = head.method == Method::CONNECT;
     let checked = match check(&head, receive.is_end_stream(), limits) {
@@ -249,7 +246,8 @@ async fn handle<H: Handler>(
     handler: &H,
 ) -> Option<Reply> {
     let interim = exchange.interim.clone();
-    let mut handling = pin!(handler.handle(request, exchange));
+    // In a box of its own, so that a stream whose answer is on its way does not hold room for what has made it.
+    let mut handling = Box::pin(handler.handle(request, exchange));
     std::future::poll_fn(|cx| {
         let handled = handling.as_mut().poll(cx);
         while let Some((status, headers)) = interim.pop() {
