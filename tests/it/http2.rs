@@ -304,6 +304,22 @@ fn options_for_a_whole_server_is_what_it_is_in_http_1_1() {
 }
 
 #[test]
+fn an_answer_ends_with_the_last_frame_of_its_content() {
+    let origin = Origin::http(|_| ok(b"content"));
+    let egret = Egret::start(&Config::loopback());
+    run(async {
+        let mut peer = Peer::connect(egret.address("egress")).await;
+        let (answer, _) = peer.ask(request("GET", &origin.url("/")), true).await;
+        let mut stream = answer.await.unwrap().into_body();
+        assert_eq!(stream.data().await.unwrap().unwrap(), "content");
+        assert!(stream.is_end_stream(), "the frame says that it is the last");
+    });
+    let record = egret.wait_record("the exchange", |record| record["status"] == 200);
+    assert_eq!(record["bytes_out"], 7, "{record}");
+    assert!(record["aborted"].is_null(), "{record}");
+}
+
+#[test]
 fn trailers_pass_both_ways() {
     let origin = Origin::http(|request| {
         let trailer = &request.trailers[0].1;

@@ -152,3 +152,74 @@ impl AsyncWrite for Gathered {
 
 /// Bytes that gather at most: as many as one record of TLS holds (RFC 8446 §5.1).
 const ROOM: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::poll;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::stream::Stream;
+
+    fn gathered(room: usize) -> (Gathered, Outlet, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(room);
+        let (metered, _meter) = Metered::new(Stream::boxed(ours));
+        let (stream, outlet) = Gathered::new(metered);
+        outlet.hold();
+        (stream, outlet, theirs)
+    }
+
+    #[tokio::test]
+    async fn what_is_small_waits_until_it_is_let_out_and_what_is_large_takes_it_along() {
+        let (mut stream, outlet, mut theirs) = gathered(1 << 16);
+        let mut got = [0; ROOM + 5];
+        for piece in [&b"one"[..], b"two"] {
+            stream.write_all(piece).await.expect("it fits");
+            stream.flush().await.expect("it stays");
+        }
+        assert!(poll!(Box::pin(theirs.read(&mut got))).is_pending());
+        poll_fn(|cx| outlet.poll_let_out(cx))
+            .await
+            .expect("it goes");
+        assert_eq!(theirs.read(&mut got).await.expect("it is there"), 6);
+        assert!(got.starts_with(b"onetwo"));
+
+        stream.write_all(b"four").await.expect("it fits");
+        let large = vec![b'x'; ROOM + 1];
+        stream.write_all(&large).await.expect("it goes");
+        theirs.read_exact(&mut got).await.expect("both are there");
+        assert!(got.starts_with(b"fourx") && got.ends_with(b"x"));
+    }
+
+    #[tokio::test]
+    async fn no_more_than_one_record_gathers_for_a_client_that_does_not_read() {
+        let (mut stream, _outlet, _theirs) = gathered(1);
+        let piece = [0; ROOM / 4];
+        for _ in 0..4 {
+            stream.write_all(&piece).await.expect("it fits");
+        }
+        assert!(poll!(Box::pin(stream.write(&piece))).is_pending());
+    }
+
+    #[tokio::test]
+    async fn who_writes_next_is_told_that_the_stream_broke() {
+        let (mut stream, outlet, theirs) = gathered(1);
+        stream.write_all(b"lost").await.expect("it fits");
+        drop(theirs);
+        assert!(poll_fn(|cx| outlet.poll_let_out(cx)).await.is_err());
+        assert!(stream.flush().await.is_err());
+        assert!(stream.write(b"more").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_behind_where_the_stream_is_shut() {
+        let (mut stream, _outlet, mut theirs) = gathered(1 << 10);
+        stream.write_all(b"farewell").await.expect("it fits");
+        stream.shutdown().await.expect("it is shut");
+        let mut got = Vec::new();
+        theirs.read_to_end(&mut got).await.expect("it ends");
+        assert_eq!(got, b"farewell");
+    }
+}

@@ -45,20 +45,18 @@ pub(super) fn check(head: &Parts, ended: bool, limits: &Limits) -> Result<Checke
 }
 
 fn target(head: &Parts, websocket: bool) -> Result<Bytes, HeadError> {
-    let target = match (
-        // An extended one names a resource (RFC 8441 §4).
-        head.method == Method::CONNECT && !websocket,
-        head.uri.authority(),
-        head.uri.scheme(),
-    ) {
+    let uri = &head.uri;
+    // An extended one names a resource (RFC 8441 §4).
+    let tunnel = head.method == Method::CONNECT && !websocket;
+    let target = match (tunnel, uri.authority(), uri.scheme_str()) {
         (true, Some(authority), _) => authority.to_string(),
-        // `*` stands for a URI without a path (RFC 9113 §8.3.1), which HTTP/1 has in absolute-form (RFC 9112 §3.2.4).
-        (false, Some(authority), Some(scheme))
-            if head.method == Method::OPTIONS && head.uri.path() == "*" =>
-        {
-            format!("{scheme}://{authority}")
+        (false, Some(authority), Some(scheme)) => {
+            // `*` stands for a URI without a path (RFC 9113 §8.3.1), which HTTP/1 has in absolute-form (RFC 9112 §3.2.4).
+            let whole_server = head.method == Method::OPTIONS && uri.path() == "*";
+            let path = if whole_server { "" } else { uri.path() };
+            let (mark, query) = uri.query().map_or(("", ""), |query| ("?", query));
+            [scheme, "://", authority.as_str(), path, mark, query].concat()
         }
-        (false, Some(_), Some(_)) => head.uri.to_string(),
         (_, _, _) => return Err(Malformed("the :authority is missing")),
     };
     // The type that carries it here takes any UTF-8 in a path.
