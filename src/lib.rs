@@ -10,11 +10,13 @@
 //!
 //! One process has one worker thread for each core, each with a runtime of its own, its own listening sockets (`SO_REUSEPORT`)
 //! and its own pool of connections. Workers share a snapshot of what was configured, swapped whole by a reload, and nothing else
-//! that a request would wait for; but what is counted or stored for all stands in atomics ([`upstream`]) and shards ([`cache`]).
+//! that a request would wait for; but what is counted or stored for all stands in atomics ([`upstream`]) and shards ([`cache`]), and the
+//! places of a listener's flows of datagrams behind one short lock ([`listener`]).
 //! A worker that the kernel gives clearly more connections than another one passes new ones on, before a byte is read of them.
-//! Leaves for intercepted tunnels are signed on a thread of the mint's, passwords are hashed on threads of the verifier's, records are
-//! written by one of the access log's, and upstreams are probed and looked up on one of their own. The disk tier of the cache has one
-//! thread that writes, some that read, and one that keeps the house; one more waits where another process has the directory still.
+//! Leaves for intercepted tunnels are signed on a thread of the mint's, passwords are hashed on threads of the verifier's, where clients
+//! take turns, records are written by one of the access log's, and upstreams are probed and looked up on one of their own, for whose
+//! first look only those wait who are for an upstream without an endpoint. The disk tier of the cache has one thread that writes, some
+//! that read, and one that keeps the house; one more waits where another process has the directory still.
 //! The main thread does all other slow work, and answers the admin socket. Configurations and lists it has read by a thread that
 //! comes after those that serve where there is no core to spare (on Linux), and waits for it.
 //!
@@ -55,6 +57,8 @@
 //!     -> relay/tries: one try (relay/retry -> pool), and another one at another endpoint, where that is safe
 //! ```
 //!
+//! A question (`egret explain`) takes the same search and the same judgement, and nothing is sent (`config/explain`).
+//!
 //! The endpoint's address is judged as any other; only the guard lets it be, as it stands in the configuration. How endpoints do,
 //! [`upstream`] learns from each try, and from [`probe`].
 //!
@@ -64,7 +68,7 @@
 //!
 //! | floor | modules |
 //! | --: | --- |
-//! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways; [`lifeline`] tasks and their end |
+//! | 0 | [`addr`] hosts and addresses; [`fault`] operators' mistakes; [`stream`] bytes both ways, and how a busy task lets others run; [`lifeline`] tasks and their end |
 //! | 1 | [`settings`] from TOML to typed values |
 //! | 2 | [`message`] HTTP as an intermediary; [`tls`] both ends of TLS, the look at a ClientHello, the authority that mints; [`socks`]; [`proxy_protocol`]; [`auth`] who is it; [`resolve`] names; [`report`] records; [`filter`] changes to messages |
 //! | 3 | [`cache`] what is stored of responses, and when it is used again |
@@ -72,7 +76,7 @@
 //! | 5 | [`listener`] the client's side; [`gate`] where policy is enforced; [`pool`] the origin's side; [`route`] which route a gateway's request takes; [`question`] a request that nobody has made, for `egret explain` |
 //! | 6 | [`relay`] one exchange or one tunnel, from end to end; [`probe`] what happens to upstreams beside requests: health, names, files |
 //! | 7 | [`mode`] what a client speaks, turned into an intent |
-//! | 8 | [`config`] from files to checked values |
+//! | 8 | [`config`] from files to checked values, and what they make of a question |
 //! | 9 | [`engine`] workers, reload, drain, admin socket |
 //! | 10 | [`cli`], and `main` |
 //!
@@ -103,7 +107,11 @@
 //! | grant, permit | allowed by name; allowed to dial exactly these addresses |
 //! | guard | what refuses an address that is not public, unless a rule names it by address |
 //! | fault, denial, failure | the operator's mistake; policy said no; the network did not do it |
-//! | exchange, tunnel, flow | one request with its response; bytes both ways; either of them while it lives |
+//! | exchange, tunnel, flow | one request with its response; bytes both ways; either of them, or one client's datagrams, while it lives |
+//! | seat | a flow's place among those that a listener of datagrams may have; given up for another flow where there are no more |
+//! | stranger, known | a client of datagrams that may be forged; one that has sent something after an answer |
+//! | turn | whose password is verified next: one of each client, and of each of a client's users, after the other |
+//! | renamed | a listener that a reload has given another name: the one with its mode and all its addresses has its connections |
 //! | shared cache | one whose responses are for more than one client (RFC 9111 §1) |
 //! | stored response, fresh, stale | kept to be used again; as old as it may be, or older (RFC 9111 §4.2) |
 //! | key, variant | the URI and what a rule adds to it; what of one key was selected by the fields that `Vary` names |
@@ -125,7 +133,8 @@
 //!   parser makes two parsers that can disagree, which is how requests are smuggled; hyper's drops a Content-Length beside a
 //!   Transfer-Encoding before anyone sees it, answers `Expect` by itself, and can not send an interim response such as 103.
 //! * **HTTP/2 is the `h2` crate itself** on both sides: hyper's server has no way to send interim responses, and its client drops
-//!   those that come. No code here uses hyper.
+//!   those that come. No code here uses hyper. What h2 writes to a client it writes frame by frame; it is gathered on the way
+//!   (`listener/http2/gather`).
 //! * **`poll_*` code stands outside of [`stream`] too**: in [`message`], [`listener`], [`pool`], [`relay`] and [`cache`]. Bodies are
 //!   polled by who reads them (`http_body::Body`), and a codec or a stored content is polled by its body: an `async fn` between the
 //!   two would be a task or a box for each body. In [`lifeline`] and [`tls`] a future of others' is polled and looked at.

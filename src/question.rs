@@ -1,4 +1,6 @@
 //! A request that nobody has made, put together to ask what would become of it: for `egret explain`, here or in the process.
+//! Not the answer (config), nor a case beside a policy's rules (policy).
+//! Start at [`Question::read`].
 
 use std::net::{IpAddr, Ipv4Addr};
 

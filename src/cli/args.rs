@@ -1,4 +1,6 @@
-//! What can be typed.
+//! What can be typed; and what is printed from the same table: completions and the pages of the manual.
+//! Does no command but these.
+//! Start at [`Cli`].
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -135,7 +137,7 @@ pub struct Explain {
     /// An address that the name resolves to, or of a gateway's endpoint; may be said again
     #[arg(long, value_name = "IP")]
     pub address: Vec<IpAddr>,
-    /// The listener; if nothing is said, the first one that takes such a request: a gateway's what it has a route for
+    /// The listener; if nothing is said, the first one that takes such a request (of gateways, one that has a route for it)
     #[arg(long, value_name = "NAME")]
     pub listener: Option<String>,
     /// Ask the running process, which resolves the name too

@@ -1,5 +1,6 @@
 //! `egret cache`: what the running process has stored, and the way out of there.
 //! Not what is stored and for how long, which is the engine's and the origins' business.
+//! Start at [`cache`].
 
 use std::process::ExitCode;
 

@@ -1,4 +1,6 @@
 //! `egret explain` and `egret conditions`.
+//! Judges nothing: it asks a configuration, or the running process.
+//! Start at [`explain`].
 
 use std::path::Path;
 use std::process::ExitCode;

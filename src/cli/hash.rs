@@ -1,4 +1,6 @@
 //! `egret hash`: an htpasswd line from a password on standard input, so that it stands in no process list and no history.
+//! Writes no file, and hashes nothing itself (auth).
+//! Start at [`hash`].
 
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 //! The command line: what a person types, what they read, and the exit code.
-//! 0: fine. 1: a check failed, or a worker broke down. 2: wrong usage or configuration.
+//! 0: fine. 1: a case of `test` failed, `cache inspect` found nothing, the disk did not note a purge, or a worker broke down.
+//! 2: wrong usage, a configuration that is faulty or refused, or a process that can not be asked.
+//! Does nothing that a command is about: it asks the modules below, or the running process.
 //! Start at [`run`].
 
 mod args;
@@ -139,7 +141,7 @@ fn log_to_stderr() {
         .init();
 }
 
-/// How to serve as the built-in configuration does, on another port.
+/// How to serve as the built-in configuration does, but for its cache, on another port.
 const ANOTHER_PORT: &str = "For another port, write these two lines to a file, and run `egret run -c FILE`:
      listener = [{ name = \"egress\", bind = \"127.0.0.1:3129\", mode = \"forward\", policy = \"web\" }]
      policy.web.rule = [{ name = \"the public web\", allow = {}, port = [80, 443] }]";

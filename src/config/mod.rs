@@ -287,7 +287,7 @@ pub const BUILT_IN: &str = "<built-in>";
 /// The configuration of a process without a file.
 pub const DEFAULT: &str = include_str!("default.toml");
 
-/// What stands at the top of a policy's file.
+/// What stands at the top of a policy's file: what `policy/source` takes, and `list`.
 const POLICY_KEYS: [&str; 6] = ["default", "report", "list", "condition", "rule", "expect"];
 const DRAIN: Duration = Duration::from_secs(30);
 const MOST_WORKERS: usize = 1024;

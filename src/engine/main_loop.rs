@@ -1,4 +1,6 @@
 //! The main thread: starts the workers, then waits for signals and commands. All slow work is done here, or waited for here (aside).
+//! Not what a reload, an upgrade or a command does: each has a file of its own.
+//! Start at [`run`].
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
-//! What a configuration means for the workers, built once and shared by them.
+//! What a configuration means for the workers, built once and shared by them; and what outlives it.
+//! Not how workers follow it (worker).
+//! Start at [`Lasting::snapshot`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -158,5 +158,5 @@ async fn run(first: Order, mut inbox: mpsc::UnboundedReceiver<Order>, workers: V
     }
 }
 
-/// How long a start or a reload waits for endpoints.
+/// How long a start or a reload waits for endpoints; as long as requests do (upstream).
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,4 +1,6 @@
 //! One worker: a thread with a current-thread runtime, its own sockets, pool and records; it follows commands of the main loop.
+//! Serves nothing itself (doors, mode).
+//! Start at [`Worker::start`].
 
 use std::net::SocketAddr;
 use std::rc::Rc;

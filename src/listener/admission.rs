@@ -1,5 +1,5 @@
-//! How many connections a listener has at once: in all, and for each client address, over all workers.
-//! Not a limit of requests or of rates, which policy has.
+//! How many connections, or flows of datagrams, a listener has at once: in all, and for each client address, over all workers.
+//! Not a limit of requests or of rates, which policy has; nor which flow makes room for another (seats).
 //! Start at [`Admission::admit`].
 
 use std::collections::HashMap;

@@ -54,6 +54,7 @@ struct Standing {
 pub(super) struct Seats {
     /// What times are counted from, in milliseconds.
     begun: Instant,
+    /// One lock for all workers, as the order is the listener's: taken where a flow begins or ends, and where a client becomes known.
     taken: Mutex<AllTaken>,
 }
 

@@ -1,4 +1,4 @@
-//! Bytes: one type for any byte stream, putting back what was peeked, and the two-way copy of a tunnel.
+//! Bytes: one type for any byte stream, putting back what was peeked, the two-way copy of a tunnel, and how a copy lets others run.
 //! Knows nothing of HTTP, TLS or policy, and dials nothing: what it carries was opened by somebody else.
 //! Start at [`Stream`], then [`duplex`].
 

@@ -1,4 +1,6 @@
 //! How a task that could go on for long lets others have their turn.
+//! Not when it does so: whoever moves bytes counts them.
+//! Start at [`give_way`].
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,5 +1,6 @@
 //! Everything that changes an upstream: endpoints that come and go, probes, ejections, commands, a reload. Each change makes a new view.
 //! Under one lock, which no request waits for: what a request would change while somebody else changes something is left for the next.
+//! Not the view itself (build), nor who finds out what is new (probe).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
