@@ -34,7 +34,8 @@ impl Renamed {
     pub(super) fn follow(&mut self, config: &Config, is_open: impl Fn(&str) -> bool) {
         let listeners = config.listeners.iter();
         let connected = listeners.filter(|one| one.transport() == Transport::Stream);
-        self.replace(connected.map(Known::of).collect(), is_open);
+        let is_taken = |name: &str| config.listeners.iter().any(|one| *one.name == *name);
+        self.replace(connected.map(Known::of).collect(), is_taken, is_open);
     }
 
     /// Names that were, and those of the listeners that have their places.
@@ -42,7 +43,13 @@ impl Renamed {
         self.names.iter()
     }
 
-    fn replace(&mut self, now: Vec<Known>, is_open: impl Fn(&str) -> bool) {
+    /// A name that another listener has now is that one's, even if it listens for datagrams.
+    fn replace(
+        &mut self,
+        now: Vec<Known>,
+        is_taken: impl Fn(&str) -> bool,
+        is_open: impl Fn(&str) -> bool,
+    ) {
         let before = std::mem::replace(&mut self.listeners, now);
         let is_in_force = |name: &str| self.listeners.iter().any(|one| *one.name == *name);
         let heir = |name: Arc<str>| {
@@ -59,7 +66,7 @@ impl Renamed {
         let all = before
             .iter()
             .map(|one| (one.name.clone(), one.name.clone()));
-        let gone = earlier.chain(all).filter(|(was, _)| !is_in_force(was));
+        let gone = earlier.chain(all).filter(|(was, _)| !is_taken(was));
         self.names = gone
             .filter_map(|(was, last)| Some((was, heir(last)?)))
             .collect();
@@ -86,7 +93,7 @@ impl Known {
 mod tests {
     use super::*;
 
-    /// `name mode port port`, for each listener.
+    /// `name mode port port`, for each listener; those of datagrams are not among them.
     fn listeners(text: &str) -> Vec<Known> {
         let one = |line: &str| {
             let mut words = line.split_whitespace();
@@ -103,7 +110,15 @@ mod tests {
                     .collect(),
             }
         };
-        text.split(',').map(one).collect()
+        let connected = text.split(',').filter(|one| !one.contains(" datagrams "));
+        connected.map(one).collect()
+    }
+
+    fn is_named(text: &str, name: &str) -> bool {
+        let mut names = text
+            .split(',')
+            .filter_map(|one| one.split_whitespace().next());
+        names.any(|one| one == name)
     }
 
     fn told(renamed: &Renamed) -> String {
@@ -128,10 +143,13 @@ mod tests {
             ("a forward 1 2", "b forward 1, c forward 2", ""),
             ("a forward 1", "b forward 2", ""),
             ("a forward 0", "b forward 0", ""),
+            // The name is another one's, and its flows are judged by that.
+            ("a forward 1", "b forward 1, a datagrams 1", ""),
         ] {
             let mut renamed = Renamed::default();
             for text in [before, after] {
-                renamed.replace(listeners(text), |_| true);
+                let now = listeners(text);
+                renamed.replace(now, |name| is_named(text, name), |_| true);
             }
             assert_eq!(told(&renamed), expected, "{before} -> {after}");
         }
@@ -149,11 +167,12 @@ mod tests {
             ("c forward 2, a forward 1", "b>c"),
             ("d forward 3", ""),
         ] {
-            renamed.replace(listeners(text), |_| true);
+            renamed.replace(listeners(text), |name| is_named(text, name), |_| true);
             assert_eq!(told(&renamed), expected, "{text}");
         }
         for text in ["a forward 1", "b forward 1", "c forward 1"] {
-            renamed.replace(listeners(text), |was| was != "a");
+            let is_taken = |name: &str| is_named(text, name);
+            renamed.replace(listeners(text), is_taken, |was| was != "a");
         }
         assert_eq!(told(&renamed), "b>c");
     }

@@ -129,7 +129,7 @@ impl Lasting {
         self.renamed.follow(config, is_open);
         for (was, is) in self.renamed.names() {
             if let Some(service) = services.get(is).cloned() {
-                services.insert(was.clone(), service);
+                services.entry(was.clone()).or_insert(service);
             }
         }
         self.admissions
