@@ -66,9 +66,7 @@ fn offline(path: Option<&Path>, question: &Question, as_json: bool) -> ExitCode 
         say(&serde_json::to_string_pretty(&explanation).unwrap_or_default());
     } else {
         say(explanation.to_string().trim_end());
-        // A gateway's request goes where its route says, whatever the name resolves to.
-        let by_name = explanation.route.is_none() && explanation.verdict != "none";
-        if by_name && asked.unresolved().is_some() {
+        if config.goes_by_addresses(&asked) && asked.unresolved().is_some() {
             say(
                 "The name was not resolved; --address IP asks about an address, --live asks the running process.",
             );

@@ -229,7 +229,8 @@ async fn live(
     question: &Question,
 ) -> Result<Explanation, String> {
     let asked = question.read()?;
-    let resolved: Option<Vec<IpAddr>> = match asked.unresolved() {
+    let name = asked.unresolved();
+    let resolved: Option<Vec<IpAddr>> = match name.filter(|_| config.goes_by_addresses(&asked)) {
         Some(name) => {
             let answer = config.dns.build().resolve(name).await;
             answer.ok().map(|answer| answer.addresses.to_vec())

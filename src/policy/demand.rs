@@ -2,8 +2,8 @@
 //! Not the looking (relay) and not the judging of what was seen (gate).
 //! Start at [`read_intercept`] and [`read_demands`].
 
-use super::Hello;
 use super::verdict::{ClientCertificate, Demands, HelloProblem, Intercept, Otherwise, Sni};
+use super::{Allowance, Denial, DenyAction, Facts, Hello, Look, NamedBy, Policy, Reason, Scheme};
 use crate::addr::Host;
 use crate::fault::Faults;
 use crate::settings::{KeyDigest, Kind, Located, Table, Value, one_of};
@@ -66,6 +66,29 @@ impl Demands {
             (Sni::Agree | Sni::Required | Sni::Any, _) => {}
         }
         (self.no_ech && hello.ech).then_some(HelloProblem::Hidden)
+    }
+}
+
+impl Policy {
+    /// What the rule that allows demands of the TLS that a tunnel or a connection to a gateway begins with, and these facts do not
+    /// have: for that it is denied in the end (`gate/hello`). `None` too where it is not known yet.
+    pub(super) fn unmet(&self, allowance: &Allowance, facts: &Facts<'_>) -> Option<Denial> {
+        let hello = match (facts.hello, facts.named_by) {
+            (Look::Later, _) | (Look::Nothing, NamedBy::Client) => return None,
+            (Look::Nothing, NamedBy::Operator) => None,
+            (Look::Hello(hello), _) => Some(hello),
+        };
+        let looks = match facts.named_by {
+            NamedBy::Client => facts.scheme == Scheme::Tunnel,
+            NamedBy::Operator => self.asks_hello() || self.demands_hello(),
+        };
+        let demands = allowance.obligations.tls;
+        let problem = demands.problem(&facts.authority.host, hello);
+        problem.filter(|_| looks).map(|problem| Denial {
+            rule: allowance.rule.clone(),
+            reason: Reason::Hello(problem),
+            action: DenyAction::default().into(),
+        })
     }
 }
 

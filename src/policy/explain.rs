@@ -138,25 +138,35 @@ impl Policy {
     ) -> Explanation {
         let mut watch = Watch::default();
         let mut explanation = self.opening(facts);
+        let mut unmet = None;
         match self.decide_observed(facts, Moment::Name, &mut watch) {
             Verdict::Deny(denial) => explanation.deny(&denial),
             Verdict::Allow(grant) => match addresses {
                 None => {
+                    unmet = self.unmet(grant.allowance(), facts);
                     explanation.allow(grant.allowance());
                     if !grant.settled {
                         explanation.reason += OPEN;
                     }
                 }
                 Some(addresses) => {
-                    let confirmed = self.confirm_groups(&grant, facts, addresses, own, &mut watch);
-                    match confirmed {
-                        Ok(permits) => explanation.permit(permits),
+                    match self.confirm_each(&grant, facts, addresses, own, &mut watch) {
+                        Ok(permits) => {
+                            let first = permits.first();
+                            unmet = first.and_then(|first| self.unmet(first.allowance(), facts));
+                            explanation.permit(permits);
+                        }
                         Err(denial) => explanation.deny(&denial),
                     }
                 }
             },
         }
         explanation.smallest_change = self.change(&explanation, facts, &watch, own);
+        if let Some(denial) = unmet {
+            // The rules allow it: what it lacks is the client's to bring.
+            explanation = self.opening(facts);
+            explanation.deny(&denial);
+        }
         explanation.walks = watch
             .0
             .iter()
@@ -177,7 +187,7 @@ impl Policy {
     /// The second moment, as it is asked for: about the addresses of a name at once, about endpoints one by one.
     ///
     /// Errors: the first denial where nothing is permitted.
-    fn confirm_groups(
+    fn confirm_each(
         &self,
         grant: &Grant,
         facts: &Facts<'_>,

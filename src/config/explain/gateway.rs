@@ -1,7 +1,7 @@
 //! A question about a gateway's listener: which route takes the request, where that leads, and what the policy says.
 //! Searches and judges by what a request that has come is searched and judged by (`relay/gateway`, `gate`). Asks no endpoint: known
 //! are those that the configuration has as addresses.
-//! Start at [`Inquiry::explain`].
+//! Start at [`AtGateway::explain`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::route::{self, Act, Readings, Redirect, Route, Split};
 use crate::upstream::EndpointSource;
 
 /// One question, as the listener understands it: behind proxies that it trusts, the client is whom they name.
-pub(super) struct Inquiry<'a> {
+pub(super) struct AtGateway<'a> {
     config: &'a Config,
     listener: &'a ListenerConfig,
     asked: &'a Asked,
@@ -30,7 +30,7 @@ pub(super) struct Inquiry<'a> {
     authority: Authority,
 }
 
-impl<'a> Inquiry<'a> {
+impl<'a> AtGateway<'a> {
     /// `None` for a tunnel, which no gateway takes.
     pub(super) fn new(
         config: &'a Config,

@@ -8,7 +8,7 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
-use self::gateway::Inquiry;
+use self::gateway::AtGateway;
 use super::{Config, ListenerConfig, circles};
 use crate::fault::{Fault, suggest};
 use crate::gate::OwnListeners;
@@ -29,7 +29,7 @@ impl Config {
     ) -> Result<Explanation, Fault> {
         let listener = self.asked_for(asked)?;
         if listener.mode.gateway {
-            let inquiry = Inquiry::new(self, listener, asked);
+            let inquiry = AtGateway::new(self, listener, asked);
             return inquiry
                 .map(|inquiry| inquiry.explain())
                 .ok_or_else(|| takes_no_tunnel(listener));
@@ -43,6 +43,12 @@ impl Config {
         let facts = asked.facts(&listener.name, principal.as_ref());
         let own = |address| own.contains(address);
         Ok(listener.policy.explain(&facts, addresses.as_deref(), &own))
+    }
+
+    /// Whether the answer may hang on what the name resolves to: a gateway's request goes where its route says.
+    pub fn goes_by_addresses(&self, asked: &Asked) -> bool {
+        let listener = self.asked_for(asked);
+        listener.is_ok_and(|listener| !listener.mode.gateway)
     }
 
     /// The addresses that the listeners are to bind, for a question without a process.
@@ -76,7 +82,7 @@ impl Config {
             if !listener.mode.gateway {
                 return !listener.mode.opaque;
             }
-            let inquiry = Inquiry::new(self, listener, asked);
+            let inquiry = AtGateway::new(self, listener, asked);
             inquiry.is_some_and(|inquiry| inquiry.is_taken(strictly))
         })
     }

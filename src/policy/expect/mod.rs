@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::request::Request;
-use super::{Explanation, Facts, Look, NamedBy, Obligations, Policy, RuleRef, Scheme, Verdict};
+use super::{Allowance, Explanation, Facts, Look, NamedBy, Policy, RuleRef, Scheme, Verdict};
 use crate::auth::Principal;
 use crate::fault::{Fault, Faults};
 use crate::settings::{Located, Table, one_of};
@@ -172,24 +172,10 @@ impl Said {
             Verdict::Allow(grant) => grant,
             Verdict::Deny(denial) => return said(false, &denial.rule, None),
         };
-        // What the rule demands of a tunnel's first bytes, or of the connection to a gateway, where the case has them.
-        let unmet = |obligations: &Obligations| {
-            let looks = match facts.named_by {
-                NamedBy::Client => facts.scheme == Scheme::Tunnel,
-                NamedBy::Operator => policy.asks_hello() || policy.demands_hello(),
-            };
-            let host = &facts.authority.host;
-            let problem = match (facts.hello, facts.named_by) {
-                (Look::Later, _) | (Look::Nothing, NamedBy::Client) => None,
-                (Look::Nothing, NamedBy::Operator) => obligations.tls.problem(host, None),
-                (Look::Hello(hello), _) => obligations.tls.problem(host, Some(hello)),
-            };
-            looks && problem.is_some()
-        };
+        let unmet = |allowance: &Allowance| policy.unmet(allowance, facts).is_some();
         let Some(addresses) = addresses else {
             let allowed = grant.allowance();
-            let allow = !unmet(&allowed.obligations);
-            return said(allow, &allowed.rule, allowed.would_deny.as_ref());
+            return said(!unmet(allowed), &allowed.rule, allowed.would_deny.as_ref());
         };
         let confirmed = match facts.named_by {
             NamedBy::Client => policy.confirm(&grant, facts, addresses, own),
@@ -197,7 +183,7 @@ impl Said {
         };
         match confirmed {
             Ok(permit) => said(
-                !unmet(permit.obligations()),
+                !unmet(permit.allowance()),
                 permit.rule(),
                 permit.would_deny(),
             ),

@@ -267,3 +267,27 @@ not = { header = { cookie = "secret=*" } }
         "{explained}"
     );
 }
+
+#[test]
+fn what_a_connection_to_a_gateway_lacks_is_a_denial_by_the_rule_that_demands_it() {
+    let text = "[[rule]]\nname = \"sealed\"\nallow = { tls = { required = true } }\n";
+    let ask = get("www.example");
+    for (named_by, verdict, permitted) in [
+        (NamedBy::Operator, "deny", 0),
+        // A proxy's client is asked over TLS or not, as it likes: the demand is one of tunnels.
+        (NamedBy::Client, "allow", 1),
+    ] {
+        let facts = Facts {
+            named_by,
+            ..ask.facts()
+        };
+        for addresses in [None, Some(addresses(&["8.8.8.8"]))] {
+            let explained = policy(text).explain(&facts, addresses.as_deref(), &|_| false);
+            assert_eq!(explained.verdict, verdict, "{named_by:?} {addresses:?}");
+            assert_eq!(explained.rule, "sealed");
+            let expected = addresses.map_or(0, |_| permitted);
+            assert_eq!(explained.permitted.len(), expected);
+            assert_eq!(explained.smallest_change, None);
+        }
+    }
+}
