@@ -5,7 +5,6 @@
 use std::net::SocketAddr;
 use std::sync::mpsc::{self as blocking, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
@@ -13,6 +12,7 @@ use tokio::sync::mpsc;
 use super::worker::{Line, Worker};
 use crate::lifeline::Lifeline;
 use crate::probe::{Keeper, Plan};
+use crate::upstream::FIRST_LOOK;
 
 /// The thread, where there are upstreams.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Upkeep {
         let Some(asked) = self.asked.take() else {
             return;
         };
-        if asked.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        if asked.recv_timeout(FIRST_LOOK) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(
                 "not all endpoints are known yet: their names are still being looked up"
             );
@@ -157,6 +157,3 @@ async fn run(first: Order, mut inbox: mpsc::UnboundedReceiver<Order>, workers: V
         next = inbox.recv().await;
     }
 }
-
-/// How long a start or a reload waits for endpoints; as long as requests do (upstream).
-const PATIENCE: Duration = Duration::from_secs(2);

@@ -61,12 +61,12 @@ pub(super) struct Seats {
 #[derive(Debug)]
 struct AllTaken {
     next: u64,
-    strangers: Line,
-    known: Line,
+    strangers: Order,
+    known: Order,
 }
 
 /// By number; those that have been silent for longest are first, as far as anybody has looked.
-type Line = LruCache<u64, Taken>;
+type Order = LruCache<u64, Taken>;
 
 #[derive(Debug)]
 struct Taken {
@@ -150,8 +150,8 @@ impl Default for Seats {
             begun: Instant::now(),
             taken: Mutex::new(AllTaken {
                 next: 0,
-                strangers: Line::unbounded(),
-                known: Line::unbounded(),
+                strangers: Order::unbounded(),
+                known: Order::unbounded(),
             }),
         }
     }
@@ -208,7 +208,7 @@ impl AllTaken {
 }
 
 /// Takes out the one that has been silent for longest, if that is long enough.
-fn silent(line: &mut Line, now: u64) -> Option<Taken> {
+fn silent(line: &mut Order, now: u64) -> Option<Taken> {
     for _ in 0..LOOKS {
         let (number, first) = line.peek_lru()?;
         let is_long = |heard| now.saturating_sub(heard) >= first.long;

@@ -61,7 +61,7 @@ enum Stop {
     /// All that was asked is answered.
     Answered,
     Idle,
-    GaveWay,
+    GivenUp,
     /// Nobody takes datagrams there.
     Refused(io::ErrorKind),
     Ended(String),
@@ -170,7 +170,7 @@ impl Association {
             biased;
             () = self.seat.given_up() => {
                 self.line.close();
-                return recording.close(self.gave_way());
+                return recording.close(self.why_given_up());
             }
             opened = self.open(&mut recording) => opened,
         };
@@ -275,7 +275,7 @@ impl Association {
                     }
                     return recording.finish();
                 }
-                Stop::GaveWay => return recording.close(self.gave_way()),
+                Stop::GivenUp => return recording.close(self.why_given_up()),
                 Stop::Ended(reason) => return recording.cut(reason),
                 Stop::Refused(kind) => kind,
             };
@@ -314,7 +314,7 @@ impl Association {
     }
 
     /// Why it ends where another flow has its place.
-    fn gave_way(&self) -> &'static str {
+    fn why_given_up(&self) -> &'static str {
         if self.seat.is_answered() {
             GAVE_WAY
         } else {
@@ -342,7 +342,7 @@ impl Association {
             tokio::select! {
                 biased;
                 reason = &mut ended => return Stop::Ended(reason),
-                () = self.seat.given_up() => return Stop::GaveWay,
+                () = self.seat.given_up() => return Stop::GivenUp,
                 () = self.refused.notified() => {
                     // Not one that was meant for the endpoint before.
                     if self.is_refused.take() {

@@ -5,6 +5,7 @@
 mod deadline;
 mod direction;
 mod duplex;
+mod give_way;
 mod shared;
 mod silence;
 #[cfg(target_os = "linux")]
@@ -12,7 +13,6 @@ mod splice;
 mod split;
 #[cfg(test)]
 mod tests;
-mod turn;
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -26,10 +26,10 @@ use tokio::net::TcpStream;
 
 pub use deadline::LazyDeadline;
 pub use duplex::{Ended, Limits, Side, Traffic, duplex};
+pub use give_way::give_way;
 pub use shared::poll_read_shared;
 pub use silence::{Silence, TooLong};
 pub use split::{NotOnePair, ReadHalf, WriteHalf, split};
-pub use turn::give_way;
 
 /// A two-way byte stream of any kind: TLS over TCP, an HTTP/2 stream, an in-memory pipe.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}

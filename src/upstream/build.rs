@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Unavailable;
-use super::balance::{Balancer, By, Seat, Shape};
+use super::balance::{Balancer, By, Shape, Weighted};
 use super::health::Admin;
 use super::members::{Member, Members};
 use super::settings::Settings;
@@ -187,11 +187,11 @@ impl Maker<'_> {
         if !places.iter().any(|place| place.usable) {
             return None;
         }
-        let seat = |place: &Place| Seat {
+        let seat = |place: &Place| Weighted {
             id: place.endpoint.id,
             weight: place.weight,
         };
-        let shape: Box<[Seat]> = places.iter().map(seat).collect();
+        let shape: Box<[Weighted]> = places.iter().map(seat).collect();
         Some(Lane {
             balancer: self.balancer(&shape),
             places,
@@ -209,7 +209,7 @@ impl Maker<'_> {
             .is_some_and(|from| end(from) > self.now)
     }
 
-    fn balancer(&self, shape: &[Seat]) -> Arc<dyn Balancer> {
+    fn balancer(&self, shape: &[Weighted]) -> Arc<dyn Balancer> {
         let entry = self.settings.balance.entry;
         let same = self
             .before

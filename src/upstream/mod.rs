@@ -289,7 +289,7 @@ impl Upstream {
 }
 
 /// How long a request waits for names and files to be asked for the first time; as long as whoever waits for a start or a reload.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
+pub const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// How often a place may be taken away between look and grasp.
 const MOST_PICKS: usize = 8;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::balance::{Balancer, Field, Load, Seat};
+use super::balance::{Balancer, Field, Load, Weighted};
 use super::dice::{is_below, mix};
 use super::settings::Settings;
 use super::sticky::Sticky;
@@ -50,7 +50,7 @@ pub(super) struct Lane {
     /// What of the requests goes here or to a lane before it, as a part of 2^64; all of them is `u64::MAX`.
     pub(super) up_to: u64,
     /// What the balancer was built from.
-    pub(super) shape: Box<[Seat]>,
+    pub(super) shape: Box<[Weighted]>,
 }
 
 /// An endpoint in a lane.

@@ -137,15 +137,15 @@ impl Door {
         if self.life.is_draining() {
             return None;
         }
+        let canonical = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let ends = (canonical, Some(local));
+        let (caller, balancing) = self.mode.caller(ends, report::Protocol::Udp, None)?;
+        let served = balancing.choose(None, &[])?;
         let intake = (self.intake)();
         let Some(seat) = Seat::take(&intake.admission, &intake.limits, client.ip()) else {
             counters.connections_refused.bump();
             return None;
         };
-        let canonical = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let ends = (canonical, Some(local));
-        let (caller, balancing) = self.mode.caller(ends, report::Protocol::Udp, None)?;
-        let served = balancing.choose(None, &[])?;
         let toward = toward(served, &balancing, None, Some(local));
         let relay = self.mode.means.relay.clone();
         let limits = balancing.datagrams;

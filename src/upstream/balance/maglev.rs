@@ -1,7 +1,7 @@
 //! Consistent hashing by a table: each place claims slots in an order of its own, one after the other, until none is free. Evener than
 //! a ring; a place that goes moves its own keys and a few others (Eisenbud et al., "Maglev", NSDI 2016, §3.4).
 
-use super::{Balancer, By, Entry, Field, Seat, Shape};
+use super::{Balancer, By, Entry, Field, Shape, Weighted};
 use crate::upstream::dice::{GOLDEN, mix, scale};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -32,7 +32,7 @@ struct Claimant {
 }
 
 impl Maglev {
-    fn new(seats: &[Seat]) -> Self {
+    fn new(seats: &[Weighted]) -> Self {
         let size = if seats.len() > FEW { LARGE } else { SMALL };
         let heaviest = seats.iter().map(|seat| seat.weight).max().unwrap_or(1);
         let mut claimants: Vec<Claimant> = seats

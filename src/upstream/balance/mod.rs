@@ -78,12 +78,12 @@ pub enum Shape<'a> {
     /// Any number of equal ones.
     Equal,
     /// These.
-    Of(&'a [Seat]),
+    Of(&'a [Weighted]),
 }
 
 /// A place as a table of a balancer has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Seat {
+pub struct Weighted {
     /// What it is known by: the same for an endpoint in all shapes, and in all processes.
     pub id: u64,
     /// Its weight, at least 1.

@@ -1,7 +1,7 @@
 //! Consistent hashing on a ring: each place has many points on it, and a key belongs to the next point. A place that goes moves its
 //! own keys and no others. Within a few per cent as even as the weights; `maglev` is evener.
 
-use super::{Balancer, By, Entry, Field, Seat, Shape};
+use super::{Balancer, By, Entry, Field, Shape, Weighted};
 use crate::upstream::dice::mix;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -27,11 +27,11 @@ struct Ring {
 }
 
 impl Ring {
-    fn new(seats: &[Seat]) -> Self {
+    fn new(seats: &[Weighted]) -> Self {
         let divisor = seats
             .iter()
             .fold(0, |so_far, seat| gcd(so_far, seat.weight));
-        let units = |seat: &Seat| u64::from(seat.weight / divisor.max(1));
+        let units = |seat: &Weighted| u64::from(seat.weight / divisor.max(1));
         let total: u64 = seats.iter().map(units).sum();
         // The number of points for a unit of weight stays the same while the ring has room, whoever comes and goes.
         let mut for_unit = POINTS;

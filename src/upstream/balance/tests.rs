@@ -24,7 +24,7 @@ fn who_chooses_among_equals_stays_in_bounds_and_those_that_spread_reach_all() {
 
 #[test]
 fn a_round_robin_by_weight_gives_the_heaviest_no_long_runs() {
-    let seats = [(1, 5), (2, 1), (3, 1)].map(|(id, weight)| Seat { id, weight });
+    let seats = [(1, 5), (2, 1), (3, 1)].map(|(id, weight)| Weighted { id, weight });
     let balancer = (round_robin::ENTRY.build)(Shape::Of(&seats));
     let dice = Dice::seeded(0);
     let field = Equal {

@@ -24,15 +24,17 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
-    use tokio::task::LocalSet;
+    use tokio::runtime::{Builder, LocalOptions};
 
     use super::*;
 
-    #[tokio::test]
-    async fn sockets_are_looked_at_before_who_gave_way_comes_back_again_and_again() {
-        let (local, turns) = (LocalSet::new(), Rc::new(Cell::new(0)));
+    #[test]
+    fn sockets_are_looked_at_before_who_gave_way_comes_back_again_and_again() {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().build_local(LocalOptions::default());
+        let (runtime, turns) = (runtime.expect("a runtime"), Rc::new(Cell::new(0)));
         let counted = turns.clone();
-        local.spawn_local(poll_fn(move |cx| {
+        runtime.spawn_local(poll_fn(move |cx| {
             counted.set(counted.get() + 1);
             give_way(cx);
             Poll::<()>::Pending
@@ -42,7 +44,7 @@ mod tests {
             theirs.write_all(b"?").await.expect("it is taken");
             ours.read_u8().await.expect("it comes")
         };
-        assert_eq!(local.run_until(asked).await, b'?');
+        assert_eq!(runtime.block_on(asked), b'?');
         assert!(turns.get() < 10, "{} turns meanwhile", turns.get());
     }
 }
