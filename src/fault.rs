@@ -241,6 +241,15 @@ fn distance(a: &str, b: &str) -> usize {
     cell(&rows, a.len(), b.len())
 }
 
+/// A path in a command that a remedy names, as a POSIX shell and PowerShell read it alike; but for a quote in it, which is POSIX.
+pub fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%\\".contains(c);
+    if !path.is_empty() && path.chars().all(plain) {
+        return path.to_owned();
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

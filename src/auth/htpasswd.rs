@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::credentials::USER_LIMIT;
 use super::hash::Hash;
 use super::{Groups, Principal};
-use crate::fault::{Fault, Faults, Location, Source};
+use crate::fault::{Fault, Faults, Location, Source, quoted};
 use crate::settings::Located;
 
 /// The users of one file.
@@ -31,7 +31,8 @@ pub(super) struct User {
 impl Users {
     /// Reads the file. What is wrong becomes faults, and what could be read is returned.
     pub(super) fn read(file: &Located<PathBuf>, groups: &Groups, faults: &Faults) -> Self {
-        let make = format!("make it with: egret hash USER >> {}", file.value.display());
+        let name = quoted(&file.value.display().to_string());
+        let make = format!("make it with: egret hash USER >> {name}");
         read_file(file, ("the password file", &make), faults)
             .map_or_else(Self::default, |source| Self::parse(&source, groups, faults))
     }

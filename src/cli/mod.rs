@@ -25,7 +25,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::BUILT_IN;
 use crate::engine::{self, End, Options};
-use crate::fault::{Fault, Location};
+use crate::fault::{Fault, Location, quoted};
 use args::Command;
 
 /// Runs the command line of this process.
@@ -88,7 +88,7 @@ pub fn run() -> ExitCode {
 /// Whoever starts it beside a configuration most likely means that one.
 fn hint_at_unused(file: &Path) {
     if file.is_file() {
-        let name = file.display();
+        let name = quoted(&file.display().to_string());
         tracing::info!("{name} in this folder is not used; use it with: egret run -c {name}");
     }
 }
@@ -141,7 +141,8 @@ fn log_to_stderr() {
         .init();
 }
 
-/// How to serve as the built-in configuration does, but for its cache, on another port.
-const ANOTHER_PORT: &str = "For another port, write these two lines to a file, and run `egret run -c FILE`:
+/// How to serve as the built-in configuration does, on another port.
+const ANOTHER_PORT: &str = "For another port, write these three lines to a file, and run `egret run -c FILE`:
      listener = [{ name = \"egress\", bind = \"127.0.0.1:3129\", mode = \"forward\", policy = \"web\" }]
-     policy.web.rule = [{ name = \"the public web\", allow = {}, port = [80, 443] }]";
+     policy.web.rule = [{ name = \"the public web\", allow = {}, port = [80, 443] }]
+     cache.memory = \"256MiB\"";

@@ -24,7 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cache::Settings;
-use crate::fault::{Fault, Faults, Source};
+use crate::fault::{Fault, Faults, Source, quoted};
 use crate::message::Via;
 use crate::policy::list::List;
 use crate::route::RouteTable;
@@ -215,20 +215,18 @@ fn read_workers(root: &Table, faults: &Faults) -> Option<usize> {
 /// other.
 fn policy_instead(root: &Table) -> Option<Fault> {
     let keys = root.remaining();
-    if keys.iter().any(|key| key.value == "listener") {
+    if !keys
+        .iter()
+        .all(|key| POLICY_KEYS.contains(&key.value.as_str()))
+    {
         return None;
     }
-    let of_policy = keys
-        .iter()
-        .filter(|key| POLICY_KEYS.contains(&key.value.as_str()));
-    let key = of_policy.min_by_key(|key| key.at.span.start)?;
+    let key = keys.iter().min_by_key(|key| key.at.span.start)?;
     let path = &key.at.source.path;
     let beside = path.with_extension("egret.toml");
     let remedy = if beside.is_file() {
-        format!(
-            "give the configuration that serves it: -c {}",
-            beside.display()
-        )
+        let beside = quoted(&beside.display().to_string());
+        format!("give the configuration that serves it: -c {beside}")
     } else {
         let name = path.display();
         format!(

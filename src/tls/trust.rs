@@ -2,6 +2,8 @@
 //! Text alone; runs nothing.
 //! Start at [`STORES`].
 
+use crate::fault::quoted;
+
 /// A place where certificates of authorities are trusted.
 #[derive(Debug, Clone, Copy)]
 pub struct Store {
@@ -23,15 +25,6 @@ impl Store {
     pub fn commands_for(&self, cert: &str) -> String {
         self.commands.replace("{cert}", &quoted(cert))
     }
-}
-
-/// As a POSIX shell and PowerShell read it alike, but for a quote in it, which is POSIX.
-pub(super) fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%\\".contains(c);
-    if !path.is_empty() && path.chars().all(plain) {
-        return path.to_owned();
-    }
-    format!("'{}'", path.replace('\'', r"'\''"))
 }
 
 /// All of them.

@@ -24,9 +24,8 @@ use x509_parser::parse_x509_certificate;
 use self::constraints::Constraints;
 use super::certificates::Expiring;
 use super::keys::{Access, KeySource, Validity, read_chain};
-use super::trust::quoted;
 use crate::addr::Host;
-use crate::fault::{Fault, Faults, Location};
+use crate::fault::{Fault, Faults, Location, quoted};
 use crate::settings::{FromValue, Kind, Located, Table, Value};
 
 /// What `[intercept] authority` names: one table, or an array of them where old and new stand side by side in a rotation.
