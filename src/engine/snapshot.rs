@@ -162,6 +162,7 @@ impl Lasting {
         });
         Service {
             name: listener.name.clone(),
+            kind: (listener.mode.name, listener.transport()),
             gate,
             limits: listener.limits.clone(),
             accepted: listener.accepted,

@@ -203,6 +203,13 @@ impl Gate {
         self.asks_hello || self.demands_hello
     }
 
+    /// Whether somebody who has not said who it is may go on with what is open: not where clients have to say so by now, or where its
+    /// certificate is no good any more.
+    pub fn takes_unknown(&self, tls: Option<&ClientTls>) -> bool {
+        let asks = |auth: &Arc<Authenticator>| auth.reads_credentials();
+        self.certified(tls) != Certified::Lost && !self.auth.as_ref().is_some_and(asks)
+    }
+
     /// Who a principal is now: a reload may have taken it away, or changed its groups.
     pub fn recall(
         &self,

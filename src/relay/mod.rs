@@ -99,12 +99,13 @@ impl Relay {
 
     /// The parts in force of a listener; the ones it had where it is gone.
     pub fn service(&self, had: &Arc<Service>) -> Arc<Service> {
-        self.parts.service(&had.name).unwrap_or_else(|| had.clone())
+        self.parts.successor(had).unwrap_or_else(|| had.clone())
     }
 
-    /// Whether a reload took the listener away: what it had permitted is not permitted any more.
+    /// Whether a reload took the listener away, or its name is one of another kind now: what it had permitted is not permitted any
+    /// more.
     pub fn is_gone(&self, had: &Arc<Service>) -> bool {
-        self.parts.service(&had.name).is_none()
+        self.parts.successor(had).is_none()
     }
 
     /// Answers and records what a client asks of the proxy itself, once it has said who it is where that is asked. Policy is
@@ -195,7 +196,12 @@ impl Relay {
             return self.identify(caller, credentials.as_ref()).await;
         };
         let Some(principal) = &within.principal else {
-            return Ok(None);
+            let takes = caller.service.gate.takes_unknown(caller.tls.as_deref());
+            return if takes {
+                Ok(None)
+            } else {
+                Err(Refusal::Ended(UNKNOWN.to_owned()))
+            };
         };
         self.recall(caller, principal).map(Some)
     }
@@ -270,5 +276,7 @@ impl Relay {
     }
 }
 
+/// Why nobody who has not said who it is may go on.
+const UNKNOWN: &str = "clients have to say who they are by now";
 const LOST: &str =
     "the listener does not trust the client's certificate any more, or wants one now";

@@ -18,6 +18,7 @@ use crate::listener::{Accepted, Limits};
 use crate::message::Via;
 use crate::policy::Explanation;
 use crate::pool::Pool;
+use crate::proxy_protocol::Transport;
 use crate::report::{Counters, Flows, Recent, Reporter, RequestId, RequestIds};
 use crate::resolve::CachedResolver;
 use crate::upstream::Dice;
@@ -27,6 +28,8 @@ use crate::upstream::Dice;
 pub struct Service {
     /// The listener's name.
     pub name: Arc<str>,
+    /// Its mode, and what carries its connections: another listener of the name may have others after a reload.
+    pub kind: (&'static str, Transport),
     /// Who may do what.
     pub gate: Gate,
     /// Limits of the client's side.
@@ -113,6 +116,12 @@ impl Parts {
     /// The service of a listener.
     pub fn service(&self, listener: &str) -> Option<Arc<Service>> {
         self.services.borrow().get(listener).cloned()
+    }
+
+    /// The service in force for what was opened under this one: that of the same name, where it still is of the same kind.
+    pub fn successor(&self, had: &Service) -> Option<Arc<Service>> {
+        let service = self.service(&had.name);
+        service.filter(|service| service.kind == had.kind)
     }
 
     /// All services.

@@ -16,7 +16,7 @@ use super::endpoint::Held;
 use super::opening::{Opening, Reached, TunnelTo};
 use super::parts::{Parts, Service};
 use super::recording::Recording;
-use super::{Caller, Interception, Refusal, Relay, throttle};
+use super::{Caller, Interception, Refusal, Relay, UNKNOWN, throttle};
 use crate::addr::Authority;
 use crate::auth::{Credentials, Principal};
 use crate::gate::{Intent, Judged, Seen};
@@ -386,7 +386,7 @@ pub(super) async fn no_longer_permitted(
         if generation.changed().await.is_err() {
             return std::future::pending().await;
         }
-        let Some(service) = parts.service(&service.name) else {
+        let Some(service) = parts.successor(service) else {
             return "its listener is gone".to_owned();
         };
         let mut intent = Intent {
@@ -394,8 +394,11 @@ pub(super) async fn no_longer_permitted(
             listener: service.name.clone(),
             ..intent.clone()
         };
+        let tls = recording.tls().map(|tls| &**tls);
+        if intent.principal.is_none() && !service.gate.takes_unknown(tls) {
+            return format!("no longer allowed: {UNKNOWN}");
+        }
         if let Some(principal) = &intent.principal {
-            let tls = recording.tls().map(|tls| &**tls);
             intent.principal = service.gate.recall(principal, intent.client.ip(), tls);
             if intent.principal.is_none() {
                 return "no longer allowed: the client is not known any more".to_owned();

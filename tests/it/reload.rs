@@ -385,6 +385,49 @@ fn what_is_open_of_a_listener_that_gets_another_name_is_served_and_judged_by_tha
     assert!(tunnel.read_to_any_end().is_empty());
 }
 
+#[test]
+fn a_name_that_a_listener_of_another_kind_has_now_is_not_that_of_what_was_open() {
+    let origin = Origin::http(|_| ok(b"answer"));
+    for transport in ["tcp", "udp"] {
+        let egret = Egret::start(&Config::closed().rule("name = \"nobody\"\ndeny = {}"));
+        let request = get(&origin.url("/"), "");
+        let mut wire = egret.connect();
+        wire.send(request.as_bytes());
+        assert_eq!(wire.response("GET").status, 403);
+        // A balanced listener without a policy takes everybody.
+        let balanced = format!(
+            "[[listener]]\nname = \"egress\"\nmode = \"balanced\"\nbind = \"127.0.0.1:0\"\ntransport = \"{transport}\"\nto = \"app\"\n\
+            [upstream.app]\nendpoints = [\"{}\"]\n",
+            origin.address
+        );
+        let elsewhere = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = Config::loopback().more(&balanced);
+        egret.write("egret.toml", &named("else", elsewhere, &config));
+        let reload = egret.command(&["reload"]);
+        assert!(reload.status.success(), "{}", said(&reload));
+        wire.send(request.as_bytes());
+        assert_eq!(wire.response("GET").status, 503, "{transport}");
+        assert!(origin.requests().is_empty());
+    }
+}
+
+#[test]
+fn who_never_said_who_it_is_has_no_tunnel_any_more_where_that_is_asked_now() {
+    let Some(users) = crate::socks::htpasswd() else {
+        return;
+    };
+    let echo = Origin::echo();
+    let egret = Egret::start_with(&[("users", &*users)], &Config::loopback());
+    let mut wire = tunnel(&egret, &echo.address.to_string());
+    let asks = Config::loopback().listener("auth = [{ basic = { file = \"users\" } }]");
+    egret.write("egret.toml", &asks.text());
+    assert!(egret.command(&["reload"]).status.success());
+    assert!(wire.read_to_any_end().is_empty());
+    let record = egret.wait_record("the tunnel", |record| record["aborted"] == true);
+    let reason = record["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("say who they are"), "{record}");
+}
+
 fn listeners(egret: &Egret) -> Vec<(String, SocketAddr)> {
     let status = egret.status();
     let list = status["listeners"].as_array().unwrap();
