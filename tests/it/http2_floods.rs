@@ -271,3 +271,28 @@ fn a_busy_client_that_cancels_and_pings_is_not_cut_off() {
     let served = wire.until(b"served");
     assert_eq!(goaway(&served), None);
 }
+
+#[test]
+fn a_client_that_takes_nothing_loses_its_streams_and_then_its_connection() {
+    let origin = Origin::http(|_| ok(&pattern(8 << 20)));
+    let config = Config::loopback().limits("idle = \"1s\"\nbody-idle = \"1s\"");
+    let egret = Egret::start(&config);
+    let mut wire = egret.connect();
+    wire.send(PREFACE);
+    let (initial_window, most) = (4_u16, (1_u32 << 31) - 1);
+    let setting = [&initial_window.to_be_bytes()[..], &most.to_be_bytes()].concat();
+    wire.send(&frame(4, 0, 0, &setting));
+    wire.send(&frame(8, 0, 0, &(most - 65_535).to_be_bytes()));
+    let authority = origin.address.to_string();
+    for number in 0..4 {
+        wire.send(&headers(
+            2 * number + 1,
+            END_STREAM | END_HEADERS,
+            &authority,
+        ));
+    }
+    until("all streams", || origin.requests().len() == 4);
+    until("the end of the connection", || {
+        egret.status()["totals"]["connections_open"] == 0
+    });
+}

@@ -11,10 +11,10 @@ mod send;
 mod tests;
 mod websocket;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,7 +56,7 @@ pub async fn serve<H: Handler + 'static>(
     };
     outlet.hold();
     let deadline = LazyDeadline::new();
-    let open = Rc::new(Cell::new(0));
+    let open = Rc::new(Streams::default());
     let mut draining = pin!(life.draining());
     let mut told = false;
     loop {
@@ -73,7 +73,7 @@ pub async fn serve<H: Handler + 'static>(
                 return Poll::Ready(None);
             }
             // Streams that are still answered keep the connection; without any, its idle limit runs.
-            if open.get() > 0 {
+            if open.are_any(cx) {
                 deadline.clear();
             } else if deadline.get().is_none() {
                 deadline.set(Instant::now() + limits.idle);
@@ -153,19 +153,48 @@ fn broken_protocol(error: &h2::Error) -> Option<Trouble> {
     Some(Trouble::Http2(reason))
 }
 
+/// The streams of a connection that are being answered.
+#[derive(Default)]
+struct Streams {
+    count: Cell<usize>,
+    /// Wakes the connection. While its client takes nothing h2 does not, and the idle limit would never begin.
+    connection: RefCell<Option<Waker>>,
+}
+
 /// A stream that is being answered, counted until it ends, be it by a panic.
-struct Open(Rc<Cell<usize>>);
+struct Open(Rc<Streams>);
+
+impl Streams {
+    /// Whether there are any. If so, the task is woken when there are none any more.
+    fn are_any(&self, cx: &Context<'_>) -> bool {
+        let any = self.count.get() > 0;
+        if any {
+            let mut connection = self.connection.borrow_mut();
+            match &mut *connection {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *connection = Some(cx.waker().clone()),
+            }
+        }
+        any
+    }
+}
 
 impl Open {
-    fn new(open: &Rc<Cell<usize>>) -> Self {
-        open.set(open.get() + 1);
+    fn new(open: &Rc<Streams>) -> Self {
+        open.count.set(open.count.get() + 1);
         Self(open.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        let left = self.0.count.get().saturating_sub(1);
+        self.0.count.set(left);
+        if left == 0
+            && let Some(waker) = self.0.connection.take()
+        {
+            waker.wake();
+        }
     }
 }
 
