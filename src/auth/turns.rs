@@ -3,8 +3,8 @@
 //! Start at [`Turns::join`].
 //!
 //! So a client that sends a thousand guesses is before nobody but itself, and behind the one address of an office a guesser is
-//! before nobody but the user whom it tries. Where all places are taken, whoever has most of them makes room, as RFC 8290 §4.1 has
-//! it for packets.
+//! before nobody but the user whom it tries; one that makes names up is before those who share its address. Where all places are
+//! taken, whoever has most of them makes room, as RFC 8290 §4.1 has it for packets.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
