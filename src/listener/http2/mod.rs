@@ -215,15 +215,17 @@ async fn exchange<H: Handler>(
             return;
         }
     };
-    let receive = Receiving::new(receive, checked.size, limits);
     let mut tunnel = None;
+    let mut unread = None;
     let body = if connect {
         tunnel = Some(receive);
         Body::Empty
     } else if receive.is_end_stream() {
         Body::Empty
     } else {
-        Body::stream(receive)
+        let receiving = Receiving::new(receive, checked.size, limits);
+        unread = Some(receiving.unread());
+        Body::stream(receiving)
     };
     let exchange = Exchange {
         target: checked.target,
@@ -248,11 +250,16 @@ async fn exchange<H: Handler>(
         Reason::CONNECT_ERROR
     };
     let takeover = reply.takeover.take();
-    let Some(sending) = send(reply, &mut respond, &head.method, limits).await else {
+    let Some(mut sending) = send(reply, &mut respond, &head.method, limits).await else {
         return;
     };
+    if unread.is_some_and(|unread| unread.get()) {
+        // With the last handle the stream is reset (RFC 9113 §8.1). Some clients lose an answer that a reset comes along with.
+        let reset = std::future::poll_fn(|cx| sending.poll_reset(cx));
+        let _ = tokio::time::timeout(LINGER, reset).await;
+    }
     if let (Some(takeover), Some(receive)) = (takeover, tunnel) {
-        let tunnel = Tunnel::new(receive.into_stream(), sending, broken, ());
+        let tunnel = Tunnel::new(receive, sending, broken, ());
         takeover(Stream::boxed(tunnel)).await;
     }
 }
@@ -293,6 +300,9 @@ async fn handle<H: Handler>(
     })
     .await
 }
+
+/// How long a stream that was answered before all of its request had come is left to the client.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// How long a client that flooded the connection has to take the word that ends it.
 const FAREWELL: Duration = Duration::from_secs(5);

@@ -2,7 +2,9 @@
 //! Not how its head is checked, which is `request`.
 //! Start at [`Receiving`].
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -21,6 +23,8 @@ pub(super) struct Receiving {
     silence: Silence,
     room: Option<u64>,
     ended: bool,
+    /// Set where this is dropped before its end.
+    unread: Rc<Cell<bool>>,
 }
 
 impl Receiving {
@@ -32,17 +36,19 @@ impl Receiving {
             silence: Silence::new(limits.body_idle),
             room: limits.body_size,
             ended: false,
+            unread: Rc::default(),
         }
     }
 
-    /// Whether nothing will come.
-    pub(super) fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+    /// Says, later on, whether this was dropped while more was to come.
+    pub(super) fn unread(&self) -> Rc<Cell<bool>> {
+        self.unread.clone()
     }
+}
 
-    /// The stream itself, for a tunnel, which has limits of its own.
-    pub(super) fn into_stream(self) -> RecvStream {
-        self.stream
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.unread.set(!self.stream.is_end_stream());
     }
 }
 
