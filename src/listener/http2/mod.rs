@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response, Version};
 use tokio::time::Instant;
 
@@ -211,12 +211,14 @@ async fn exchange<H: Handler>(
         Err(trouble) => {
             let method = head.method.clone();
             let response = handler.refuse(&trouble, Some(&as_sent(head)));
-            let _ = send(Reply::closing(response), &mut respond, &method, limits).await;
+            let sent = send(Reply::closing(response), &mut respond, &method, limits).await;
+            if let Some(sending) = sent.filter(|_| !receive.is_end_stream()) {
+                leave(sending).await;
+            }
             return;
         }
     };
-    let mut tunnel = None;
-    let mut unread = None;
+    let (mut tunnel, mut unread) = (None, None);
     let body = if connect {
         tunnel = Some(receive);
         Body::Empty
@@ -250,18 +252,23 @@ async fn exchange<H: Handler>(
         Reason::CONNECT_ERROR
     };
     let takeover = reply.takeover.take();
-    let Some(mut sending) = send(reply, &mut respond, &head.method, limits).await else {
+    let Some(sending) = send(reply, &mut respond, &head.method, limits).await else {
         return;
     };
     if unread.is_some_and(|unread| unread.get()) {
-        // With the last handle the stream is reset (RFC 9113 §8.1). Some clients lose an answer that a reset comes along with.
-        let reset = std::future::poll_fn(|cx| sending.poll_reset(cx));
-        let _ = tokio::time::timeout(LINGER, reset).await;
+        return leave(sending).await;
     }
     if let (Some(takeover), Some(receive)) = (takeover, tunnel) {
         let tunnel = Tunnel::new(receive, sending, broken, ());
         takeover(Stream::boxed(tunnel)).await;
     }
+}
+
+/// Leaves a stream that was answered before all of its request had come. With the last handle it is reset (RFC 9113 §8.1); some
+/// clients lose an answer that a reset comes along with.
+async fn leave(mut sending: SendStream<Bytes>) {
+    let reset = std::future::poll_fn(|cx| sending.poll_reset(cx));
+    let _ = tokio::time::timeout(LINGER, reset).await;
 }
 
 /// A head that is refused, for its record. Its target may be anything and is not kept.
