@@ -203,26 +203,28 @@ impl Gate {
         self.asks_hello || self.demands_hello
     }
 
-    /// Whether somebody who has not said who it is may go on with what is open: not where clients have to say so by now, or where its
-    /// certificate is no good any more.
-    pub fn takes_unknown(&self, tls: Option<&ClientTls>) -> bool {
-        let asks = |auth: &Arc<Authenticator>| auth.reads_credentials();
-        self.certified(tls) != Certified::Lost && !self.auth.as_ref().is_some_and(asks)
-    }
-
-    /// Who a principal is now: a reload may have taken it away, or changed its groups.
+    /// Who a client is now that was known before, or was not: a reload may have taken it away, changed its groups, or have clients say
+    /// who they are.
+    ///
+    /// Errors: why it may not go on with what is open.
     pub fn recall(
         &self,
-        principal: &Principal,
+        before: Option<&Principal>,
         client: IpAddr,
         tls: Option<&ClientTls>,
-    ) -> Option<Principal> {
-        match self.certified(tls) {
-            Certified::Known(principal) => return Some(principal),
-            Certified::Lost => return None,
-            Certified::No => {}
-        }
-        self.auth.as_ref()?.recall(principal, client)
+    ) -> Result<Option<Principal>, &'static str> {
+        let (certified, auth) = (self.certified(tls), self.auth.as_ref());
+        let Some(before) = before else {
+            let asks = auth.is_some_and(|auth| auth.reads_credentials());
+            let lost = certified == Certified::Lost;
+            return if asks || lost { Err(UNSAID) } else { Ok(None) };
+        };
+        let known = match certified {
+            Certified::Known(principal) => Some(principal),
+            Certified::Lost => None,
+            Certified::No => auth.and_then(|auth| auth.recall(before, client)),
+        };
+        known.map(Some).ok_or(UNKNOWN)
     }
 
     /// Takes a request out of the rate of the rule that allows it, if it has one.
@@ -371,3 +373,6 @@ impl Gate {
         Ok(if same { permit } else { by_other })
     }
 }
+
+const UNKNOWN: &str = "the client is not known any more";
+const UNSAID: &str = "clients have to say who they are by now";

@@ -81,7 +81,7 @@ impl Relay {
         recording: &mut Recording,
     ) -> Result<Sent, Refusal> {
         let principal = match purpose {
-            Purpose::Refresh(Some(known)) => Some(self.recall(caller, known)?),
+            Purpose::Refresh(known @ Some(_)) => self.recall(caller, known)?,
             Purpose::Refresh(None) | Purpose::Client => self.known(caller, &head.headers).await?,
         };
         let path = normal_path(&to.path);

@@ -195,23 +195,19 @@ impl Relay {
             let credentials = self.credentials(caller, headers)?;
             return self.identify(caller, credentials.as_ref()).await;
         };
-        let Some(principal) = &within.principal else {
-            let takes = caller.service.gate.takes_unknown(caller.tls.as_deref());
-            return if takes {
-                Ok(None)
-            } else {
-                Err(Refusal::Ended(UNKNOWN.to_owned()))
-            };
-        };
-        self.recall(caller, principal).map(Some)
+        self.recall(caller, within.principal.as_ref())
     }
 
-    /// Who a client is now that was known before.
-    fn recall(&self, caller: &Caller, principal: &Principal) -> Result<Principal, Refusal> {
+    /// Who a client is now that was known before, or was not.
+    fn recall(
+        &self,
+        caller: &Caller,
+        before: Option<&Principal>,
+    ) -> Result<Option<Principal>, Refusal> {
         let tls = caller.tls.as_deref();
         let gate = &caller.service.gate;
-        gate.recall(principal, caller.client.ip(), tls)
-            .ok_or_else(|| Refusal::Ended("the client is not known any more".to_owned()))
+        gate.recall(before, caller.client.ip(), tls)
+            .map_err(|why| Refusal::Ended(why.to_owned()))
     }
 
     /// Whether the client is known by its certificate, and need not say more.
@@ -276,7 +272,5 @@ impl Relay {
     }
 }
 
-/// Why nobody who has not said who it is may go on.
-const UNKNOWN: &str = "clients have to say who they are by now";
 const LOST: &str =
     "the listener does not trust the client's certificate any more, or wants one now";

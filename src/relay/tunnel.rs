@@ -16,7 +16,7 @@ use super::endpoint::Held;
 use super::opening::{Opening, Reached, TunnelTo};
 use super::parts::{Parts, Service};
 use super::recording::Recording;
-use super::{Caller, Interception, Refusal, Relay, UNKNOWN, throttle};
+use super::{Caller, Interception, Refusal, Relay, throttle};
 use crate::addr::Authority;
 use crate::auth::{Credentials, Principal};
 use crate::gate::{Intent, Judged, Seen};
@@ -395,15 +395,11 @@ pub(super) async fn no_longer_permitted(
             ..intent.clone()
         };
         let tls = recording.tls().map(|tls| &**tls);
-        if intent.principal.is_none() && !service.gate.takes_unknown(tls) {
-            return format!("no longer allowed: {UNKNOWN}");
-        }
-        if let Some(principal) = &intent.principal {
-            intent.principal = service.gate.recall(principal, intent.client.ip(), tls);
-            if intent.principal.is_none() {
-                return "no longer allowed: the client is not known any more".to_owned();
-            }
-        }
+        let (before, client) = (intent.principal.as_ref(), intent.client.ip());
+        intent.principal = match service.gate.recall(before, client, tls) {
+            Ok(principal) => principal,
+            Err(why) => return format!("no longer allowed: {why}"),
+        };
         if let Err(denial) = service.gate.still_permits(&intent, headers, peer) {
             return format!("no longer allowed: {}", Refusal::Denied(denial).reason());
         }
